@@ -1,0 +1,76 @@
+// One request on its way through the pipeline. Each stage takes the exchange of the stage before and returns the
+// next type, so the compiler refuses a forward that was never authorized. One object is filled in place: the types
+// widen, nothing is copied on the hot path. No stage sees Express.
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { GatewayError } from '../core/errors.ts';
+import type { Effective } from './authorize/index.ts';
+import type { Reservation } from './limit/index.ts';
+import type { Principal } from './principal.ts';
+import type { Route } from './policies/routes.ts';
+import type { Services } from './services.ts';
+import type { Snapshot } from './snapshot.ts';
+
+/** The one normalised request target: what is matched is what is forwarded. */
+export interface RequestTarget {
+  /** Starts with `/`, no dot segments, no percent-encoding, no `//`, no `;` or `\`. */
+  readonly path: string;
+  /** Without `?`; empty when there is none. */
+  readonly query: string;
+}
+
+/** The body, read and parsed once; `bytes` is what the upstream receives. */
+export interface RequestBody {
+  readonly bytes: Buffer;
+  readonly json: Readonly<Record<string, unknown>>;
+}
+
+export interface Received {
+  /** `req_` and 26 characters, also the `x-request-id` response header. */
+  readonly id: string;
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly target: RequestTarget;
+  readonly route: Route;
+  /** Model named in the path of an Azure-style route, or null. */
+  readonly pathModel: string | null;
+  readonly snapshot: Snapshot;
+  readonly services: Services;
+  readonly callerAddress: string;
+  /** Epoch ms, for the audit record. */
+  readonly receivedAt: number;
+  /** Monotonic ms, for durations. */
+  readonly startedAt: number;
+  /** Aborts when the caller goes away or the gateway stops hard. */
+  readonly signal: AbortSignal;
+  /** What the later stages learn; account reads it whatever happened. */
+  readonly outcome: Outcome;
+}
+
+/** What accounting records; the only member that stages write before the type widens. */
+export interface Outcome {
+  principal: Principal | null;
+  model: string | null;
+  /** Roles and rule that decided, e.g. `roles.LLM.User`; null before authorize. */
+  decidedBy: string | null;
+  upstream: string | null;
+  promptTokens: number | null;
+  completionTokens: number | null;
+  /** Monotonic ms at the first byte of the answer's body. */
+  firstByteAt: number | null;
+  streamed: boolean;
+  /** The refusal, or null for an answer that an upstream or endpoint gave. */
+  refusal: GatewayError | null;
+  /** The caller went away before the end. */
+  aborted: boolean;
+}
+
+export type Authenticated = Received & { readonly principal: Principal };
+export type Parsed = Authenticated & {
+  /** Null on routes of kind `http`, whose body is streamed, and on GET. */
+  readonly body: RequestBody | null;
+  /** The model that the request is about, or null where the action has none (models.list, admin). */
+  readonly model: string | null;
+};
+export type Authorized = Parsed & { readonly effective: Effective };
+export type Limited = Authorized & { readonly reservation: Reservation };
+export type Guarded = Limited & { readonly guarded: true };

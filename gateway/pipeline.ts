@@ -1,0 +1,31 @@
+// What happens to a request, in order, written once. Every stage may throw a GatewayError; anything else is a bug of
+// ours and becomes `internal_error` (fail closed). Accounting always runs, also after a refusal or a disconnect.
+import { GatewayError } from '../core/errors.ts';
+import { account } from './accounting/index.ts';
+import { authenticate } from './authenticate/index.ts';
+import { authorize } from './authorize/index.ts';
+import { readBody } from './body.ts';
+import { refuse } from './error-response.ts';
+import type { Received } from './exchange.ts';
+import { forward } from './forward/index.ts';
+import { guard } from './guard/index.ts';
+import { admit, countFailedAuthentication, limit } from './limit/index.ts';
+
+/** Takes one request through authenticate → body → authorize → limit → guard → forward → account; never rejects. */
+export async function handle(received: Received): Promise<void> {
+  try {
+    await admit(received);
+    const authenticated = await authenticate(received);
+    const parsed = await readBody(authenticated);
+    const authorized = authorize(parsed);
+    const limited = await limit(authorized);
+    const guarded = guard(limited);
+    await forward(guarded);
+  } catch (error) {
+    const refusal = error instanceof GatewayError ? error : new GatewayError('internal_error', { cause: error });
+    if (refusal.definition.status === 401) countFailedAuthentication(received);
+    refuse(received, refusal);
+  } finally {
+    account(received);
+  }
+}

@@ -1,0 +1,96 @@
+// policies/routes.yaml: the only ways in. A request that matches no route is refused; no upstream can be reached
+// except through one of these.
+import { z } from 'zod';
+
+/** `openai`: the OpenAI wire format; `http`: any internal service, forwarded as it is; `models`: answered by us. */
+export const routeKinds = ['openai', 'http', 'models', 'generate'] as const;
+
+export interface Route {
+  /** Closed set, fit for metric labels: the key in routes.yaml. */
+  readonly name: string;
+  readonly kind: (typeof routeKinds)[number];
+  /** Segments; `{model}` stands for one segment that names a model. */
+  readonly path: string;
+  readonly methods: ReadonlySet<string>;
+  /** Dotted verb that a role must permit, e.g. `chat.completions.create`. */
+  readonly action: string;
+  /** Body shape of refusals: OpenAI's, or RFC 9457 problem+json. */
+  readonly surface: 'openai' | 'problem';
+  /** Path at the upstream, e.g. `/v1/chat/completions`. */
+  readonly upstreamPath: string;
+  /** Name of the upstream for `kind: http`; for `openai` the model decides. */
+  readonly upstream: string | null;
+  readonly limits: readonly string[];
+  readonly guards: readonly string[];
+  /** Open to anybody: no credential is read, the caller is counted by address. */
+  readonly anonymous: boolean;
+  readonly maxBodyBytes: number;
+}
+
+export interface RouteMatch {
+  readonly route: Route;
+  readonly pathModel: string | null;
+}
+
+export interface RouteTable {
+  readonly routes: readonly Route[];
+  /** The route for a normalised path and a method; `allowed` lists methods when only the method is wrong. */
+  match(method: string, path: string): RouteMatch | { readonly allowed: readonly string[] } | null;
+}
+
+const route = z.strictObject({
+  path: z.string().regex(/^\/[A-Za-z0-9._~\-/{}]*$/, 'a path starts with / and has no query or encoding'),
+  methods: z.array(z.enum(['GET', 'POST', 'PUT', 'PATCH', 'DELETE'])).min(1),
+  kind: z.enum(routeKinds),
+  action: z.string().regex(/^[a-z_]+(\.[a-z_]+)+$/, 'an action is a dotted verb such as chat.completions.create'),
+  upstream: z.string().optional(),
+  upstream_path: z.string().startsWith('/').optional(),
+  limits: z.array(z.string()).default([]),
+  guards: z.array(z.string()).default([]),
+  anonymous: z.boolean().default(false),
+  max_body_bytes: z.int().min(1).max(16_777_216).default(1_048_576),
+});
+
+export const routesSchema = z.strictObject({ routes: z.record(z.string().regex(/^[a-z0-9._-]+$/), route) });
+export type RoutesPolicy = z.output<typeof routesSchema>;
+
+/** Compiles the routes: exact paths in a map, paths with `{model}` by segment. */
+export function compileRoutes(policy: RoutesPolicy): RouteTable {
+  const routes = Object.entries(policy.routes).map(([name, entry]): Route => ({
+    name,
+    kind: entry.kind,
+    path: entry.path,
+    methods: new Set(entry.methods),
+    action: entry.action,
+    surface: /^\/(v1|openai)(\/|$)/.test(entry.path) ? 'openai' : 'problem',
+    upstreamPath: entry.upstream_path ?? entry.path,
+    upstream: entry.upstream ?? null,
+    limits: entry.limits,
+    guards: entry.guards,
+    anonymous: entry.anonymous,
+    maxBodyBytes: entry.max_body_bytes,
+  }));
+  const exact = new Map<string, Route[]>();
+  const patterns: { route: Route; prefix: string; suffix: string }[] = [];
+  for (const entry of routes) {
+    const brace = entry.path.indexOf('{model}');
+    if (brace === -1) exact.set(entry.path, [...(exact.get(entry.path) ?? []), entry]);
+    else patterns.push({ route: entry, prefix: entry.path.slice(0, brace), suffix: entry.path.slice(brace + '{model}'.length) });
+  }
+  return {
+    routes,
+    match(method, path) {
+      const found: RouteMatch[] = (exact.get(path) ?? []).map((entry) => ({ route: entry, pathModel: null }));
+      if (found.length === 0) {
+        for (const { route: entry, prefix, suffix } of patterns) {
+          if (!path.startsWith(prefix) || !path.endsWith(suffix)) continue;
+          const pathModel = path.slice(prefix.length, path.length - suffix.length);
+          if (pathModel === '' || pathModel.includes('/') || path.length < prefix.length + suffix.length) continue;
+          found.push({ route: entry, pathModel });
+        }
+      }
+      if (found.length === 0) return null;
+      return found.find((candidate) => candidate.route.methods.has(method)) ?? { allowed: [...new Set(found.flatMap((candidate) => [...candidate.route.methods]))] };
+    },
+  };
+}

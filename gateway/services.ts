@@ -1,0 +1,14 @@
+// What outlives a request and a snapshot: stores, logs, connections. Built once by server.ts.
+import type { Logger } from '../core/log.ts';
+import type { AuditLog } from './accounting/audit-log.ts';
+import type { Metrics } from './accounting/metrics.ts';
+import type { Upstreams } from './forward/upstreams.ts';
+import type { LimitStore } from './limit/store.ts';
+
+export interface Services {
+  readonly log: Logger;
+  readonly auditLog: AuditLog;
+  readonly metrics: Metrics;
+  readonly limitStore: LimitStore;
+  readonly upstreams: Upstreams;
+}

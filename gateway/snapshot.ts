@@ -1,0 +1,21 @@
+// Everything a request is judged by, immutable: compiled policies and what they refer to. A request takes the current
+// snapshot once at its start, so a reload in mid-request changes nothing for it.
+import type { Authentication } from './authenticate/index.ts';
+import type { Authorization } from './authorize/index.ts';
+import type { Guards } from './guard/index.ts';
+import type { Limits } from './limit/index.ts';
+import type { RouteTable } from './policies/routes.ts';
+
+export interface Snapshot {
+  /** Rises by one with every swap. */
+  readonly version: number;
+  /** SHA-256 of the bundle's files, hex; every audit record names it. */
+  readonly digest: string;
+  readonly authentication: Authentication;
+  readonly authorization: Authorization;
+  readonly limits: Limits;
+  readonly guards: Guards;
+  readonly routes: RouteTable;
+  /** Model id → name of the upstream that serves it, from the configuration. */
+  readonly models: ReadonlyMap<string, string>;
+}
