@@ -6,10 +6,7 @@ export interface Reservation {
   readonly headers: Readonly<Record<string, string>>;
 }
 
-/** The compiled limits.yaml. */
-export interface Limits {
-  readonly names: ReadonlySet<string>;
-}
+export type { Limits } from './limits-policy.ts';
 
 /** Before authenticate: refuses an address that has presented too many bad credentials. */
 export async function admit(_received: Received): Promise<void> {
