@@ -16,6 +16,8 @@ export interface ErrorDefinition {
   readonly status: number;
   /** Fixed public text; `{name}` is replaced by a safe parameter. Characters of RFC 6750 §3 error_description only. */
   readonly message: string;
+  /** The `detail` of problem+json where the field's tutorials expect a fixed sentence. */
+  readonly detail?: string;
   readonly openAiType: OpenAiErrorType;
   /** `error` of the `WWW-Authenticate` challenge; `none` sends a bare challenge, `null` sends no challenge. */
   readonly challenge: 'none' | 'invalid_request' | 'invalid_token' | 'insufficient_scope' | null;
@@ -43,6 +45,7 @@ export const errorCatalogue = {
   missing_credentials: {
     status: 401,
     message: 'Not authenticated: send an access token as Authorization: Bearer.',
+    detail: 'Not authenticated',
     openAiType: 'authentication_error',
     challenge: 'none',
     retryable: false,
@@ -96,6 +99,7 @@ export const errorCatalogue = {
     retryable: true,
   },
   limit_store_unavailable: server(503, 'The store of the rate limits does not answer.'),
+  audit_unavailable: server(503, 'The audit log cannot be written, so nothing is answered.'),
   issuer_unavailable: server(503, 'The keys of the token issuer cannot be fetched.'),
   upstream_unavailable: server(502, 'The model server cannot be reached.'),
   upstream_invalid_response: server(502, 'The model server sent an invalid answer.'),
@@ -147,7 +151,16 @@ export class GatewayError extends Error {
 
   /** The fixed public sentence with its safe parameters filled in. */
   get publicMessage(): string {
-    return this.definition.message.replaceAll(/\{(\w+)\}/g, (_, name: string) => sanitise(this.params[name] ?? ''));
+    return this.fill(this.definition.message);
+  }
+
+  /** The `detail` of problem+json. */
+  get publicDetail(): string {
+    return this.fill(this.definition.detail ?? this.definition.message);
+  }
+
+  private fill(sentence: string): string {
+    return sentence.replaceAll(/\{(\w+)\}/g, (_, name: string) => sanitise(this.params[name] ?? ''));
   }
 }
 
