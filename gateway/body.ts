@@ -1,6 +1,84 @@
 // Second stage: bounded read and one strict parse, only for an authenticated caller.
-import type { Authenticated, Parsed } from './exchange.ts';
+import type { IncomingMessage } from 'node:http';
+import { GatewayError } from '../core/errors.ts';
+import type { Authenticated, Parsed, RequestBody } from './exchange.ts';
+import { StrictJsonError, parseStrictJson } from './strict-json.ts';
 
-export async function readBody(_authenticated: Authenticated): Promise<Parsed> {
-  throw new Error('not built yet');
+/**
+ * Reads and parses the body of routes whose content is judged (`openai`, `generate`), and names the model.
+ * Checks: media type, no content coding, size, arrival in time (server options), JSON (strict-json.ts), that the model in
+ * the path and the one in the body agree.
+ * Does not check: that the model exists (authorize) or what the members mean (guard).
+ * Bodies of `http` routes are left in the stream, bounded where they are forwarded.
+ */
+export async function readBody(authenticated: Authenticated): Promise<Parsed> {
+  const parsed = authenticated as Authenticated & { body: RequestBody | null; model: string | null }; // Filled in place: see exchange.ts.
+  const { route, request } = authenticated;
+  parsed.body = null;
+  parsed.model = authenticated.pathModel;
+  if (route.kind === 'openai' || route.kind === 'generate') {
+    requireJson(request);
+    const bytes = await collect(authenticated);
+    parsed.body = { bytes, json: parse(bytes) };
+    parsed.model = modelOf(parsed.body, authenticated.pathModel);
+  }
+  parsed.outcome.model = parsed.model;
+  return parsed;
+}
+
+function requireJson(request: IncomingMessage): void {
+  const contentType = request.headers['content-type'];
+  // Parameters other than charset=utf-8 are refused: utf-16 or utf-7 would be read as something else upstream.
+  if (contentType === undefined || !/^application\/json\s*(;\s*charset\s*=\s*"?utf-8"?\s*)?$/i.test(contentType)) {
+    throw new GatewayError('unsupported_media_type');
+  }
+  const encoding = request.headers['content-encoding'];
+  if (encoding !== undefined && encoding !== 'identity') throw new GatewayError('unsupported_media_type');
+}
+
+async function collect({ request, response, route }: Authenticated): Promise<Buffer> {
+  const limit = route.maxBodyBytes;
+  const declared = request.headers['content-length'];
+  if (declared !== undefined && Number(declared) > limit) throw new GatewayError('body_too_large', { params: { limit } });
+  // RFC 9110 §10.1.1: only now is the caller told to go on, so a refused caller never sends the body.
+  if (request.headers.expect !== undefined) response.writeContinue();
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let length = 0;
+    request.on('data', (chunk: Buffer) => {
+      length += chunk.length;
+      if (length > limit) {
+        request.pause();
+        request.removeAllListeners('data');
+        reject(new GatewayError('body_too_large', { params: { limit } }));
+        return;
+      }
+      chunks.push(chunk);
+    });
+    request.on('end', () => resolve(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks, length)));
+    const cut = (): void => reject(new GatewayError('body_invalid', { params: { problem: 'it was cut off' }, reason: 'caller_gone' }));
+    request.on('error', cut);
+    request.on('close', cut);
+  });
+}
+
+function parse(bytes: Buffer): Record<string, unknown> {
+  try {
+    return parseStrictJson(bytes);
+  } catch (error) {
+    if (!(error instanceof StrictJsonError)) throw error;
+    throw new GatewayError('body_invalid', { params: { problem: error.message } });
+  }
+}
+
+function modelOf(body: RequestBody, pathModel: string | null): string | null {
+  const named = body.json['model'];
+  if (named === undefined) return pathModel;
+  if (typeof named !== 'string' || named === '') {
+    throw new GatewayError('body_invalid', { params: { problem: 'model is not a string' }, param: 'model' });
+  }
+  if (pathModel !== null && named !== pathModel) {
+    throw new GatewayError('body_invalid', { params: { problem: 'model differs from the one in the path' }, param: 'model' });
+  }
+  return named;
 }

@@ -57,6 +57,7 @@ export interface Outcome {
   completionTokens: number | null;
   /** Monotonic ms at the first byte of the answer's body. */
   firstByteAt: number | null;
+  /** The answer's head said `text/event-stream`. */
   streamed: boolean;
   /** The refusal, or null for an answer that an upstream or endpoint gave. */
   refusal: GatewayError | null;

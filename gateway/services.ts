@@ -7,6 +7,8 @@ import type { LimitStore } from './limit/store.ts';
 
 export interface Services {
   readonly log: Logger;
+  /** What callers type, without a trailing slash. */
+  readonly publicUrl: string;
   readonly auditLog: AuditLog;
   readonly metrics: Metrics;
   readonly limitStore: LimitStore;

@@ -1,0 +1,42 @@
+// Who called, by address. Forwarding headers are believed only from listed proxies; none by default.
+import type { IncomingMessage } from 'node:http';
+import { BlockList, isIP } from 'node:net';
+
+export type CallerAddress = (request: IncomingMessage) => string;
+
+/**
+ * Creates the reader of caller addresses. With trusted proxies, the rightmost address of X-Forwarded-For that is not a
+ * trusted proxy itself is the caller; anything that is no IP address ends the search.
+ * @param trustedProxies addresses or CIDR blocks
+ * @throws Error naming an entry that is neither
+ */
+export function createCallerAddress(trustedProxies: readonly string[]): CallerAddress {
+  const trusted = new BlockList();
+  for (const entry of trustedProxies) {
+    const [address = '', prefix] = entry.split('/');
+    const family = isIP(address);
+    if (family === 0) throw new Error(`trusted_proxies: ${entry} is neither an address nor a CIDR block`);
+    const type = family === 6 ? 'ipv6' : 'ipv4';
+    if (prefix === undefined) trusted.addAddress(address, type);
+    else trusted.addSubnet(address, Number(prefix), type);
+  }
+  const isTrusted = (address: string): boolean => trusted.check(address, isIP(address) === 6 ? 'ipv6' : 'ipv4');
+
+  return (request) => {
+    let caller = plain(request.socket.remoteAddress ?? 'unknown');
+    if (trustedProxies.length === 0 || isIP(caller) === 0 || !isTrusted(caller)) return caller;
+    const forwarded = request.headers['x-forwarded-for'];
+    const hops = (Array.isArray(forwarded) ? forwarded.join(',') : (forwarded ?? '')).split(',').map((hop) => plain(hop.trim()));
+    for (const hop of hops.reverse()) {
+      if (isIP(hop) === 0) break;
+      caller = hop;
+      if (!isTrusted(hop)) break;
+    }
+    return caller;
+  };
+}
+
+// An IPv4 caller on a dual-stack socket appears as ::ffff:a.b.c.d.
+function plain(address: string): string {
+  return address.startsWith('::ffff:') && isIP(address.slice(7)) === 4 ? address.slice(7) : address;
+}

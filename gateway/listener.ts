@@ -1,0 +1,70 @@
+// The public HTTP(S) listener: time-outs, size limits and the answers to what Node's strict parser refuses.
+import { readFileSync } from 'node:fs';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { GatewayError } from '../core/errors.ts';
+
+export interface ListenerOptions {
+  /** PEM files; without them the listener speaks plain HTTP. */
+  readonly tls: { readonly cert: string; readonly key: string } | undefined;
+  readonly onRequest: (request: IncomingMessage, response: ServerResponse) => void;
+  /** Answers a request that never became one; the result is written as it is. */
+  readonly onMalformed: (refusal: GatewayError, socket: Duplex) => string;
+}
+
+const limits = {
+  maxHeaderSize: 32 * 1024,
+  /** A head that drips in slower is cut (slow headers). */
+  headersTimeout: 10_000,
+  /** Head and body together. */
+  requestTimeout: 60_000,
+  connectionsCheckingInterval: 2_000,
+  keepAliveTimeout: 75_000,
+  insecureHTTPParser: false,
+  requireHostHeader: true,
+} as const;
+
+/** Creates the listener; the caller decides where it listens. */
+export function createListener(options: ListenerOptions): Server {
+  const server = options.tls === undefined ? createServer(limits) : createTlsServer({ ...limits, ...readPair(options.tls), minVersion: 'TLSv1.2' });
+  // Node silently drops fields past this count; checkHead refuses long before.
+  server.maxHeadersCount = 2000;
+  server.on('request', options.onRequest);
+  // Expect: 100-continue is answered by the body stage, after authentication; any other expectation is refused there.
+  server.on('checkContinue', options.onRequest);
+  server.on('checkExpectation', options.onRequest);
+  server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
+    if (!socket.writable || error.code === 'ECONNRESET') {
+      socket.destroy();
+      return;
+    }
+    // An answer already on its way must not be followed by a second one.
+    const current = (socket as Socket & { _httpMessage?: ServerResponse | null })._httpMessage; // Node keeps the answer in progress there.
+    if (current?.headersSent === true) {
+      socket.destroy();
+      return;
+    }
+    socket.end(options.onMalformed(refusalOf(error), socket));
+  });
+  return server;
+}
+
+/** Reads certificate and key. @throws Error naming the file */
+export function readPair(tls: { readonly cert: string; readonly key: string }): { cert: Buffer; key: Buffer } {
+  return { cert: readFileSync(tls.cert), key: readFileSync(tls.key) };
+}
+
+function refusalOf(error: NodeJS.ErrnoException): GatewayError {
+  switch (error.code) {
+    case 'HPE_HEADER_OVERFLOW':
+      return new GatewayError('headers_too_large', { reason: error.code });
+    case 'HPE_CHUNK_EXTENSIONS_OVERFLOW':
+      return new GatewayError('body_too_large', { params: { limit: limits.maxHeaderSize }, reason: error.code });
+    case 'ERR_HTTP_REQUEST_TIMEOUT':
+      return new GatewayError('request_timeout', { reason: error.code });
+    default:
+      return new GatewayError('malformed_request', { params: { problem: 'it is not valid HTTP' }, reason: error.code ?? 'parse' });
+  }
+}

@@ -1,0 +1,26 @@
+// Request ids: `req_` and a ULID (48 bits of time, 80 random bits, Crockford base32), sortable and unguessable enough
+// to be quoted in a support request. Random bytes come from a pool, because a system call per request would show.
+import { randomFillSync } from 'node:crypto';
+
+const alphabet = '0123456789ABCDEFGHJKMNPQRSTVWXYZ';
+const pool = Buffer.allocUnsafe(10 * 256);
+let used = pool.length;
+
+/** A new request id, e.g. `req_01JD4Q7MZX2J5T8K9P3R6V0WYB`. */
+export function newRequestId(nowMs: number): string {
+  if (used === pool.length) {
+    randomFillSync(pool);
+    used = 0;
+  }
+  let id = 'req_';
+  for (let shift = 45; shift >= 0; shift -= 5) id += alphabet[Math.floor(nowMs / 2 ** shift) % 32];
+  // 80 bits in two halves of 40, five bits a character.
+  for (let half = 0; half < 2; half++) {
+    const high = pool.readUInt8(used);
+    const low = pool.readUInt32BE(used + 1);
+    used += 5;
+    id += `${alphabet[high >> 3]}${alphabet[((high & 7) << 2) | (low >>> 30)]}`;
+    for (let shift = 25; shift >= 0; shift -= 5) id += alphabet[(low >>> shift) & 31];
+  }
+  return id;
+}
