@@ -1,9 +1,20 @@
 // Reads one YAML file into a validated value. Every fault is found in one run and carries file:line:column, the
 // key path and the nearest known key. Nothing here has side effects beyond reading the file.
 import { readFileSync } from 'node:fs';
-import { distance } from 'fastest-levenshtein';
-import { LineCounter, isMap, parseDocument, type Document } from 'yaml';
+import {
+  LineCounter,
+  isMap,
+  isScalar,
+  parseDocument,
+  visit,
+  type Document,
+  type Node,
+  type Pair,
+} from 'yaml';
 import type { z } from 'zod';
+import { nearest, objectionsOf } from './schema-findings.ts';
+
+export { nearest };
 
 /** One fault in a configuration or policy file, with where it is and what to do. */
 export interface Finding {
@@ -13,7 +24,7 @@ export interface Finding {
   readonly column: number;
   /** Dotted path of the key, e.g. `issuers.contoso.audiences`; empty for the whole file. */
   readonly keyPath: string;
-  /** Stable word for tools: `unknown_key`, `wrong_value`, `duplicate_key`, `missing_file`, `yaml_syntax` … */
+  /** Stable word for tools: `unknown_key`, `missing_key`, `wrong_value`, `duplicate_key`, `missing_file`, `yaml_syntax` … */
   readonly code: string;
   readonly message: string;
   readonly suggestion?: string;
@@ -41,46 +52,69 @@ export function formatFinding(finding: Finding): string {
 export interface YamlFile<T> {
   readonly file: string;
   readonly value: T;
-  /** Builds a finding at the value of `path`, e.g. `['roles', 'LLM.User', 'inherits', 0]`. */
-  readonly finding: (path: readonly PropertyKey[], message: string, extra?: { code?: string; suggestion?: string }) => Finding;
+  /** Builds a finding at the key or list entry of `path`, e.g. `['roles', 'LLM.User', 'inherits', 0]`. */
+  readonly finding: (
+    path: readonly PropertyKey[],
+    message: string,
+    extra?: { code?: string; suggestion?: string },
+  ) => Finding;
 }
 
 /**
  * Reads and validates a YAML file.
- * Checks: YAML 1.2 syntax, duplicate keys, alias bombs, `__proto__` keys, the schema with unknown keys refused.
+ * Checks: UTF-8, YAML 1.2 syntax, duplicate keys, unknown tags, alias bombs, `__proto__` keys, the schema with
+ * unknown keys refused.
  * Does not check: references between files (their loader does) or that secrets can be read (core/secret.ts).
  * @throws ConfigurationError with every finding of the file.
  */
-export function readYamlFile<Schema extends z.ZodType>(path: string, schema: Schema, shownAs = path): YamlFile<z.output<Schema>> {
-  let source: string;
-  try {
-    source = readFileSync(path, 'utf8');
-  } catch (error) {
-    const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
-    const message = missing ? 'the file does not exist' : 'the file cannot be read';
-    throw new ConfigurationError([
-      { file: shownAs, line: 1, column: 1, keyPath: '', code: missing ? 'missing_file' : 'unreadable_file', message },
-    ]);
-  }
-  return parseYaml(source, schema, shownAs);
+export function readYamlFile<Schema extends z.ZodType>(
+  path: string,
+  schema: Schema,
+  shownAs = path,
+): YamlFile<z.output<Schema>> {
+  return parseYaml(decodeYaml(readFileOrFinding(path, shownAs), shownAs), schema, shownAs);
 }
 
-/** The same for text already in memory. @throws ConfigurationError */
-export function parseYaml<Schema extends z.ZodType>(source: string, schema: Schema, file: string): YamlFile<z.output<Schema>> {
-  const lines = new LineCounter();
-  const document = parseDocument(source, { lineCounter: lines, uniqueKeys: true, strict: true, version: '1.2', merge: false });
-  if (document.errors.length > 0) {
-    throw new ConfigurationError(
-      document.errors.map((error) => ({
-        file,
-        line: error.linePos?.[0].line ?? 1,
-        column: error.linePos?.[0].col ?? 1,
-        keyPath: '',
-        code: error.code === 'DUPLICATE_KEY' ? 'duplicate_key' : 'yaml_syntax',
-        message: error.code === 'DUPLICATE_KEY' ? 'this key is given twice' : (error.message.split('\n')[0] ?? error.code).replace(/ at line \d+.*$/, ''),
-      })),
-    );
+/** The bytes of a file. @throws ConfigurationError when it is missing or unreadable. */
+export function readFileOrFinding(path: string, shownAs = path): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    const cause = (error as NodeJS.ErrnoException).code; // Only the file system throws here.
+    const missing = cause === 'ENOENT' || cause === 'ENOTDIR';
+    const message = missing ? 'the file does not exist' : `the file cannot be read (${cause ?? 'error'})`;
+    throw new ConfigurationError([wholeFile(shownAs, missing ? 'missing_file' : 'unreadable_file', message)]);
   }
+}
+
+/** Bytes as text, byte order mark dropped. @throws ConfigurationError when they are not UTF-8. */
+export function decodeYaml(bytes: Buffer, file: string): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    throw new ConfigurationError([wholeFile(file, 'yaml_syntax', 'the file is not UTF-8 text')]);
+  }
+}
+
+/** A finding about a file as a whole. */
+export function wholeFile(file: string, code: string, message: string): Finding {
+  return { file, line: 1, column: 1, keyPath: '', code, message };
+}
+
+/** The same as readYamlFile for text already in memory. @throws ConfigurationError */
+export function parseYaml<Schema extends z.ZodType>(
+  source: string,
+  schema: Schema,
+  file: string,
+): YamlFile<z.output<Schema>> {
+  const lines = new LineCounter();
+  const document = parseDocument(source, {
+    lineCounter: lines,
+    uniqueKeys: true,
+    strict: true,
+    version: '1.2',
+    merge: false,
+  });
   const finding: YamlFile<unknown>['finding'] = (path, message, extra = {}) => ({
     file,
     ...positionOf(document, lines, path),
@@ -89,81 +123,103 @@ export function parseYaml<Schema extends z.ZodType>(source: string, schema: Sche
     message,
     ...(extra.suggestion === undefined ? {} : { suggestion: extra.suggestion }),
   });
-  let plain: unknown;
-  try {
-    plain = document.toJS({ maxAliasCount: 50 });
-  } catch {
-    throw new ConfigurationError([finding([], 'too many YAML aliases', { code: 'yaml_syntax' })]);
-  }
-  const parsed = schema.safeParse(plain ?? {});
+  const faults = [...syntaxFindings(document, file), ...keyFindings(document, lines, file)];
+  if (faults.length > 0) throw new ConfigurationError(faults);
+
+  const value = plainValue(document, finding);
+  const parsed = schema.safeParse(value);
   if (parsed.success) return { file, value: parsed.data, finding };
-  throw new ConfigurationError(parsed.error.issues.flatMap((issue) => findingsOf(issue, schema, finding)));
+  throw new ConfigurationError(
+    objectionsOf(parsed.error, schema, value).map(({ path, message, ...extra }) =>
+      finding(path, message, extra),
+    ),
+  );
 }
 
-function findingsOf(issue: z.core.$ZodIssue, schema: z.ZodType, finding: YamlFile<unknown>['finding']): Finding[] {
-  if (issue.code !== 'unrecognized_keys') return [finding(issue.path, issue.message)];
-  const known = knownKeys(schema, issue.path);
-  return issue.keys.map((key) => {
-    const suggestion = nearest(key, known);
-    return finding([...issue.path, key], `unknown key "${key}"`, { code: 'unknown_key', ...(suggestion === undefined ? {} : { suggestion }) });
+/** More than this many syntax errors are echoes of the first. */
+const maxSyntaxFindings = 10;
+
+function syntaxFindings(document: Document, file: string): Finding[] {
+  return [...document.errors, ...document.warnings].slice(0, maxSyntaxFindings).map((error) => {
+    const duplicate = error.code === 'DUPLICATE_KEY';
+    return {
+      file,
+      line: error.linePos?.[0].line ?? 1,
+      column: error.linePos?.[0].col ?? 1,
+      keyPath: duplicate ? keyPathAt(document, error.pos[0]) : '',
+      code: duplicate ? 'duplicate_key' : 'yaml_syntax',
+      message: duplicate
+        ? 'this key is given twice'
+        : (error.message.split('\n')[0] ?? error.code).replace(/ at line \d+.*$/, ''),
+    };
   });
 }
 
-/** The nearest word by edit distance, or undefined when none is near enough to be a typo. */
-export function nearest(word: string, known: readonly string[]): string | undefined {
-  let best: string | undefined;
-  let bestDistance = Math.max(2, Math.floor(word.length / 3)) + 1;
-  for (const candidate of known) {
-    const edits = distance(word.toLowerCase(), candidate.toLowerCase());
-    if (edits < bestDistance) [best, bestDistance] = [candidate, edits];
+/** Keys that JavaScript objects would treat as something else than a key. */
+function keyFindings(document: Document, lines: LineCounter, file: string): Finding[] {
+  const findings: Finding[] = [];
+  visit(document, {
+    Pair: (_, pair, ancestors) => {
+      const key: unknown = pair.key;
+      const offset = (key as Node | null)?.range?.[0] ?? 0;
+      const fault = !isScalar(key)
+        ? 'a key is plain text'
+        : key.value === '__proto__'
+          ? 'this key is not permitted'
+          : null;
+      if (fault === null) return;
+      const keyPath = [
+        ...ancestors.filter(isPairNode).map(keyText),
+        ...(isScalar(key) ? [String(key.value)] : []),
+      ].join('.');
+      findings.push({ file, ...at(lines, offset), keyPath, code: 'unknown_key', message: fault });
+    },
+  });
+  return findings;
+}
+
+function plainValue(document: Document, finding: YamlFile<unknown>['finding']): unknown {
+  try {
+    return (document.toJS({ maxAliasCount: 50 }) as unknown) ?? {};
+  } catch (error) {
+    const unresolved = error instanceof Error && error.message.startsWith('Unresolved alias');
+    const message = unresolved ? 'a YAML alias names no anchor before it' : 'too many YAML aliases';
+    throw new ConfigurationError([finding([], message, { code: 'yaml_syntax' })]);
   }
-  return best;
 }
 
-/** Keys that the schema knows at a path: walks objects, records, arrays, unions and wrappers of zod. */
-function knownKeys(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
-  let level: SchemaNode[] = [schema as unknown as SchemaNode];
-  for (const key of path) level = level.flatMap(unwrap).flatMap((node) => childrenAt(node, key));
-  return level.flatMap(unwrap).flatMap((node) => Object.keys(node.def.shape ?? {}));
+const isPairNode = (node: unknown): node is Pair =>
+  typeof node === 'object' && node !== null && 'key' in node && 'value' in node;
+const keyText = (pair: Pair): string => (isScalar(pair.key) ? String(pair.key.value) : '?');
+
+/** Dotted path of the key that begins at a byte offset. */
+function keyPathAt(document: Document, offset: number): string {
+  let found = '';
+  visit(document, {
+    Pair: (_, pair, ancestors) => {
+      if ((pair.key as Node | null)?.range?.[0] !== offset) return undefined;
+      found = [...ancestors.filter(isPairNode).map(keyText), keyText(pair)].join('.');
+      return visit.BREAK;
+    },
+  });
+  return found;
 }
 
-// The parts of zod's definition tree that the walk reads; zod documents `def` for tools like this one.
-interface SchemaNode {
-  readonly def: {
-    readonly type: string;
-    readonly shape?: Record<string, SchemaNode>;
-    readonly innerType?: SchemaNode;
-    readonly in?: SchemaNode;
-    readonly options?: SchemaNode[];
-    readonly valueType?: SchemaNode;
-    readonly element?: SchemaNode;
-  };
-}
-
-function unwrap(node: SchemaNode): SchemaNode[] {
-  const { innerType, options } = node.def;
-  if (innerType !== undefined) return unwrap(innerType);
-  if (node.def.in !== undefined) return unwrap(node.def.in);
-  if (options !== undefined) return options.flatMap(unwrap);
-  return [node];
-}
-
-function childrenAt(node: SchemaNode, key: PropertyKey): SchemaNode[] {
-  const child = node.def.shape?.[String(key)] ?? node.def.valueType ?? node.def.element;
-  return child === undefined ? [] : [child];
-}
-
-function positionOf(document: Document, lines: LineCounter, path: readonly PropertyKey[]): { line: number; column: number } {
+function positionOf(
+  document: Document,
+  lines: LineCounter,
+  path: readonly PropertyKey[],
+): { line: number; column: number } {
   for (let depth = path.length; depth > 0; depth--) {
     const parent = depth === 1 ? document.contents : document.getIn(path.slice(0, depth - 1), true);
     const key = path[depth - 1];
     if (isMap(parent)) {
       const pair = parent.items.find((item) => String(item.key) === String(key));
-      const range = (pair?.key as { range?: [number, number, number] } | undefined)?.range;
-      if (range !== undefined) return at(lines, range[0]);
+      const range = (pair?.key as Node | undefined)?.range;
+      if (range) return at(lines, range[0]);
     }
-    const node = document.getIn(path.slice(0, depth), true) as { range?: [number, number, number] } | undefined;
-    if (node?.range !== undefined) return at(lines, node.range[0]);
+    const node = document.getIn(path.slice(0, depth), true) as Node | undefined;
+    if (node?.range) return at(lines, node.range[0]);
   }
   return { line: 1, column: 1 };
 }
