@@ -1,0 +1,41 @@
+// Counters in the memory of the cluster primary, shared by its workers over the cluster's own channel.
+import { RateLimiterCluster, RateLimiterClusterMaster } from 'rate-limiter-flexible';
+import { createPeekCache } from './peek-cache.ts';
+import type { LimitStore } from './store.ts';
+import { afterConsume, afterPeek, storeUnavailable, windowCounters } from './window-counter.ts';
+
+/** How long a worker waits for its primary, milliseconds. */
+const answerTimeoutMs = 250;
+
+/** Called once in the cluster primary, before it forks: holds the counters of all workers. */
+export function hostClusterCounters(): void {
+  new RateLimiterClusterMaster();
+}
+
+/** Counters of a worker; a primary that does not answer in time makes requests 503. */
+export function createClusterStore(): LimitStore {
+  const counterOf = windowCounters((options) => new RateLimiterCluster({ ...options, timeoutMs: answerTimeoutMs }));
+  const cache = createPeekCache();
+  let problem: string | null = null;
+  const asked = async <T>(answer: Promise<T>): Promise<T> => {
+    try {
+      const value = await answer;
+      problem = null;
+      return value;
+    } catch (error) {
+      problem = 'the cluster primary does not answer';
+      throw storeUnavailable(error);
+    }
+  };
+  return {
+    kind: 'cluster',
+    async consume(rule, key) {
+      const state = afterConsume(rule, await asked(counterOf(rule).consume(key)));
+      cache.counted(rule, key, state);
+      return state;
+    },
+    peek: (rule, key) => cache.peek(rule, key, async () => afterPeek(rule, await asked(counterOf(rule).get(key)))),
+    problem: () => problem,
+    close: () => Promise.resolve(),
+  };
+}
