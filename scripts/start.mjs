@@ -1,0 +1,15 @@
+// `npm start`: builds what must be built, then runs the supervisor in this very process.
+import { requireSupportedNode } from './node-version.mjs';
+
+requireSupportedNode();
+
+const { BuildError, buildIfStale } = await import('./build.mjs');
+try {
+  await buildIfStale();
+} catch (error) {
+  if (!(error instanceof BuildError)) throw error;
+  process.stderr.write(`✗ ${error.message}\n`);
+  process.exit(1);
+}
+const { startCommand } = await import('../dist/cli/commands/start.js');
+await startCommand().parseAsync(process.argv.slice(2), { from: 'user' });
