@@ -1,0 +1,32 @@
+// The one builder of `WWW-Authenticate` values (RFC 6750 §3, RFC 9728 §5.1). Pure: the catalogue says which challenge a
+// code carries, the context where our resource metadata is and which scopes this gateway asks for.
+import type { GatewayError } from '../core/errors.ts';
+
+/** What a challenge names besides the fault. */
+export interface ChallengeContext {
+  /** Address of our RFC 9728 document. */
+  readonly resourceMetadataUrl: string;
+  /** Scopes in the form that a client requests, e.g. `api://sallyport/LLM.Access`. */
+  readonly scopes: readonly string[];
+}
+
+const realm = 'sallyport';
+
+/** The `WWW-Authenticate` value of a refusal, or null when its code carries none. */
+export function challengeFor(refusal: GatewayError, context: ChallengeContext): string | null {
+  const { challenge } = refusal.definition;
+  if (challenge === null) return null;
+  const parameters: [string, string][] = [['realm', realm]];
+  // RFC 6750 §3.1: a request without credentials gets no error code and no further description.
+  if (challenge !== 'none') parameters.push(['error', challenge], ['error_description', refusal.publicMessage]);
+  // RFC 6750 §3.1: insufficient_scope may name the scope that is needed.
+  if (challenge === 'insufficient_scope' && context.scopes.length > 0) parameters.push(['scope', context.scopes.join(' ')]);
+  // RFC 9728 §5.1: resource_metadata tells a client where to learn how to get a token.
+  parameters.push(['resource_metadata', context.resourceMetadataUrl]);
+  return `Bearer ${parameters.map(([name, value]) => `${name}="${quotable(value)}"`).join(', ')}`;
+}
+
+// RFC 6750 §3: values hold only %x20-21, %x23-5B, %x5D-7E, hence never a quote, a backslash or a control character.
+function quotable(value: string): string {
+  return value.replaceAll(/[^\x20-\x21\x23-\x5B\x5D-\x7E]/g, '?');
+}
