@@ -1,6 +1,7 @@
 // The gateway's section of config/sallyport.yaml. Secure defaults; switching something off needs a key that says so.
 import { z } from 'zod';
-import { listenAddress } from '../core/address.ts';
+import { isLoopback, listenAddress } from '../core/address.ts';
+import { secretReference } from '../core/secret.ts';
 
 const upstream = z.strictObject({
   kind: z.enum(['openai', 'http']),
@@ -10,7 +11,7 @@ const upstream = z.strictObject({
   /** Which internal service the signed identity assertion is for; absent: none is sent. */
   assertion: z.enum(['model-server', 'identity']).optional(),
   /** Credential of the upstream itself, sent as Authorization: Bearer (env:NAME or file:/path). */
-  api_key: z.string().optional(),
+  api_key: secretReference.optional(),
   /** Extra certificate authority for https upstreams, PEM file. */
   ca: z.string().optional(),
   timeouts: z
@@ -23,32 +24,66 @@ const upstream = z.strictObject({
     })
     .prefault({}),
   max_connections: z.int().min(1).default(128),
+  /** `ask`: usage is asked for in every stream and removed again where the caller did not want it. */
+  stream_usage: z.enum(['ask', 'leave']).default('ask'),
+  /** Reuses connections of an upstream that does not echo x-request-id: a stray answer can reach a wrong caller. */
+  insecure_reuse_unproven_connections: z.boolean().default(false),
 });
 export type UpstreamConfig = z.output<typeof upstream>;
 
-export const gatewayConfigSchema = z.strictObject({
-  listen: listenAddress.prefault('127.0.0.1:8080'),
-  internal_listen: listenAddress.prefault('127.0.0.1:9464'),
-  /** What callers type, without a trailing slash; default: made from `listen`. */
-  public_url: z.url().optional(),
-  tls: z.strictObject({ cert: z.string(), key: z.string() }).optional(),
-  /** Permits plain HTTP beyond loopback: everybody on the path can read tokens. */
-  insecure_plain_http: z.boolean().default(false),
-  /** TLS ends at a proxy in front; permits plain HTTP beyond loopback. */
-  tls_ends_at_proxy: z.boolean().default(false),
-  /** Addresses or CIDR blocks whose X-Forwarded-For is believed; none by default. */
-  trusted_proxies: z.array(z.string()).default([]),
-  policies: z.string().default('policies'),
-  data: z.string().default('data/gateway'),
-  /** What `issuer: embedded` in issuers.yaml stands for. */
-  embedded_issuer: z.url().optional(),
-  /** Extra certificate authority for fetching issuers' keys, PEM file. */
-  issuer_ca: z.string().optional(),
-  /** Where the public keys of the assertions are written for internal services. */
-  assertion_jwks: z.string().default('data/run/gateway-jwks.json'),
-  upstreams: z.record(z.string().regex(/^[a-z0-9-]+$/), upstream).default({}),
-  redis: z.strictObject({ url: z.string() }).optional(),
-  workers: z.int().min(1).max(64).default(1),
-  drain_ms: z.int().min(0).default(10_000),
-});
+/** `redis://host:port` or `rediss://…`; one with a password stands outside the file. */
+const redisUrl = z
+  .string()
+  .regex(
+    /^(rediss?:\/\/|env:|file:)/,
+    'a Redis address is redis://host:port, rediss://host:port, env:NAME or file:/path',
+  )
+  .refine(
+    (text) => !/^rediss?:\/\/[^/]*@/.test(text),
+    'an address with a password is given as env:NAME or file:/path',
+  );
+
+export const gatewayConfigSchema = z
+  .strictObject({
+    listen: listenAddress.prefault('127.0.0.1:8080'),
+    internal_listen: listenAddress.prefault('127.0.0.1:9464'),
+    /** What callers type, without a trailing slash; default: made from `listen`. */
+    public_url: z.url().optional(),
+    tls: z.strictObject({ cert: z.string(), key: z.string() }).optional(),
+    /** Permits plain HTTP beyond loopback: everybody on the path can read tokens. */
+    insecure_plain_http: z.boolean().default(false),
+    /** TLS ends at a proxy in front; permits plain HTTP beyond loopback. */
+    tls_ends_at_proxy: z.boolean().default(false),
+    /** Addresses or CIDR blocks whose X-Forwarded-For is believed; none by default. */
+    trusted_proxies: z.array(z.string()).default([]),
+    policies: z.string().default('policies'),
+    data: z.string().default('data/gateway'),
+    /** What `issuer: embedded` in issuers.yaml stands for. */
+    embedded_issuer: z.url().optional(),
+    /** Extra certificate authority for fetching issuers' keys, PEM file. */
+    issuer_ca: z.string().optional(),
+    /** Where the public keys of the assertions are written for internal services. */
+    assertion_jwks: z.string().default('data/run/gateway-jwks.json'),
+    upstreams: z.record(z.string().regex(/^[a-z0-9-]+$/), upstream).default({}),
+    /** Counters in Redis instead of process memory, for more than one gateway. */
+    redis: z.strictObject({ url: redisUrl }).optional(),
+    workers: z.int().min(1).max(64).default(1),
+    drain_ms: z.int().min(0).default(10_000),
+  })
+  .superRefine((config, context) => {
+    // Everybody on the path could read access tokens: only a setting that says so permits it.
+    if (
+      isLoopback(config.listen) ||
+      config.tls !== undefined ||
+      config.insecure_plain_http ||
+      config.tls_ends_at_proxy
+    )
+      return;
+    context.addIssue({
+      code: 'custom',
+      path: ['listen'],
+      message:
+        'an address beyond loopback needs tls: { cert, key }, or tls_ends_at_proxy: true, or insecure_plain_http: true',
+    });
+  });
 export type GatewayConfig = z.output<typeof gatewayConfigSchema>;
