@@ -59,7 +59,8 @@ export const errorCatalogue = {
   },
   invalid_token: {
     status: 401,
-    message: 'The access token is not valid here. Sign in again, or ask the operator to explain this request id.',
+    message:
+      'The access token is not valid here. Sign in again, or ask the operator to explain this request id.',
     openAiType: 'authentication_error',
     challenge: 'invalid_token',
     retryable: false,
@@ -78,6 +79,13 @@ export const errorCatalogue = {
     challenge: null,
     retryable: false,
   },
+  admin_access_required: {
+    status: 403,
+    message: 'Admin access required',
+    openAiType: 'permission_error',
+    challenge: null,
+    retryable: false,
+  },
   model_not_found: invalid(404, 'There is no model {model}, or you may not use it.'),
   endpoint_not_found: invalid(404, 'There is no such endpoint.'),
   method_not_allowed: invalid(405, 'This endpoint does not answer that method. Allowed: {allowed}.'),
@@ -85,7 +93,10 @@ export const errorCatalogue = {
   headers_too_large: invalid(431, 'The request headers are too large or too many.'),
   body_invalid: invalid(400, 'The request body is not acceptable: {problem}.'),
   body_too_large: invalid(413, 'The request body is larger than {limit} bytes.'),
-  unsupported_media_type: invalid(415, 'Send the body as application/json in UTF-8, without content encoding.'),
+  unsupported_media_type: invalid(
+    415,
+    'Send the body as application/json in UTF-8, without content encoding.',
+  ),
   expectation_failed: invalid(417, 'The Expect header is not supported.'),
   request_timeout: { ...invalid(408, 'The request did not arrive in time.'), retryable: true },
   parameter_above_ceiling: invalid(400, 'The parameter {param} is above its ceiling of {ceiling}.'),
