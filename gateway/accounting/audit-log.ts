@@ -1,8 +1,223 @@
-// The hash-chained audit log: one JSON line for every request and every policy swap.
+// The hash-chained audit log: one JSON line for every request and every policy swap. Appending only builds the line;
+// writing happens in groups, off the request's way. A disk that fails is a problem that closes the gateway's door.
+import { constants, mkdirSync } from 'node:fs';
+import { open, rename, writeFile, type FileHandle } from 'node:fs/promises';
+import type { Logger } from '../../core/log.ts';
+import { chainLine, type ChainPosition } from './audit-chain.ts';
+import { auditFilePath, headPath } from './audit-files.ts';
+import { findStart } from './audit-start.ts';
 
+/** Where audit records go. */
 export interface AuditLog {
-  /** Appends one record; buffered, written in groups. */
+  /** Appends one record; buffered, written in groups. Never throws. */
   append(record: Readonly<Record<string, unknown>>): void;
+  /** For /readyz and admit: null while records reach the disk, else words for an operator. */
   problem(): string | null;
+  /** Writes what is buffered and closes the file. */
   close(): Promise<void>;
+}
+
+export interface AuditLogOptions {
+  readonly log: Logger;
+  /** One chain for each process that writes into the folder; a cluster worker names itself, e.g. `gateway-2`. */
+  readonly writer?: string;
+  readonly now?: () => number;
+  /** Buffered text at which the gateway stops to answer. */
+  readonly maxBufferedBytes?: number;
+}
+
+/** Records wait this long for their group: what kill -9 can lose. */
+const groupMs = 10;
+/** Written records wait this long for the disk itself: what a power cut can lose. */
+const syncMs = 250;
+/** A failed write is tried again after this. */
+const retryMs = 1_000;
+
+/**
+ * Opens the log and continues its chain; a line that a crash left half written is cut off and noted as a record.
+ * @throws Error when the folder cannot be created or read
+ */
+export function createAuditLog(folder: string, options: AuditLogOptions): AuditLog {
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  return new ChainedLog(folder, options);
+}
+
+/** Text that has its place in the chain, waiting to be written into the file of its day. */
+interface Group {
+  readonly day: string;
+  text: string;
+  /** Where the chain stands at the end of `text`. */
+  end: ChainPosition;
+}
+
+/** The file being written; `size` counts the bytes known to be whole. */
+interface OpenFile {
+  readonly handle: FileHandle;
+  readonly day: string;
+  size: number;
+}
+
+class ChainedLog implements AuditLog {
+  readonly #folder: string;
+  readonly #writer: string;
+  readonly #log: Logger;
+  readonly #now: () => number;
+  readonly #maxBufferedBytes: number;
+  #position: ChainPosition;
+  /** Where the chain stands on disk. */
+  #written: ChainPosition;
+  #day: string;
+  #groups: Group[] = [];
+  #bufferedBytes = 0;
+  #lost = 0;
+  #problem: string | null = null;
+  #timer: NodeJS.Timeout | null = null;
+  #writing: Promise<void> | null = null;
+  #file: OpenFile | null = null;
+  /** Whole bytes of the day's file as far as this process wrote it; a retry writes from there. */
+  #whole: { day: string; size: number } | null = null;
+  #syncDueAt: number | null = null;
+  #closed = false;
+
+  constructor(folder: string, options: AuditLogOptions) {
+    this.#folder = folder;
+    this.#writer = options.writer ?? 'gateway';
+    this.#log = options.log;
+    this.#now = options.now ?? Date.now;
+    this.#maxBufferedBytes = options.maxBufferedBytes ?? 8 * 1024 * 1024;
+    const start = findStart(folder, this.#writer);
+    this.#position = start.position;
+    this.#written = start.position;
+    this.#day = start.day;
+    // These lines, kept elsewhere, are anchors: verifyAuditLog can be asked whether the chain still holds them.
+    this.#log.info({ writer: this.#writer, seq: start.position.seq, hash: start.position.hash }, 'audit log continues');
+    for (const finding of start.findings) {
+      this.#log.error(finding, 'the audit log did not end as it was written');
+      this.append({ ...finding, at: this.#time() });
+    }
+  }
+
+  append(record: Readonly<Record<string, unknown>>): void {
+    // Twice the bound: requests already under way when the door closed are still recorded.
+    if (this.#closed || this.#bufferedBytes > 2 * this.#maxBufferedBytes) {
+      this.#lost++;
+      return;
+    }
+    if (this.#lost > 0) {
+      const lost = this.#lost;
+      this.#lost = 0;
+      this.#chain({ event: 'audit.lost', at: this.#time(), records: lost });
+    }
+    this.#chain(record);
+    if (this.#bufferedBytes > this.#maxBufferedBytes) this.#fail('the audit log cannot be written as fast as requests come');
+    this.#schedule(groupMs);
+  }
+
+  problem(): string | null {
+    return this.#problem;
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    await this.#writing;
+    await this.#write();
+    await this.#file?.handle.close().catch(() => undefined);
+    this.#log.info({ writer: this.#writer, seq: this.#written.seq, hash: this.#written.hash }, 'audit log closed');
+  }
+
+  #time(): string {
+    return new Date(this.#now()).toISOString();
+  }
+
+  #chain(record: Readonly<Record<string, unknown>>): void {
+    const { line, next } = chainLine(this.#position, record);
+    this.#position = next;
+    const today = this.#time().slice(0, 10);
+    if (today > this.#day) this.#day = today;
+    let group = this.#groups.at(-1);
+    if (group?.day !== this.#day) {
+      group = { day: this.#day, text: '', end: next };
+      this.#groups.push(group);
+    }
+    group.text += `${line}\n`;
+    group.end = next;
+    this.#bufferedBytes += line.length + 1; // Lines are ASCII.
+  }
+
+  #schedule(delayMs: number): void {
+    if (this.#timer !== null || this.#writing !== null || this.#closed) return;
+    this.#timer = setTimeout(() => {
+      this.#timer = null;
+      this.#writing = this.#write().finally(() => {
+        this.#writing = null;
+        if (this.#problem !== null) this.#schedule(retryMs);
+        else if (this.#groups.length > 0) this.#schedule(groupMs);
+        else if (this.#syncDueAt !== null) this.#schedule(syncMs);
+      });
+    }, delayMs);
+  }
+
+  /** Writes what is buffered; what fails stays buffered and is written to the same place again. Never rejects. */
+  async #write(): Promise<void> {
+    try {
+      for (let due = this.#groups.length; due > 0; due--) await this.#writeFirstGroup();
+      await this.#sync();
+      if (this.#problem !== null) this.#log.info('the audit log is written again');
+      this.#problem = null;
+    } catch (error) {
+      await this.#file?.handle.close().catch(() => undefined);
+      this.#file = null;
+      this.#fail(`the audit log cannot be written (${(error as NodeJS.ErrnoException).code ?? 'unexpected error'})`);
+    }
+  }
+
+  async #writeFirstGroup(): Promise<void> {
+    const group = this.#groups[0];
+    if (group === undefined) return;
+    const { day, text, end } = group; // The group may grow while this part of it is written.
+    const file = await this.#fileOf(day);
+    const bytes = Buffer.from(text, 'latin1');
+    for (let at = 0; at < bytes.length; ) {
+      at += (await file.handle.write(bytes, at, bytes.length - at, file.size + at)).bytesWritten;
+    }
+    file.size += bytes.length;
+    this.#whole = { day, size: file.size };
+    this.#written = end;
+    this.#syncDueAt ??= performance.now() + syncMs;
+    this.#bufferedBytes -= bytes.length;
+    group.text = group.text.slice(text.length);
+    if (group.text === '') this.#groups.shift();
+  }
+
+  async #fileOf(day: string): Promise<OpenFile> {
+    if (this.#file !== null && this.#file.day !== day) {
+      await this.#file.handle.datasync();
+      await this.#file.handle.close();
+      this.#file = null;
+    }
+    if (this.#file === null) {
+      // Not in append mode: a retry after a failed write goes over what that left half written.
+      const handle = await open(auditFilePath(this.#folder, this.#writer, day), constants.O_RDWR | constants.O_CREAT, 0o600);
+      const { size } = await handle.stat();
+      this.#file = { handle, day, size: this.#whole?.day === day ? Math.min(size, this.#whole.size) : size };
+    }
+    return this.#file;
+  }
+
+  /** Brings file and head to the disk, at most every `syncMs`; kill -9 does not need it, a power cut does. */
+  async #sync(): Promise<void> {
+    if (this.#syncDueAt === null || (performance.now() < this.#syncDueAt && !this.#closed)) return;
+    await this.#file?.handle.datasync();
+    const path = headPath(this.#folder, this.#writer);
+    await writeFile(`${path}.new`, `${JSON.stringify(this.#written)}\n`, { mode: 0o600 });
+    await rename(`${path}.new`, path);
+    this.#syncDueAt = null;
+  }
+
+  #fail(problem: string): void {
+    if (this.#problem !== problem) this.#log.error({ problem }, 'audit is mandatory: requests are refused');
+    this.#problem = problem;
+  }
 }

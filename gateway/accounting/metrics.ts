@@ -1,6 +1,125 @@
-// Prometheus metrics; labels are closed sets only (route, model from configuration, code, issuer name).
+// Prometheus metrics; labels are closed sets only (route, model from configuration, code, issuer name), never a
+// subject, an address, a path or a request id.
+import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
+import { packageVersion } from '../../core/package.ts';
+import type { IssuerStatus } from '../authenticate/index.ts';
 
+/** What is counted when a request has ended. */
+export interface EndedRequest {
+  /** A route's name, or `none`. */
+  readonly route: string;
+  /** A configured model, or `none`. */
+  readonly model: string;
+  readonly code: string;
+  readonly refused: boolean;
+  /** Null for requests that reached no route. */
+  readonly durationSeconds: number | null;
+  readonly firstByteSeconds: number | null;
+  readonly promptTokens: number;
+  readonly completionTokens: number;
+}
+
+/** Counts for Prometheus. */
 export interface Metrics {
+  requestEnded(ended: EndedRequest): void;
+  /** After a policy file was saved or SIGHUP came. */
+  policyReloaded(outcome: 'swapped' | 'refused'): void;
   /** The text exposition and its content type. */
   render(): Promise<{ contentType: string; body: string }>;
+}
+
+export interface MetricsOptions {
+  /** How the issuers of the current snapshot stand; asked at each scrape. */
+  readonly issuers?: () => readonly IssuerStatus[];
+  /** Bundle digest of the current snapshot; asked at each scrape. */
+  readonly digest?: () => string;
+}
+
+// semantic-conventions-genai's buckets for durations of model requests: 0.01 × 2ⁿ seconds.
+const durationBuckets = Array.from({ length: 14 }, (_, exponent) => 0.01 * 2 ** exponent);
+const fastBuckets = [0.001, 0.0025, 0.005];
+
+/** Creates the metrics of one gateway process, with their own registry. */
+export function createMetrics(options: MetricsOptions = {}): Metrics {
+  const registry = new Registry();
+  const registers = [registry];
+  collectDefaultMetrics({ register: registry });
+  const requests = new Counter({
+    name: 'sallyport_requests_total',
+    help: 'Requests that have ended, by route, model and outcome code (ok, a code of the error catalogue, http_<status>, caller_gone).',
+    labelNames: ['route', 'model', 'code'],
+    registers,
+  });
+  const refusals = new Counter({
+    name: 'sallyport_refusals_total',
+    help: 'Requests that the gateway refused, by code of the error catalogue.',
+    labelNames: ['code'],
+    registers,
+  });
+  const duration = new Histogram({
+    name: 'sallyport_request_duration_seconds',
+    help: 'From the head of the request to the end of the answer.',
+    labelNames: ['route'],
+    buckets: [...fastBuckets, ...durationBuckets],
+    registers,
+  });
+  const firstByte = new Histogram({
+    name: 'sallyport_time_to_first_byte_seconds',
+    help: 'From the head of the request to the first byte of the body of the answer.',
+    labelNames: ['route'],
+    buckets: [...fastBuckets, ...durationBuckets],
+    registers,
+  });
+  const modelTokens = new Counter({
+    name: 'sallyport_model_tokens_total',
+    help: 'Model tokens as the model server counted them, by model and type (prompt, completion).',
+    labelNames: ['model', 'type'],
+    registers,
+  });
+  const reloads = new Counter({
+    name: 'sallyport_policy_reloads_total',
+    help: 'Policy bundles that were swapped in, or refused because they were invalid.',
+    labelNames: ['outcome'],
+    registers,
+  });
+  for (const outcome of ['swapped', 'refused']) reloads.inc({ outcome }, 0);
+  registerSnapshotGauges(registers, options);
+
+  return {
+    requestEnded(ended) {
+      const { route, model, code } = ended;
+      requests.inc({ route, model, code });
+      if (ended.refused) refusals.inc({ code });
+      if (ended.durationSeconds !== null) duration.observe({ route }, ended.durationSeconds);
+      if (ended.firstByteSeconds !== null) firstByte.observe({ route }, ended.firstByteSeconds);
+      if (ended.promptTokens > 0) modelTokens.inc({ model, type: 'prompt' }, ended.promptTokens);
+      if (ended.completionTokens > 0) modelTokens.inc({ model, type: 'completion' }, ended.completionTokens);
+    },
+    policyReloaded: (outcome) => reloads.inc({ outcome }),
+    render: async () => ({ contentType: registry.contentType, body: await registry.metrics() }),
+  };
+}
+
+/** Values that are read from the current snapshot when Prometheus asks. */
+function registerSnapshotGauges(registers: Registry[], options: MetricsOptions): void {
+  new Gauge({
+    name: 'sallyport_issuer_ready',
+    help: '1 when access tokens of the issuer can be verified.',
+    labelNames: ['issuer'],
+    registers,
+    collect() {
+      this.reset(); // An issuer that a reload removed must not stay.
+      for (const { name, ready } of options.issuers?.() ?? []) this.set({ issuer: name }, ready ? 1 : 0);
+    },
+  });
+  new Gauge({
+    name: 'sallyport_build_info',
+    help: 'Always 1; the version of the gateway and the digest of its policy bundle.',
+    labelNames: ['version', 'digest'],
+    registers,
+    collect() {
+      this.reset();
+      this.set({ version: packageVersion, digest: options.digest?.() ?? '' }, 1);
+    },
+  });
 }

@@ -1,0 +1,61 @@
+// The form of an audit line. Each line names the hash of the line before it, so that a changed, missing or inserted
+// line shows. A line is pure ASCII: control characters, bidi marks and terminal escapes appear as \u escapes.
+import { hash } from 'node:crypto';
+
+/** Where a chain stands: the number and hash of a record. */
+export interface ChainPosition {
+  readonly seq: number;
+  readonly hash: string;
+}
+
+/** Before the first record. */
+export const chainStart: ChainPosition = { seq: 0, hash: '0'.repeat(64) };
+
+const hashMember = ',"hash":"';
+
+// Everything that JSON.stringify leaves as it is and a terminal, a log viewer or a line splitter may act upon.
+const beyondAscii = /[\x7f-\uffff]/g;
+const anyBeyondAscii = /[\x7f-\uffff]/;
+
+/** A record as its line, without the newline, and the position after it. */
+export function chainLine(
+  position: ChainPosition,
+  record: Readonly<Record<string, unknown>>,
+): { line: string; next: ChainPosition } {
+  const seq = position.seq + 1;
+  const members = JSON.stringify(record);
+  const rest = members.length > 2 ? `,${members.slice(1, -1)}` : '';
+  let body = `{"seq":${seq},"prev":"${position.hash}"${rest}`;
+  if (anyBeyondAscii.test(body)) body = body.replaceAll(beyondAscii, escaped);
+  const digest = hash('sha256', body);
+  return { line: `${body}${hashMember}${digest}"}`, next: { seq, hash: digest } };
+}
+
+/** What a line says of its place in the chain. */
+export interface ReadLine extends ChainPosition {
+  readonly prev: string;
+}
+
+/**
+ * Reads one line.
+ * Checks: JSON with seq, prev and hash; the hash over the text before it.
+ * Does not check: that prev and seq follow the line before (the verifier does).
+ * @returns null when the line is not whole or not what was written
+ */
+export function readChainLine(line: string): ReadLine | null {
+  const at = line.lastIndexOf(hashMember);
+  if (at === -1) return null;
+  const claimed = line.slice(at + hashMember.length, -2);
+  if (!line.endsWith('"}') || claimed !== hash('sha256', line.slice(0, at))) return null;
+  try {
+    const parsed = JSON.parse(line) as { seq?: unknown; prev?: unknown }; // Checked member by member below.
+    if (typeof parsed.seq !== 'number' || typeof parsed.prev !== 'string') return null;
+    return { seq: parsed.seq, prev: parsed.prev, hash: claimed };
+  } catch {
+    return null;
+  }
+}
+
+function escaped(character: string): string {
+  return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
+}
