@@ -6,7 +6,9 @@ const maxDepth = 32;
 
 /** Members on which decisions are made; a parser that ignores case must not find a second one. */
 const decisiveMembers = new Set(
-  'model messages prompt input max_tokens max_completion_tokens max_length n best_of stream stream_options stop suffix tools functions'.split(' '),
+  'model messages prompt input max_tokens max_completion_tokens max_length n best_of stream stream_options stop suffix tools functions'.split(
+    ' ',
+  ),
 );
 
 /** Why a body was refused, in words for the caller. */
@@ -18,13 +20,28 @@ export class StrictJsonError extends Error {
 }
 
 /**
- * Parses a JSON object.
- * Checks: valid UTF-8 without BOM, JSON syntax, an object at the top, no duplicate member (names compared decoded), no
- * `__proto__`, depth at most 32, finite numbers, and no member that differs from a decisive one by case alone.
+ * Parses the JSON object of a request body.
+ * Checks: what parseStrictObject checks, and no member that differs from a decisive one by case alone.
  * Does not check: what the members mean (guard) or the media type (body.ts).
  * @throws StrictJsonError
  */
 export function parseStrictJson(bytes: Buffer): Record<string, unknown> {
+  const value = parseStrictObject(bytes);
+  for (const name of Object.keys(value)) {
+    if (!decisiveMembers.has(name) && decisiveMembers.has(fold(name))) {
+      throw new StrictJsonError('a member differs from a known one by letter case alone');
+    }
+  }
+  return value;
+}
+
+/**
+ * Parses any JSON object: a body, a JOSE header, a claims set.
+ * Checks: valid UTF-8 without BOM, JSON syntax, an object at the top, no duplicate member (names compared decoded), no
+ * `__proto__`, depth at most 32, finite numbers.
+ * @throws StrictJsonError
+ */
+export function parseStrictObject(bytes: Buffer): Record<string, unknown> {
   if (!isUtf8(bytes)) throw new StrictJsonError('it is not valid UTF-8');
   const text = bytes.toString('utf8');
   if (text.charCodeAt(0) === 0xfeff) throw new StrictJsonError('it begins with a byte order mark');
@@ -34,14 +51,11 @@ export function parseStrictJson(bytes: Buffer): Record<string, unknown> {
   } catch {
     throw new StrictJsonError('it is not valid JSON');
   }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new StrictJsonError('it is not a JSON object');
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw new StrictJsonError('it is not a JSON object');
   // Each member of the source has one colon outside strings; a duplicate collapses in the parsed value, so counts differ.
-  if (countColons(text) !== countMembers(value, 1)) throw new StrictJsonError('an object has the same member twice');
-  for (const name of Object.keys(value)) {
-    if (!decisiveMembers.has(name) && decisiveMembers.has(fold(name))) {
-      throw new StrictJsonError('a member differs from a known one by letter case alone');
-    }
-  }
+  if (countColons(text) !== countMembers(value, 1))
+    throw new StrictJsonError('an object has the same member twice');
   return value as Record<string, unknown>; // Narrowed above: a JSON object has string keys.
 }
 
@@ -86,6 +100,7 @@ function countMembers(value: object, depth: number): number {
 
 function countWithin(item: unknown, depth: number): number {
   if (typeof item === 'object' && item !== null) return countMembers(item, depth + 1);
-  if (typeof item === 'number' && !Number.isFinite(item)) throw new StrictJsonError('a number is out of range');
+  if (typeof item === 'number' && !Number.isFinite(item))
+    throw new StrictJsonError('a number is out of range');
   return 0;
 }
