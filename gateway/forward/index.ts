@@ -1,6 +1,21 @@
-// Sixth stage: pick the upstream, send the judged bytes, stream the answer back.
+// Sixth stage: pick the upstream, send the judged bytes, stream the answer back. One file per kind of route.
 import type { Guarded } from '../exchange.ts';
+import { forwardGenerate } from './generate.ts';
+import { forwardHttp } from './http-service.ts';
+import { answerModels } from './models.ts';
+import { forwardOpenAi } from './openai.ts';
 
-export async function forward(_guarded: Guarded): Promise<void> {
-  throw new Error('not built yet');
+/** Settles when the answer has ended or the caller has gone. @throws GatewayError, also after streaming has begun. */
+export async function forward(guarded: Guarded): Promise<void> {
+  switch (guarded.route.kind) {
+    case 'openai':
+      return forwardOpenAi(guarded);
+    case 'generate':
+      return forwardGenerate(guarded);
+    case 'models':
+      answerModels(guarded);
+      return;
+    case 'http':
+      return forwardHttp(guarded);
+  }
 }

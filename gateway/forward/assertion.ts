@@ -1,0 +1,183 @@
+// Signs the identity assertion with which the gateway vouches for a request towards an internal service, and publishes
+// its public key for them. Signing costs tens of microseconds, so an assertion is kept per principal and audience and
+// used until 20 s before it expires.
+import { randomBytes } from 'node:crypto';
+import {
+  chmodSync,
+  linkSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
+import {
+  calculateJwkThumbprint,
+  exportJWK,
+  generateKeyPair,
+  importJWK,
+  SignJWT,
+  type CryptoKey,
+  type JWK,
+} from 'jose';
+import { LRUCache } from 'lru-cache';
+import {
+  assertionAlgorithm,
+  assertionAudience,
+  assertionIssuer,
+  assertionLifetimeSeconds,
+  assertionType,
+} from '../../core/assertion.ts';
+
+/** Whom an assertion vouches for, and towards which service. */
+export interface AssertionSubject {
+  /** The principal's key. */
+  readonly subject: string;
+  readonly clientId: string | null;
+  /** Effective roles. */
+  readonly roles: ReadonlySet<string>;
+  readonly service: 'model-server' | 'identity';
+}
+
+export interface AssertionSigner {
+  /** At once when a fresh assertion is kept, else after signing one. */
+  sign(subject: AssertionSubject): string | Promise<string>;
+}
+
+export interface AssertionSignerOptions {
+  /** Folder that holds `assertion-key.json`. */
+  readonly folder: string;
+  /** File that internal services read the public key from. */
+  readonly jwksFile: string;
+  readonly now?: () => number;
+}
+
+const audiences = {
+  'model-server': assertionAudience.modelServer,
+  identity: assertionAudience.identity,
+} as const;
+const renewBeforeExpiryMs = 20_000;
+
+/**
+ * Reads or creates the signing key and publishes the public one.
+ * Checks: the key file is readable by its owner only, and holds an Ed25519 key.
+ * @throws Error that names the file and what to do.
+ */
+export async function openAssertionSigner(options: AssertionSignerOptions): Promise<AssertionSigner> {
+  const now = options.now ?? Date.now;
+  const file = join(options.folder, 'assertion-key.json');
+  const jwk = readKey(file) ?? (await createKey(file));
+  const { key, kid } = await importKey(jwk, file);
+  publish(options.jwksFile, {
+    kty: jwk.kty,
+    crv: jwk.crv,
+    x: jwk.x,
+    kid,
+    use: 'sig',
+    alg: assertionAlgorithm,
+  });
+  const kept = new LRUCache<string, { assertion: string; freshUntilMs: number }>({ max: 10_000 });
+  const pending = new Map<string, Promise<string>>();
+
+  const signNew = async (cacheKey: string, subject: AssertionSubject): Promise<string> => {
+    const issuedAt = Math.floor(now() / 1000);
+    const assertion = await new SignJWT({ client_id: subject.clientId, roles: [...subject.roles] })
+      .setProtectedHeader({ alg: assertionAlgorithm, typ: assertionType, kid })
+      .setIssuer(assertionIssuer)
+      .setAudience(audiences[subject.service])
+      .setSubject(subject.subject)
+      .setIssuedAt(issuedAt)
+      .setExpirationTime(issuedAt + assertionLifetimeSeconds)
+      .sign(key);
+    kept.set(cacheKey, {
+      assertion,
+      freshUntilMs: (issuedAt + assertionLifetimeSeconds) * 1000 - renewBeforeExpiryMs,
+    });
+    return assertion;
+  };
+
+  return {
+    sign(subject) {
+      const cacheKey = JSON.stringify([subject.service, subject.subject, subject.clientId, ...subject.roles]);
+      const known = kept.get(cacheKey);
+      // A clock that was set back would leave an assertion fresh for too long; the lower bound catches that.
+      if (
+        known !== undefined &&
+        known.freshUntilMs > now() &&
+        known.freshUntilMs <= now() + assertionLifetimeSeconds * 1000
+      )
+        return known.assertion;
+      const running = pending.get(cacheKey);
+      if (running !== undefined) return running;
+      const signing = signNew(cacheKey, subject).finally(() => pending.delete(cacheKey));
+      pending.set(cacheKey, signing);
+      return signing;
+    },
+  };
+}
+
+function readKey(file: string): JWK | null {
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch (error) {
+    // A cast at the border to Node's error shape.
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
+    throw new Error(`${file} cannot be read (${(error as NodeJS.ErrnoException).code ?? 'error'})`, {
+      cause: error,
+    });
+  }
+  if ((statSync(file).mode & 0o077) !== 0)
+    throw new Error(`${file} is readable by others; run: chmod 600 ${file}`);
+  try {
+    // importKey checks what the text holds.
+    return JSON.parse(text) as JWK;
+  } catch (error) {
+    throw new Error(`${file} is not a key; delete it and the gateway makes a new one at its next start`, {
+      cause: error,
+    });
+  }
+}
+
+async function createKey(file: string): Promise<JWK> {
+  const { privateKey } = await generateKeyPair(assertionAlgorithm, { extractable: true });
+  const jwk = await exportJWK(privateKey);
+  mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+  const draft = `${file}.${randomBytes(6).toString('hex')}`;
+  writeFileSync(draft, JSON.stringify(jwk), { mode: 0o600, flag: 'wx' });
+  try {
+    // A link fails when the file exists: of several processes that start at once, all use the key of the first.
+    linkSync(draft, file);
+    return jwk;
+  } catch (error) {
+    const first = (error as NodeJS.ErrnoException).code === 'EEXIST' ? readKey(file) : null;
+    if (first === null) throw new Error(`${file} cannot be created`, { cause: error });
+    return first;
+  } finally {
+    rmSync(draft, { force: true });
+  }
+}
+
+async function importKey(jwk: JWK, file: string): Promise<{ key: CryptoKey; kid: string }> {
+  const key =
+    jwk.kty === 'OKP' && jwk.crv === 'Ed25519' && jwk.d !== undefined
+      ? await importJWK(jwk, assertionAlgorithm).catch(() => null)
+      : null;
+  if (key === null || key instanceof Uint8Array) {
+    throw new Error(
+      `${file} is not an Ed25519 key; delete it and the gateway makes a new one at its next start`,
+    );
+  }
+  return { key, kid: await calculateJwkThumbprint(jwk) };
+}
+
+function publish(file: string, publicKey: Readonly<Record<string, unknown>>): void {
+  mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+  const draft = `${file}.${randomBytes(6).toString('hex')}`;
+  writeFileSync(draft, JSON.stringify({ keys: [publicKey] }), { mode: 0o644 });
+  chmodSync(draft, 0o644);
+  // Renaming is atomic: a reader sees the old set or the new one, never half of it.
+  renameSync(draft, file);
+}
