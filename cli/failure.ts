@@ -1,0 +1,35 @@
+// How a command fails: one sentence, the way out, an exit code. Never a stack, a secret or a token.
+import type { ExitCode } from './exit-codes.ts';
+import type { Terminal } from './terminal.ts';
+
+/** A failure that a person can act on; `hints` are further lines, most useful first. */
+export class CommandFailure extends Error {
+  readonly exitCode: ExitCode;
+  readonly hints: readonly string[];
+  /** Stable word for callers of `sallyport/token` and for `--json`: `sign_in_needed`, `gateway_unreachable` … */
+  readonly code: string;
+
+  constructor(exitCode: ExitCode, message: string, options: { hints?: readonly string[]; code?: string; cause?: unknown } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = 'CommandFailure';
+    this.exitCode = exitCode;
+    this.hints = options.hints ?? [];
+    this.code = options.code ?? 'failed';
+  }
+}
+
+/** Writes a failure to stderr and answers the exit code that belongs to it. */
+export function reportFailure(error: unknown, terminal: Terminal): ExitCode {
+  if (error instanceof CommandFailure) {
+    if (error.message !== '') terminal.say(`${terminal.red('✗')} ${error.message}`);
+    for (const hint of error.hints) terminal.say(`  ${hint}`);
+    return error.exitCode;
+  }
+  // By name, so that the classes of configuration files need not be loaded for every command.
+  if (error instanceof Error && error.name === 'ConfigurationError') {
+    for (const line of error.message.split('\n')) terminal.say(`${terminal.red('✗')} ${line}`);
+    return 3;
+  }
+  terminal.say(`${terminal.red('✗')} Something unexpected went wrong: ${error instanceof Error ? error.message : String(error)}`);
+  return 1;
+}

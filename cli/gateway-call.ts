@@ -1,0 +1,87 @@
+// Calls the gateway with the stored sign-in, and turns its refusals into failures with an exit code.
+// The access token goes to the gateway it was issued for and to no other origin.
+import type { Connection } from './connection.ts';
+import { exitCodes, type ExitCode } from './exit-codes.ts';
+import { CommandFailure } from './failure.ts';
+import { tlsFailure, unreachableGateway } from './sign-in/discovery.ts';
+import { printable } from './wording.ts';
+
+/** The `error` member of an OpenAI-shaped answer. */
+export interface OpenAiError {
+  readonly message: string;
+  readonly code: string;
+  readonly documentation: string | null;
+}
+
+/** Sends one request; answers only a 2xx. @throws CommandFailure for a refusal or when nobody answers */
+export async function callGateway(connection: Connection, path: string, init: { body?: unknown; signal?: AbortSignal } = {}): Promise<Response> {
+  const { gateway } = connection.address;
+  const session = await connection.session();
+  let response: Response;
+  try {
+    response = await connection.fetch(`${gateway}${path}`, {
+      method: init.body === undefined ? 'GET' : 'POST',
+      headers: {
+        authorization: `Bearer ${session.access_token}`,
+        accept: 'application/json',
+        ...(init.body === undefined ? {} : { 'content-type': 'application/json' }),
+      },
+      ...(init.body === undefined ? {} : { body: JSON.stringify(init.body) }),
+      ...(init.signal === undefined ? {} : { signal: init.signal }),
+    });
+  } catch (error) {
+    throw tlsFailure(error, gateway) ?? unreachableGateway(gateway);
+  }
+  if (response.ok) return response;
+  throw refusal(await readError(response), response.status, requestId(response));
+}
+
+/** The models that the signed-in subject may use. */
+export async function listModels(connection: Connection): Promise<{ readonly models: readonly string[]; readonly headers: Headers }> {
+  const response = await callGateway(connection, '/v1/models', { signal: AbortSignal.timeout(15_000) });
+  const answer = (await response.json()) as { data?: readonly { id?: unknown }[] }; // Border: the ids are checked below.
+  const models = (answer.data ?? []).flatMap((model) => (typeof model.id === 'string' ? [printable(model.id)] : []));
+  return { models, headers: response.headers };
+}
+
+/** The id under which the gateway recorded the request. */
+export function requestId(response: Response): string | null {
+  const id = response.headers.get('x-request-id');
+  return id === null ? null : printable(id).slice(0, 64);
+}
+
+/** The failure for an `error` member, of an answer or inside a stream. */
+export function refusal(error: OpenAiError, status: number, request: string | null, sentence = '{message}'): CommandFailure {
+  const message = sentence.replace('{message}', error.message.replace(/\.$/, ''));
+  const reference = [error.documentation, request].filter((part) => part !== null).join('     ');
+  const hints = [...(status === 401 ? ['Sign in again:  sallyport login'] : []), ...(reference === '' ? [] : [reference])];
+  return new CommandFailure(exitCodeOf(status, error.code), `${message} (${error.code}).`, { code: error.code, hints });
+}
+
+/** Reads the members that are shown from an `error` object, whatever it holds. */
+export function parseError(value: unknown): OpenAiError {
+  const error = typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
+  const text = (name: string): string | null => (typeof error[name] === 'string' ? printable(error[name]).slice(0, 500) : null);
+  return { message: text('message') ?? 'The gateway refused the request', code: text('code') ?? 'unknown', documentation: text('doc_url') };
+}
+
+async function readError(response: Response): Promise<OpenAiError> {
+  try {
+    const body: unknown = await response.json();
+    if (typeof body === 'object' && body !== null && 'error' in body) return parseError(body.error);
+  } catch {
+    // Not JSON: something else answered.
+  }
+  return { message: `The gateway answered with status ${response.status}`, code: `http_${response.status}`, documentation: null };
+}
+
+const refusedCodes: readonly string[] = ['model_not_found', 'content_blocked', 'parameter_above_ceiling', 'insufficient_scope', 'access_denied'];
+
+function exitCodeOf(status: number, code: string): ExitCode {
+  if (status === 401) return exitCodes.signInNeeded;
+  if (status === 429) return exitCodes.rateLimited;
+  if (status === 403 || refusedCodes.includes(code)) return exitCodes.refused;
+  if (status === 502 || status === 503 || status === 504) return exitCodes.unreachable;
+  if (status >= 400 && status < 500) return exitCodes.usage;
+  return exitCodes.unexpected;
+}
