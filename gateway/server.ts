@@ -1,0 +1,219 @@
+// The gateway as one object with a lifetime: services, policies, listeners. Built from one validated configuration.
+import { chmodSync, mkdirSync, readFileSync, unwatchFile, watchFile } from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import { Server as TlsServer } from 'node:https';
+import { join } from 'node:path';
+import cluster from 'node:cluster';
+import type { ListenAddress } from '../core/address.ts';
+import { createLog, type Logger } from '../core/log.ts';
+import { readSecret } from '../core/secret.ts';
+import { createAuditLog } from './accounting/audit-log.ts';
+import { createMetrics } from './accounting/metrics.ts';
+import { createControlApp, createInternalApp } from './app.ts';
+import { createCallerAddress } from './caller-address.ts';
+import type { GatewayConfig } from './config.ts';
+import type { ControlDependencies } from './control/control-dependencies.ts';
+import { createEntry, type Entry } from './entry.ts';
+import { openAssertionSigner } from './forward/assertion.ts';
+import { createUpstreams } from './forward/upstreams.ts';
+import { createLimitStore } from './limit/store.ts';
+import { createListener, readPair } from './listener.ts';
+import { policyContext } from './policies/context.ts';
+import { watchPolicies, type PolicyHolder, type PolicyHolderOptions } from './policies/reload.ts';
+import type { Services } from './services.ts';
+
+export interface RunningGateway {
+  /** `http://host:port` or `https://host:port`, with the real port when 0 was asked for. */
+  readonly address: string;
+  /** The internal listener (metrics, health). */
+  readonly internalAddress: string;
+  /** Reads the policies again; for SIGHUP. */
+  reload(): void;
+  /** Stops accepting, lets requests end within `drain_ms`, then cuts them. Idempotent. */
+  close(): Promise<void>;
+}
+
+export interface GatewayDependencies {
+  readonly log?: Logger;
+}
+
+/**
+ * Starts the gateway and resolves when it listens. Issuers and upstreams that are down do not stop the start: /readyz says
+ * so, and their requests are refused.
+ * @throws ConfigurationError for policies with a fault; the system's error when an address or file cannot be had
+ */
+export async function startGateway(config: GatewayConfig, { log = createLog('gateway') }: GatewayDependencies = {}): Promise<RunningGateway> {
+  mkdirSync(config.data, { recursive: true, mode: 0o700 });
+  const callerAddress = createCallerAddress(config.trusted_proxies);
+  const listener = createListener({
+    tls: config.tls,
+    onRequest: (request, response) => entry.onRequest(request, response),
+    onMalformed: (refusal, socket) => entry.onMalformed(refusal, socket),
+  });
+  let publicUrl = config.public_url?.replace(/\/+$/, '') ?? urlOf(config.listen, config.tls !== undefined);
+  const { policies, services } = await openServices(config, log, () => publicUrl);
+  let stopping = false;
+
+  const control: ControlDependencies = {
+    services,
+    current: policies.current,
+    policiesProblem: policies.problem,
+    isStopping: () => stopping,
+    issuerCa: config.issuer_ca,
+    refuse: (request, response, refusal) => entry.refuseUnrouted(request, response, refusal),
+  };
+  const entry: Entry = createEntry({
+    services,
+    current: policies.current,
+    callerAddress,
+    control: createControlApp(control),
+    isStopping: () => stopping,
+  });
+  const internal = createServer(createInternalApp(control));
+
+  try {
+    await listen(listener, config.listen);
+    await listen(internal, config.internal_listen);
+  } catch (error) {
+    listener.close();
+    policies.close();
+    await Promise.all([services.upstreams.close(), services.limitStore.close(), services.auditLog.close()]);
+    throw error;
+  }
+  if (config.public_url === undefined) publicUrl = urlOf(config.listen, config.tls !== undefined, listener);
+  const forgetCertificate = followCertificate(config, listener, log);
+
+  let closing: Promise<void> | undefined;
+  const close = async (): Promise<void> => {
+    stopping = true;
+    forgetCertificate();
+    const ended = Promise.all([ending(listener), ending(internal)]);
+    listener.closeIdleConnections();
+    internal.closeAllConnections();
+    const cut = setTimeout(() => {
+      entry.abortAll();
+      listener.closeAllConnections();
+    }, config.drain_ms);
+    await ended;
+    clearTimeout(cut);
+    policies.close();
+    await Promise.all([services.upstreams.close(), services.limitStore.close()]);
+    await services.auditLog.close();
+  };
+  return {
+    address: urlOf(config.listen, config.tls !== undefined, listener),
+    internalAddress: urlOf(config.internal_listen, false, internal),
+    reload: () => void policies.reload(),
+    close: () => (closing ??= close()),
+  };
+}
+
+interface Opened {
+  readonly policies: PolicyHolder;
+  readonly services: Services;
+}
+
+async function openServices(config: GatewayConfig, log: Logger, publicUrl: () => string): Promise<Opened> {
+  const signer = await openAssertionSigner({ folder: config.data, jwksFile: config.assertion_jwks });
+  const upstreams = createUpstreams(config.upstreams, { signer });
+  const redis = config.redis?.url;
+  const limitStore = await createLimitStore({
+    redisUrl: redis === undefined ? null : /^(env|file):/.test(redis) ? readSecret(redis) : redis,
+    log,
+  });
+  const auditLog = createAuditLog(join(config.data, 'audit'), {
+    log,
+    ...(cluster.worker === undefined ? {} : { writer: `gateway-${cluster.worker.id}` }),
+  });
+  const metrics = createMetrics({
+    issuers: () => policies.current().authentication.status(),
+    digest: () => policies.current().digest,
+  });
+  const options: PolicyHolderOptions = {
+    directory: config.policies,
+    context: policyContext(config),
+    authentication: {
+      embeddedIssuer: config.embedded_issuer,
+      dataDir: join(config.data, 'issuer-keys'),
+      log,
+      issuerCa: config.issuer_ca === undefined ? undefined : readFileSync(config.issuer_ca, 'utf8'),
+    },
+    log,
+    onSwap: (swap) => {
+      auditLog.append({
+        event: 'policies_swapped',
+        at: new Date().toISOString(),
+        old_digest: swap.oldDigest,
+        new_digest: swap.newDigest,
+        changed_files: swap.changedFiles,
+        version: swap.version,
+      });
+      metrics.policyReloaded('swapped');
+    },
+    onProblem: (findings) => {
+      if (findings.length > 0) metrics.policyReloaded('refused');
+    },
+  };
+  let policies: PolicyHolder;
+  try {
+    policies = watchPolicies(options);
+  } catch (error) {
+    await Promise.all([upstreams.close(), limitStore.close(), auditLog.close()]);
+    throw error;
+  }
+  const services: Services = {
+    log,
+    get publicUrl() {
+      return publicUrl();
+    },
+    auditLog,
+    metrics,
+    limitStore,
+    upstreams,
+  };
+  return { policies, services };
+}
+
+/** Listens; a Unix socket is for this account alone. */
+function listen(server: Server, address: ListenAddress): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    const listening = (): void => {
+      server.off('error', reject);
+      if (address.kind === 'unix') chmodSync(address.path, 0o600);
+      resolve();
+    };
+    if (address.kind === 'unix') server.listen(address.path, listening);
+    else server.listen(address.port, address.host, listening);
+  });
+}
+
+function ending(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    server.close(() => resolve());
+  });
+}
+
+function urlOf(address: ListenAddress, secure: boolean, server?: Server): string {
+  if (address.kind === 'unix') return `unix:${address.path}`;
+  const bound = server?.address();
+  const port = typeof bound === 'object' && bound !== null ? bound.port : address.port;
+  const host = address.host.includes(':') ? `[${address.host}]` : address.host;
+  return `${secure ? 'https' : 'http'}://${host}:${port}`;
+}
+
+/** Takes up a renewed certificate without a restart; a pair that cannot be read leaves the old one in use. */
+function followCertificate(config: GatewayConfig, listener: Server, log: Logger): () => void {
+  const { tls } = config;
+  if (tls === undefined || !(listener instanceof TlsServer)) return () => undefined;
+  const renew = (): void => {
+    try {
+      listener.setSecureContext({ ...readPair(tls), minVersion: 'TLSv1.2' });
+      log.info('the renewed certificate is in use');
+    } catch (error) {
+      log.error({ code: (error as NodeJS.ErrnoException).code }, 'the renewed certificate cannot be used; the old one stays');
+    }
+  };
+  watchFile(tls.cert, { persistent: false, interval: 2_000 }, renew);
+  return () => unwatchFile(tls.cert, renew);
+}
