@@ -48,7 +48,8 @@ export function compileRoles(policy: RolesPolicy, modelIds: readonly string[]): 
     const cached = perPrincipal.get(principal);
     if (cached !== undefined) return cached;
     const roles = new Set<string>();
-    for (const name of heldRoles(policy, principal)) for (const included of known.get(name)?.includes ?? []) roles.add(included);
+    for (const name of heldRoles(policy, principal))
+      for (const included of known.get(name)?.includes ?? []) roles.add(included);
     const held = ordered.filter((role) => roles.has(role.name));
     const key = JSON.stringify(held.map((role) => role.name));
     const grants = shared.get(key) ?? {
@@ -64,10 +65,13 @@ export function compileRoles(policy: RolesPolicy, modelIds: readonly string[]): 
   const grantOf = (grants: Grants, action: string): ActionGrant => {
     const cached = grants.byAction.get(action);
     if (cached !== undefined) return cached;
-    const permitting = ordered.filter((role) => grants.roles.has(role.name) && role.actions.some((pattern) => matchesAction(pattern, action)));
+    const permitting = ordered.filter(
+      (role) => grants.roles.has(role.name) && role.actions.some((pattern) => matchesAction(pattern, action)),
+    );
     const byModel = new Map<string, string>();
     // The first, least role that permits is the one that is named.
-    for (const role of permitting) for (const model of role.models) if (!byModel.has(model)) byModel.set(model, role.name);
+    for (const role of permitting)
+      for (const model of role.models) if (!byModel.has(model)) byModel.set(model, role.name);
     const grant = { anyModel: permitting[0]?.name ?? null, byModel };
     if (grants.byAction.size < 1_024) grants.byAction.set(action, grant);
     return grant;
@@ -128,7 +132,8 @@ export function modelMatcher(pattern: string): (model: string) => boolean {
   const [first = '', ...rest] = pattern.split('*');
   const last = rest.pop() ?? '';
   return (model) => {
-    if (!model.startsWith(first) || !model.endsWith(last) || model.length < first.length + last.length) return false;
+    if (!model.startsWith(first) || !model.endsWith(last) || model.length < first.length + last.length)
+      return false;
     let from = first.length;
     for (const piece of rest) {
       const found = model.indexOf(piece, from);

@@ -52,8 +52,15 @@ export function authorize(parsed: Parsed): Authorized {
 function defaultModel({ route, principal, snapshot }: Parsed): string | null {
   if (route.kind === 'generate') {
     const { authorization } = snapshot;
-    const first = authorization.permittedModels(principal).find((model) => authorization.permits(principal, route.action, model) !== null);
-    if (first === undefined) throw new GatewayError('model_not_found', { params: { model: '(none named)' }, param: 'model', reason: 'no_model_permitted' });
+    const first = authorization
+      .permittedModels(principal)
+      .find((model) => authorization.permits(principal, route.action, model) !== null);
+    if (first === undefined)
+      throw new GatewayError('model_not_found', {
+        params: { model: '(none named)' },
+        param: 'model',
+        reason: 'no_model_permitted',
+      });
     return first;
   }
   if (route.kind === 'openai') {

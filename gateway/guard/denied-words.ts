@@ -6,7 +6,9 @@ import { holdsTokenIds, someModelText } from './model-texts.ts';
 import { compileWords } from './word-matcher.ts';
 
 const schema = z.strictObject({
-  kind: z.literal('denied_words').describe('Refuses texts that hold one of the words with `content_blocked`.'),
+  kind: z
+    .literal('denied_words')
+    .describe('Refuses texts that hold one of the words with `content_blocked`.'),
   words: z
     .array(
       z
@@ -16,7 +18,9 @@ const schema = z.strictObject({
     )
     .min(1)
     .max(10_000)
-    .describe('Words or phrases; letter case, full-width forms, invisible characters and the kind of white space do not matter, and a word matches whole words only.'),
+    .describe(
+      'Words or phrases; letter case, full-width forms, invisible characters and the kind of white space do not matter, and a word matches whole words only.',
+    ),
   allow_token_ids: z
     .boolean()
     .default(false)

@@ -26,7 +26,8 @@ export function guard(limited: Limited): Guarded {
 function runGuard(name: string, guards: Guards, body: Readonly<Record<string, unknown>>): void {
   const compiled = guards.byName.get(name);
   // The loader refuses routes with unknown guards; should one get here, nothing passes.
-  if (compiled === undefined) throw new GatewayError('content_blocked', { reason: `guards.${name} is unknown` });
+  if (compiled === undefined)
+    throw new GatewayError('content_blocked', { reason: `guards.${name} is unknown` });
   const objection = compiled.check(body);
   if (objection === null) return;
   throw new GatewayError(objection.code, {

@@ -2,14 +2,27 @@
 // invisible to the model is read, so a member that this file has never heard of cannot carry a text past a guard.
 
 /** Top-level members that no model reads. */
-const unread = new Set(['model', 'user', 'metadata', 'encoding_format', 'service_tier', 'safety_identifier', 'prompt_cache_key', 'stream', 'stream_options']);
+const unread = new Set([
+  'model',
+  'user',
+  'metadata',
+  'encoding_format',
+  'service_tier',
+  'safety_identifier',
+  'prompt_cache_key',
+  'stream',
+  'stream_options',
+]);
 /** Members whose values are words of the API, not texts: closed sets that parameter-types.ts or the upstream checks. */
 const structural = new Set(['role', 'type']);
 /** Members whose keys are names that the caller invents and the model reads (JSON Schema of tools). */
 const namedByCaller = new Set(['properties', 'patternProperties', '$defs', 'definitions']);
 
 /** Calls `visit` with each text until it returns true; @returns whether it did. */
-export function someModelText(body: Readonly<Record<string, unknown>>, visit: (text: string) => boolean): boolean {
+export function someModelText(
+  body: Readonly<Record<string, unknown>>,
+  visit: (text: string) => boolean,
+): boolean {
   for (const key in body) {
     if (Object.hasOwn(body, key) && !unread.has(key) && someText(body[key], key, visit)) return true;
   }
@@ -44,5 +57,8 @@ function joinParts(parts: readonly unknown[]): string {
 /** Whether a member holds token ids instead of text, which no guard can read. */
 export function holdsTokenIds(value: unknown): boolean {
   if (!Array.isArray(value)) return false;
-  return value.some((entry) => typeof entry === 'number' || (Array.isArray(entry) && entry.some((inner) => typeof inner === 'number')));
+  return value.some(
+    (entry) =>
+      typeof entry === 'number' || (Array.isArray(entry) && entry.some((inner) => typeof inner === 'number')),
+  );
 }

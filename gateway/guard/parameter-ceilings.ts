@@ -6,8 +6,12 @@ import type { CompiledGuard, GuardKind, Objection } from './guard.ts';
 const ceiling = (what: string) => z.int().min(0).optional().describe(what);
 
 const schema = z.strictObject({
-  kind: z.literal('parameter_ceilings').describe('Refuses parameters above a ceiling with `parameter_above_ceiling`.'),
-  max_tokens: ceiling('Model tokens of one answer: `max_tokens`, `max_completion_tokens`, `max_output_tokens` and `max_length`.'),
+  kind: z
+    .literal('parameter_ceilings')
+    .describe('Refuses parameters above a ceiling with `parameter_above_ceiling`.'),
+  max_tokens: ceiling(
+    'Model tokens of one answer: `max_tokens`, `max_completion_tokens`, `max_output_tokens` and `max_length`.',
+  ),
   n: ceiling('Answers to one prompt: `n`, and `best_of` where that has no ceiling of its own.'),
   best_of: ceiling('Candidates for one answer: `best_of`.'),
   prompts: ceiling('Prompts or inputs in one request: entries of a list in `prompt` or `input`.'),
@@ -21,12 +25,16 @@ type Options = z.output<typeof schema>;
 type Measure = (value: unknown) => number | null;
 
 const number: Measure = (value) => (typeof value === 'number' ? value : null);
-const entries: Measure = (value) => (Array.isArray(value) ? value.length : typeof value === 'string' ? 1 : null);
+const entries: Measure = (value) =>
+  Array.isArray(value) ? value.length : typeof value === 'string' ? 1 : null;
 /** A list of token ids is one prompt; a list of texts or of such lists is several. */
-const prompts: Measure = (value) => (Array.isArray(value) && typeof value[0] === 'number' ? 1 : entries(value));
+const prompts: Measure = (value) =>
+  Array.isArray(value) && typeof value[0] === 'number' ? 1 : entries(value);
 
 /** Which ceiling holds for which parameter of the body. */
-function ceilingsOf(options: Options): readonly { readonly param: string; readonly ceiling: number; readonly measure: Measure }[] {
+function ceilingsOf(
+  options: Options,
+): readonly { readonly param: string; readonly ceiling: number; readonly measure: Measure }[] {
   const rows: readonly [param: string, ceiling: number | undefined, measure: Measure][] = [
     ['max_tokens', options.max_tokens, number],
     ['max_completion_tokens', options.max_tokens, number],
@@ -41,7 +49,9 @@ function ceilingsOf(options: Options): readonly { readonly param: string; readon
     ['logprobs', options.logprobs, number],
     ['top_logprobs', options.logprobs, number],
   ];
-  return rows.flatMap(([param, limit, measure]) => (limit === undefined ? [] : [{ param, ceiling: limit, measure }]));
+  return rows.flatMap(([param, limit, measure]) =>
+    limit === undefined ? [] : [{ param, ceiling: limit, measure }],
+  );
 }
 
 /** Ceilings for what one request may ask for. */
@@ -55,7 +65,12 @@ export const parameterCeilings = {
         for (const { param, ceiling: limit, measure } of ceilings) {
           const size = measure(body[param]);
           if (size === null || size <= limit) continue;
-          return { code: 'parameter_above_ceiling', reason: `${param} ${size} above ${limit}`, param, params: { param, ceiling: limit } };
+          return {
+            code: 'parameter_above_ceiling',
+            reason: `${param} ${size} above ${limit}`,
+            param,
+            params: { param, ceiling: limit },
+          };
         }
         return null;
       },

@@ -9,12 +9,17 @@ type Check = (value: unknown) => string | null;
 const wholeFrom =
   (least: number): Check =>
   (value) =>
-    Number.isSafeInteger(value) && (value as number) >= least ? null : `is not a whole number of at least ${least}`;
+    Number.isSafeInteger(value) && (value as number) >= least
+      ? null
+      : `is not a whole number of at least ${least}`;
 const boolean: Check = (value) => (typeof value === 'boolean' ? null : 'is not true or false');
-const isTextList = (value: unknown): boolean => Array.isArray(value) && value.every((entry) => typeof entry === 'string');
-const isTokenList = (value: unknown): boolean => Array.isArray(value) && value.every((entry) => Number.isSafeInteger(entry));
+const isTextList = (value: unknown): boolean =>
+  Array.isArray(value) && value.every((entry) => typeof entry === 'string');
+const isTokenList = (value: unknown): boolean =>
+  Array.isArray(value) && value.every((entry) => Number.isSafeInteger(entry));
 
-const stop: Check = (value) => (typeof value === 'string' || isTextList(value) ? null : 'is neither text nor a list of texts');
+const stop: Check = (value) =>
+  typeof value === 'string' || isTextList(value) ? null : 'is neither text nor a list of texts';
 const text: Check = (value) => (typeof value === 'string' ? null : 'is not text');
 
 /** Text, a list of texts, a list of token ids, or a list of such lists. */
@@ -23,7 +28,9 @@ const promptLike: Check = (value) => {
   if (!Array.isArray(value)) return 'is neither text nor a list';
   if (value.length === 0) return 'is an empty list';
   if (isTextList(value) || isTokenList(value)) return null;
-  return value.every((entry) => Array.isArray(entry) && entry.length > 0 && isTokenList(entry)) ? null : 'mixes texts and token ids, or holds something else';
+  return value.every((entry) => Array.isArray(entry) && entry.length > 0 && isTokenList(entry))
+    ? null
+    : 'mixes texts and token ids, or holds something else';
 };
 
 /** Roles of the OpenAI API; a server without a chat template writes the role into the prompt, so it is a closed set. */
@@ -45,7 +52,9 @@ function messageProblem(entry: unknown): string | null {
   if (name !== undefined && name !== null && typeof name !== 'string') return 'name is not text';
   if (content === undefined || content === null || typeof content === 'string') return null;
   if (!Array.isArray(content)) return 'content is neither text nor a list of parts';
-  return content.every(isPart) ? null : 'content holds a part without a type, or with a text that is not text';
+  return content.every(isPart)
+    ? null
+    : 'content holds a part without a type, or with a text that is not text';
 }
 
 function isPart(part: unknown): boolean {
@@ -57,7 +66,9 @@ function isPart(part: unknown): boolean {
 const streamOptions: Check = (value) => {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return 'is not an object';
   const includeUsage = (value as Readonly<Record<string, unknown>>)['include_usage'];
-  return includeUsage === undefined || includeUsage === null || typeof includeUsage === 'boolean' ? null : 'has an include_usage that is not true or false';
+  return includeUsage === undefined || includeUsage === null || typeof includeUsage === 'boolean'
+    ? null
+    : 'has an include_usage that is not true or false';
 };
 
 /** `logprobs` is a number for completions and true or false for chat. */
@@ -86,7 +97,10 @@ const checks: readonly (readonly [name: string, check: Check])[] = [
  * Checks: the members listed above; `prompt` as text on `generate` routes, `messages` on chat routes.
  * Does not check: ceilings (parameter-ceilings.ts), members that only the upstream reads.
  */
-export function checkParameterTypes(body: Readonly<Record<string, unknown>>, route: Pick<Route, 'kind' | 'upstreamPath'>): void {
+export function checkParameterTypes(
+  body: Readonly<Record<string, unknown>>,
+  route: Pick<Route, 'kind' | 'upstreamPath'>,
+): void {
   for (const [name, check] of checks) {
     const value = body[name];
     if (value === undefined || value === null) continue;
@@ -94,7 +108,8 @@ export function checkParameterTypes(body: Readonly<Record<string, unknown>>, rou
     if (problem !== null) throw invalid(name, problem);
   }
   if (route.kind === 'generate' && typeof body['prompt'] !== 'string') throw invalid('prompt', 'is not text');
-  if (route.upstreamPath.endsWith('/chat/completions') && !Array.isArray(body['messages'])) throw invalid('messages', 'is missing');
+  if (route.upstreamPath.endsWith('/chat/completions') && !Array.isArray(body['messages']))
+    throw invalid('messages', 'is missing');
 }
 
 const invalid = (param: string, problem: string): GatewayError =>

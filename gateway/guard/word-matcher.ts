@@ -85,7 +85,11 @@ function linkSuffixes(nodes: Node[]): Node[] {
 }
 
 /** Numbers the letters that occur in words, so that the table is small; 0 is every other letter. */
-function letterClasses(words: readonly string[]): { classOf: Map<number, number>; asciiClasses: Uint16Array; width: number } {
+function letterClasses(words: readonly string[]): {
+  classOf: Map<number, number>;
+  asciiClasses: Uint16Array;
+  width: number;
+} {
   const classOf = new Map<number, number>();
   for (const word of words) {
     for (let at = 0; at < word.length; at++) {
@@ -102,7 +106,11 @@ function letterClasses(words: readonly string[]): { classOf: Map<number, number>
 }
 
 /** The full transition table: for each state and letter the next state, suffix links already followed. */
-function transitions(nodes: readonly Node[], classOf: ReadonlyMap<number, number>, width: number): Int32Array {
+function transitions(
+  nodes: readonly Node[],
+  classOf: ReadonlyMap<number, number>,
+  width: number,
+): Int32Array {
   const table = new Int32Array(nodes.length * width);
   const queue = [0];
   for (let state = queue.shift(); state !== undefined; state = queue.shift()) {
@@ -119,7 +127,8 @@ function transitions(nodes: readonly Node[], classOf: ReadonlyMap<number, number
 
 const wordCharacter = /[\p{L}\p{N}\p{M}_]/u;
 // Scripts that write words without blanks between them: there a neighbouring letter is no sign of a longer word.
-const unspacedScript = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}\p{Script=Lao}\p{Script=Khmer}\p{Script=Myanmar}]/u;
+const unspacedScript =
+  /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}\p{Script=Lao}\p{Script=Khmer}\p{Script=Myanmar}]/u;
 
 /** Whether the text from start to end is not a part of a longer word. */
 function standsAlone(text: string, start: number, end: number): boolean {
@@ -131,7 +140,8 @@ function isBoundary(left: string, right: string): boolean {
   return unspacedScript.test(left) || unspacedScript.test(right);
 }
 
-const at = (text: string, index: number): string => (index < text.length ? String.fromCodePoint(text.codePointAt(index) ?? 0) : '');
+const at = (text: string, index: number): string =>
+  index < text.length ? String.fromCodePoint(text.codePointAt(index) ?? 0) : '';
 
 function before(text: string, index: number): string {
   if (index <= 0) return '';

@@ -38,20 +38,62 @@ export interface RouteTable {
   match(method: string, path: string): RouteMatch | { readonly allowed: readonly string[] } | null;
 }
 
+/** One `{model}` that is a whole segment, no empty or dot segments: a path that a normalised target can equal. */
+const isPath = (path: string): boolean =>
+  path
+    .slice(1)
+    .split('/')
+    .every(
+      (segment, index, all) =>
+        segment === '{model}' ||
+        (!/[{}]/.test(segment) && !/^\.{1,2}$/.test(segment) && (segment !== '' || index === all.length - 1)),
+    ) && path.split('{model}').length <= 2;
+
 const route = z.strictObject({
-  path: z.string().regex(/^\/[A-Za-z0-9._~\-/{}]*$/, 'a path starts with / and has no query or encoding'),
-  methods: z.array(z.enum(['GET', 'POST', 'PUT', 'PATCH', 'DELETE'])).min(1),
-  kind: z.enum(routeKinds),
-  action: z.string().regex(/^[a-z_]+(\.[a-z_]+)+$/, 'an action is a dotted verb such as chat.completions.create'),
-  upstream: z.string().optional(),
-  upstream_path: z.string().startsWith('/').optional(),
-  limits: z.array(z.string()).default([]),
-  guards: z.array(z.string()).default([]),
-  anonymous: z.boolean().default(false),
-  max_body_bytes: z.int().min(1).max(16_777_216).default(1_048_576),
+  path: z
+    .string()
+    .regex(/^\/[A-Za-z0-9._~\-/{}]*$/, 'a path starts with / and has no query or encoding')
+    .refine(isPath, 'a path has no empty or dot segments, and at most one segment that is {model}')
+    .describe('Path at the gateway; a segment `{model}` names the model.'),
+  methods: z
+    .array(z.enum(['GET', 'POST', 'PUT', 'PATCH', 'DELETE']))
+    .min(1)
+    .describe('HTTP methods that the route answers.'),
+  kind: z
+    .enum(routeKinds)
+    .describe(
+      '`openai`: to the upstream of the model, body judged; `http`: to `upstream` as it is; `models`, `generate`: answered by the gateway.',
+    ),
+  action: z
+    .string()
+    .regex(/^[a-z_]+(\.[a-z_]+)+$/, 'an action is a dotted verb such as chat.completions.create')
+    .describe('What a role must permit.'),
+  upstream: z
+    .string()
+    .optional()
+    .describe('Name under `gateway.upstreams`; for `kind: http` only, elsewhere the model decides.'),
+  upstream_path: z.string().startsWith('/').optional().describe('Path at the upstream; default: `path`.'),
+  limits: z
+    .array(z.string())
+    .default([])
+    .describe('Names in limits.yaml; each counts every request of the route.'),
+  guards: z.array(z.string()).default([]).describe('Names in guards.yaml, in the order in which they run.'),
+  anonymous: z
+    .boolean()
+    .default(false)
+    .describe('Open to anybody: no credential is read and no role asked for. For `kind: http` only.'),
+  max_body_bytes: z.int().min(1).max(16_777_216).default(1_048_576).describe('Longest request body.'),
 });
 
-export const routesSchema = z.strictObject({ routes: z.record(z.string().regex(/^[a-z0-9._-]+$/), route) });
+/** Schema of policies/routes.yaml. */
+export const routesSchema = z.strictObject({
+  routes: z
+    .record(
+      z.string().regex(/^[a-z0-9._-]+$/, 'the name of a route is lower-case letters, digits and . _ -'),
+      route,
+    )
+    .describe('Every way in, by name; the name is the label in metrics and audit records.'),
+});
 export type RoutesPolicy = z.output<typeof routesSchema>;
 
 /** Compiles the routes: exact paths in a map, paths with `{model}` by segment. */
@@ -75,7 +117,12 @@ export function compileRoutes(policy: RoutesPolicy): RouteTable {
   for (const entry of routes) {
     const brace = entry.path.indexOf('{model}');
     if (brace === -1) exact.set(entry.path, [...(exact.get(entry.path) ?? []), entry]);
-    else patterns.push({ route: entry, prefix: entry.path.slice(0, brace), suffix: entry.path.slice(brace + '{model}'.length) });
+    else
+      patterns.push({
+        route: entry,
+        prefix: entry.path.slice(0, brace),
+        suffix: entry.path.slice(brace + '{model}'.length),
+      });
   }
   return {
     routes,
@@ -85,12 +132,17 @@ export function compileRoutes(policy: RoutesPolicy): RouteTable {
         for (const { route: entry, prefix, suffix } of patterns) {
           if (!path.startsWith(prefix) || !path.endsWith(suffix)) continue;
           const pathModel = path.slice(prefix.length, path.length - suffix.length);
-          if (pathModel === '' || pathModel.includes('/') || path.length < prefix.length + suffix.length) continue;
+          if (pathModel === '' || pathModel.includes('/') || path.length < prefix.length + suffix.length)
+            continue;
           found.push({ route: entry, pathModel });
         }
       }
       if (found.length === 0) return null;
-      return found.find((candidate) => candidate.route.methods.has(method)) ?? { allowed: [...new Set(found.flatMap((candidate) => [...candidate.route.methods]))] };
+      return (
+        found.find((candidate) => candidate.route.methods.has(method)) ?? {
+          allowed: [...new Set(found.flatMap((candidate) => [...candidate.route.methods]))],
+        }
+      );
     },
   };
 }

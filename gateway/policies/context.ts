@@ -1,0 +1,23 @@
+// What the policies may refer to outside their own directory: models, upstreams and the embedded issuer.
+import type { GatewayConfig } from '../config.ts';
+
+export interface PolicyContext {
+  /** Model id → name of the upstream that serves it, in configuration order. */
+  readonly models: ReadonlyMap<string, string>;
+  /** Name of each upstream → its kind. */
+  readonly upstreams: ReadonlyMap<string, 'openai' | 'http'>;
+  /** What `issuer: embedded` stands for. */
+  readonly embeddedIssuer: string | null;
+}
+
+/** The parts of the configuration that policies refer to; a model served twice belongs to the first upstream. */
+export function policyContext(config: Pick<GatewayConfig, 'upstreams' | 'embedded_issuer'>): PolicyContext {
+  const models = new Map<string, string>();
+  for (const [name, upstream] of Object.entries(config.upstreams)) {
+    for (const model of upstream.models) if (!models.has(model)) models.set(model, name);
+  }
+  const upstreams = new Map(
+    Object.entries(config.upstreams).map(([name, upstream]) => [name, upstream.kind]),
+  );
+  return { models, upstreams, embeddedIssuer: config.embedded_issuer ?? null };
+}

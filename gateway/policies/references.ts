@@ -1,0 +1,156 @@
+// What no single file can show: names that another file or the configuration must know, and combinations of routes that
+// would open something. Runs over whatever files could be read.
+import type { Finding, YamlFile } from '../../core/yaml-file.ts';
+import { checkIssuers } from '../authenticate/issuer-url.ts';
+import { matchesAction, modelMatcher } from '../authorize/compiled-roles.ts';
+import type { PolicyFiles } from './bundle.ts';
+import type { PolicyContext } from './context.ts';
+import { checkRoutes } from './route-rules.ts';
+import { unknownName } from './unknown-name.ts';
+
+type Readable = { readonly [Name in keyof PolicyFiles]: PolicyFiles[Name] | undefined };
+
+/** Faults stop a bundle; warnings are logged and shown by `sallyport policy check`. */
+export interface ReferenceFindings {
+  readonly faults: readonly Finding[];
+  readonly warnings: readonly Finding[];
+}
+
+/**
+ * Checks the references of a bundle.
+ * Checks: roles (unknown, cyclic), assignments, actions and models of roles, routes (route-rules.ts), issuers.
+ * Does not check: the files by themselves (their schemas).
+ */
+export function checkReferences(files: Readable, context: PolicyContext): ReferenceFindings {
+  const faults = [...issuerFaults(files, context), ...roleFaults(files), ...checkRoutes(files, context)];
+  return { faults, warnings: faults.length > 0 ? [] : warningsOf(files, context) };
+}
+
+function issuerFaults({ issuers }: Readable, context: PolicyContext): Finding[] {
+  if (issuers === undefined) return [];
+  return checkIssuers(issuers.value, context.embeddedIssuer).map(({ path, message }) =>
+    issuers.finding(path, message),
+  );
+}
+
+function roleFaults(files: Readable): Finding[] {
+  const { roles, routes } = files;
+  if (roles === undefined) return [];
+  const names = Object.keys(roles.value.roles);
+  const findings: Finding[] = [];
+  for (const [name, role] of Object.entries(roles.value.roles)) {
+    for (const [index, parent] of role.inherits.entries()) {
+      if (!names.includes(parent))
+        findings.push(
+          unknownName(roles, ['roles', name, 'inherits', index], {
+            name: parent,
+            what: 'role',
+            known: names,
+          }),
+        );
+    }
+    const cycle = cycleFrom(name, roles.value.roles);
+    if (cycle !== null)
+      findings.push(
+        roles.finding(['roles', name, 'inherits'], `the role includes itself: ${cycle.join(' → ')}`, {
+          code: 'cycle',
+        }),
+      );
+    if (routes !== undefined) findings.push(...actionFaults(name, role.permits, { roles, routes }));
+  }
+  for (const [index, assignment] of roles.value.assignments.entries()) {
+    if (!names.includes(assignment.role)) {
+      findings.push(
+        unknownName(roles, ['assignments', index, 'role'], {
+          name: assignment.role,
+          what: 'role',
+          known: names,
+        }),
+      );
+    }
+    if (files.issuers !== undefined)
+      findings.push(...issuerNameFaults(index, assignment.issuers ?? [], { roles, issuers: files.issuers }));
+  }
+  return findings;
+}
+
+/** The way from a role back to itself, or null; each cycle is reported at its first role in the file. */
+function cycleFrom(start: string, roles: PolicyFiles['roles']['value']['roles']): string[] | null {
+  const order = Object.keys(roles);
+  const walk = (name: string, way: readonly string[]): string[] | null => {
+    for (const parent of roles[name]?.inherits ?? []) {
+      if (parent === start) return [...way, parent];
+      if (way.includes(parent) || order.indexOf(parent) < order.indexOf(start)) continue;
+      const found = walk(parent, [...way, parent]);
+      if (found !== null) return found;
+    }
+    return null;
+  };
+  return walk(start, [start]);
+}
+
+function actionFaults(
+  role: string,
+  permits: readonly string[],
+  { roles, routes }: Pick<PolicyFiles, 'roles' | 'routes'>,
+): Finding[] {
+  const actions = actionsOf(routes);
+  return permits.flatMap((pattern, index) => {
+    if (pattern.endsWith('*') || actions.includes(pattern)) return [];
+    return [
+      unknownName(roles, ['roles', role, 'permits', index], {
+        name: pattern,
+        what: 'route with the action',
+        known: actions,
+      }),
+    ];
+  });
+}
+
+function issuerNameFaults(
+  index: number,
+  named: readonly string[],
+  { roles, issuers }: Pick<PolicyFiles, 'roles' | 'issuers'>,
+): Finding[] {
+  const known = Object.keys(issuers.value.issuers);
+  return named.flatMap((name, at) =>
+    known.includes(name)
+      ? []
+      : [unknownName(roles, ['assignments', index, 'issuers', at], { name, what: 'issuer', known })],
+  );
+}
+
+const actionsOf = (routes: PolicyFiles['routes']): string[] => [
+  ...new Set(Object.values(routes.value.routes).map((route) => route.action)),
+];
+
+/** Odd but harmless: patterns that match nothing now, limits and guards that no route names. */
+function warningsOf({ roles, routes, limits, guards }: Readable, context: PolicyContext): Finding[] {
+  if (roles === undefined || routes === undefined) return [];
+  const models = [...context.models.keys()];
+  const actions = actionsOf(routes);
+  const warnings: Finding[] = [];
+  const warn = (file: YamlFile<unknown>, path: readonly PropertyKey[], message: string): unknown =>
+    warnings.push(file.finding(path, message, { code: 'no_effect' }));
+  for (const [name, role] of Object.entries(roles.value.roles)) {
+    for (const [index, pattern] of role.models.entries()) {
+      const matches = modelMatcher(pattern);
+      if (pattern !== '*' && !models.some((model) => matches(model)))
+        warn(roles, ['roles', name, 'models', index], `no upstream serves the model ${pattern}`);
+    }
+    for (const [index, pattern] of role.permits.entries()) {
+      if (!actions.some((action) => matchesAction(pattern, action)))
+        warn(roles, ['roles', name, 'permits', index], `no route has an action ${pattern}`);
+    }
+  }
+  const entries = Object.values(routes.value.routes);
+  for (const name of Object.keys(limits?.value.limits ?? {})) {
+    if (limits !== undefined && !entries.some((route) => route.limits.includes(name)))
+      warn(limits, ['limits', name], 'no route names this limit');
+  }
+  for (const name of Object.keys(guards?.value.guards ?? {})) {
+    if (guards !== undefined && !entries.some((route) => route.guards.includes(name)))
+      warn(guards, ['guards', name], 'no route names this guard');
+  }
+  return warnings;
+}

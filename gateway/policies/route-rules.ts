@@ -1,0 +1,119 @@
+// What routes.yaml may not say: names that nobody knows, two routes for one request, and combinations that would let a
+// request past a stage.
+import type { Finding } from '../../core/yaml-file.ts';
+import type { PolicyFiles } from './bundle.ts';
+import type { PolicyContext } from './context.ts';
+import type { RoutesPolicy } from './routes.ts';
+import { unknownName } from './unknown-name.ts';
+
+type Files = { readonly [Name in 'routes' | 'limits' | 'guards']: PolicyFiles[Name] | undefined };
+type RouteEntry = RoutesPolicy['routes'][string];
+
+/** Paths that the gateway answers itself; a route there would hide them. */
+const ownPaths = /^\/($|(healthz|readyz|metrics)$|docs(\/|$)|\.well-known\/)/;
+
+/** Faults of routes.yaml towards the other files, the configuration and itself. */
+export function checkRoutes(files: Files, context: PolicyContext): Finding[] {
+  const { routes } = files;
+  if (routes === undefined) return [];
+  const findings: Finding[] = [];
+  const taken = new Map<string, string>();
+  for (const [name, route] of Object.entries(routes.value.routes)) {
+    const object = (path: readonly PropertyKey[], message: string): unknown =>
+      findings.push(routes.finding(['routes', name, ...path], message));
+    for (const method of route.methods) {
+      const key = `${method} ${route.path}`;
+      const other = taken.get(key);
+      if (other === undefined) taken.set(key, name);
+      else object(['path'], `${key} is already the route ${other}`);
+    }
+    if (ownPaths.test(route.path)) object(['path'], 'the gateway answers this path itself');
+    for (const { path, message } of contradictions(route)) object(path, message);
+    findings.push(...nameFaults(name, route, { files, routes, context }));
+  }
+  return findings;
+}
+
+/** What one route says against itself. */
+function contradictions(route: RouteEntry): { path: readonly PropertyKey[]; message: string }[] {
+  const found: { path: readonly PropertyKey[]; message: string }[] = [];
+  const object = (when: boolean, path: readonly PropertyKey[], message: string): unknown =>
+    when && found.push({ path, message });
+  const isJudged = route.kind === 'openai' || route.kind === 'generate';
+  const onlyMethod = (method: string): boolean => route.methods.every((each) => each === method);
+  object(
+    route.kind === 'http' && route.upstream === undefined,
+    ['upstream'],
+    'a route of kind http names its upstream',
+  );
+  object(
+    route.kind !== 'http' && route.upstream !== undefined,
+    ['upstream'],
+    'only routes of kind http name an upstream; elsewhere the model decides',
+  );
+  object(isJudged && !onlyMethod('POST'), ['methods'], `a route of kind ${route.kind} answers POST only`);
+  object(
+    route.kind === 'models' && !onlyMethod('GET'),
+    ['methods'],
+    'a route of kind models answers GET only',
+  );
+  object(
+    !isJudged && route.guards.length > 0,
+    ['guards'],
+    `guards read the body, which a route of kind ${route.kind} does not`,
+  );
+  object(
+    route.anonymous && route.kind !== 'http',
+    ['anonymous'],
+    `a route of kind ${route.kind} needs a caller`,
+  );
+  object(
+    route.anonymous && route.action.startsWith('admin.'),
+    ['anonymous'],
+    'an action of administrators is not open to anybody',
+  );
+  object(
+    route.anonymous && route.limits.length === 0,
+    ['anonymous'],
+    'a route that is open to anybody needs a limit',
+  );
+  object(
+    route.path.includes('{model}') && route.kind === 'http',
+    ['path'],
+    'a route of kind http has no model',
+  );
+  return found;
+}
+
+interface Surroundings {
+  readonly files: Files;
+  readonly routes: PolicyFiles['routes'];
+  readonly context: PolicyContext;
+}
+
+function nameFaults(name: string, route: RouteEntry, { files, routes, context }: Surroundings): Finding[] {
+  const findings: Finding[] = [];
+  const check = (member: 'limits' | 'guards', what: string, known: readonly string[]): void => {
+    for (const [index, named] of route[member].entries()) {
+      if (!known.includes(named))
+        findings.push(unknownName(routes, ['routes', name, member, index], { name: named, what, known }));
+    }
+  };
+  if (files.limits !== undefined) check('limits', 'limit', Object.keys(files.limits.value.limits));
+  if (files.guards !== undefined) check('guards', 'guard', Object.keys(files.guards.value.guards));
+  if (route.upstream !== undefined && route.kind === 'http') {
+    const httpUpstreams = [...context.upstreams].flatMap(([upstream, kind]) =>
+      kind === 'http' ? [upstream] : [],
+    );
+    if (!httpUpstreams.includes(route.upstream)) {
+      findings.push(
+        unknownName(routes, ['routes', name, 'upstream'], {
+          name: route.upstream,
+          what: 'upstream of kind http in the configuration',
+          known: httpUpstreams,
+        }),
+      );
+    }
+  }
+  return findings;
+}

@@ -1,0 +1,30 @@
+// Compiles a bundle into the immutable snapshot that requests are judged by.
+import { compileIssuers, type AuthenticationDeps } from '../authenticate/index.ts';
+import { compileRoles } from '../authorize/index.ts';
+import { compileGuards } from '../guard/index.ts';
+import { compileLimits } from '../limit/limits-policy.ts';
+import type { Snapshot } from '../snapshot.ts';
+import type { Bundle } from './bundle.ts';
+import type { PolicyContext } from './context.ts';
+import { compileRoutes } from './routes.ts';
+
+export interface SnapshotDeps {
+  readonly version: number;
+  readonly context: PolicyContext;
+  /** What the issuers need; `previous` hands their keys over from the snapshot in use. */
+  readonly authentication: AuthenticationDeps;
+}
+
+/** Compiles a bundle; the issuers' schedules are started by whoever puts the snapshot into use. */
+export function buildSnapshot(bundle: Bundle, { version, context, authentication }: SnapshotDeps): Snapshot {
+  return {
+    version,
+    digest: bundle.digest,
+    authentication: compileIssuers(bundle.issuers, authentication),
+    authorization: compileRoles(bundle.roles, [...context.models.keys()]),
+    limits: compileLimits(bundle.limits),
+    guards: compileGuards(bundle.guards),
+    routes: compileRoutes(bundle.routes),
+    models: context.models,
+  };
+}
