@@ -18,9 +18,11 @@ export function challengeFor(refusal: GatewayError, context: ChallengeContext): 
   if (challenge === null) return null;
   const parameters: [string, string][] = [['realm', realm]];
   // RFC 6750 §3.1: a request without credentials gets no error code and no further description.
-  if (challenge !== 'none') parameters.push(['error', challenge], ['error_description', refusal.publicMessage]);
+  if (challenge !== 'none')
+    parameters.push(['error', challenge], ['error_description', refusal.publicMessage]);
   // RFC 6750 §3.1: insufficient_scope may name the scope that is needed.
-  if (challenge === 'insufficient_scope' && context.scopes.length > 0) parameters.push(['scope', context.scopes.join(' ')]);
+  if (challenge === 'insufficient_scope' && context.scopes.length > 0)
+    parameters.push(['scope', context.scopes.join(' ')]);
   // RFC 9728 §5.1: resource_metadata tells a client where to learn how to get a token.
   parameters.push(['resource_metadata', context.resourceMetadataUrl]);
   return `Bearer ${parameters.map(([name, value]) => `${name}="${quotable(value)}"`).join(', ')}`;

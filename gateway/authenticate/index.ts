@@ -1,28 +1,33 @@
-// First stage: which credential came, is it valid, who is the principal.
+// First stage: which credential came, is it valid, who is the principal. Trusts nothing of the request but the
+// caller's address.
+import { GatewayError } from '../../core/errors.ts';
 import type { Authenticated, Received } from '../exchange.ts';
-import type { Principal } from "../principal.ts";
+import { anonymousPrincipal, type Principal } from '../principal.ts';
+import { presentedAccessToken } from './credentials.ts';
 
-/** How one issuer stands, for /readyz and metrics. */
-export interface IssuerStatus {
-  readonly name: string;
-  readonly issuer: string;
-  readonly ready: boolean;
-  /** Why not ready, in words fit for an operator; null when ready. */
-  readonly problem: string | null;
-  readonly keyCount: number;
+export type { Authentication, AuthenticationDeps, IssuerStatus } from './authentication.ts';
+export { compileIssuers } from './compile-issuers.ts';
+export { checkIssuers, type IssuerFault } from './issuer-url.ts';
+export { issuersSchema, type IssuersPolicy } from './issuers-policy.ts';
+
+/**
+ * Turns the credential of a request into a principal; synchronous when the access token was seen before.
+ * Checks: exactly one credential, in a header that may carry it; everything about the access token (verify).
+ * Does not check: what the principal may do (authorize) and how often (limit). On an anonymous route no credential is read.
+ * @throws GatewayError `missing_credentials`, `invalid_request`, `invalid_token`, `insufficient_scope`, `issuer_unavailable`
+ */
+export function authenticate(received: Received): Authenticated | Promise<Authenticated> {
+  const { route, request, target, snapshot } = received;
+  if (route.anonymous) return authenticatedAs(received, anonymousPrincipal(received.callerAddress));
+  const accessToken = presentedAccessToken(request.rawHeaders, target.path, target.query);
+  if (accessToken === null) throw new GatewayError('missing_credentials', { reason: 'no_credentials' });
+  const principal = snapshot.authentication.verify(accessToken);
+  if (principal instanceof Promise) return principal.then((verified) => authenticatedAs(received, verified));
+  return authenticatedAs(received, principal);
 }
 
-/** The compiled issuers.yaml with its key sets and its cache of verified tokens. */
-export interface Authentication {
-  /** Synchronous for a token seen before; throws or rejects with a GatewayError. */
-  verify(accessToken: string): Principal | Promise<Principal>;
-  /** Issuers for RFC 9728 `authorization_servers`, in order. */
-  readonly issuers: readonly string[];
-  /** Scopes in RFC 9728 form, e.g. `api://sallyport/LLM.Access`. */
-  readonly scopesSupported: readonly string[];
-  status(): readonly IssuerStatus[];
-}
-
-export async function authenticate(_received: Received): Promise<Authenticated> {
-  throw new Error('not built yet');
+// The exchange is filled in place: the hot path copies nothing.
+function authenticatedAs(received: Received, principal: Principal): Authenticated {
+  received.outcome.principal = principal;
+  return Object.assign(received, { principal });
 }

@@ -1,0 +1,57 @@
+// What the authenticate stage offers to the rest of the gateway: the compiled issuers.yaml and how its issuers stand.
+import type { Dispatcher } from 'undici';
+import type { Logger } from '../../core/log.ts';
+import type { Principal } from '../principal.ts';
+
+/** How one issuer stands, for /readyz and metrics. */
+export interface IssuerStatus {
+  /** The key in issuers.yaml. */
+  readonly name: string;
+  readonly issuer: string;
+  /** Whether there are usable keys, so that its tokens can be judged. */
+  readonly ready: boolean;
+  /** Why not ready, or why the keys may be out of date, in words fit for an operator; null when all is well. */
+  readonly problem: string | null;
+  readonly keyCount: number;
+  /** Epoch ms at which the issuer last gave its keys; null when it never did. */
+  readonly keysFetchedAt: number | null;
+}
+
+/** The compiled issuers.yaml with its key sets and its cache of verified tokens. */
+export interface Authentication {
+  /** Synchronous for a token seen before; throws or rejects with a GatewayError. */
+  verify(accessToken: string): Principal | Promise<Principal>;
+  /** Issuers for RFC 9728 `authorization_servers`, in order. */
+  readonly issuers: readonly string[];
+  /** Scopes in RFC 9728 form, e.g. `api://sallyport/LLM.Access`. */
+  readonly scopesSupported: readonly string[];
+  status(): readonly IssuerStatus[];
+  /**
+   * Reads the last good keys from disk, then fetches at once and on schedule. Resolves when the first round is over,
+   * well or badly (5 s at most), and never rejects. Called once this Authentication is the one in use.
+   */
+  start(): Promise<void>;
+  /** Fetches the keys of every issuer now; never rejects. */
+  refresh(): Promise<void>;
+  /** Ends the schedules that no other started Authentication shares; tokens can still be verified. */
+  close(): void;
+}
+
+/** What `compileIssuers` needs from its surroundings. */
+export interface AuthenticationDeps {
+  /** What `issuer: embedded` stands for; undefined or null: `embedded` is a fault. */
+  readonly embeddedIssuer?: string | null | undefined;
+  /** Folder for the last good key sets; undefined or null: none are kept. */
+  readonly dataDir?: string | null | undefined;
+  readonly log: Logger;
+  /** PEM text of a further certificate authority for the issuers. */
+  readonly issuerCa?: string | undefined;
+  /** Connections to the issuers; default: one of our own, with `issuerCa`. */
+  readonly dispatcher?: Dispatcher | undefined;
+  /** Wall clock, epoch ms. */
+  readonly now?: (() => number) | undefined;
+  /** Clock for durations, ms; never set back. */
+  readonly monotonic?: (() => number) | undefined;
+  /** The Authentication in use: its key sets go on living in the new one. */
+  readonly previous?: Authentication | null | undefined;
+}

@@ -1,0 +1,155 @@
+// Compiles issuers.yaml into the Authentication of a snapshot. Opens nothing and reads nothing: that begins with start().
+import type { Principal } from '../principal.ts';
+import type { Authentication, AuthenticationDeps, IssuerStatus } from './authentication.ts';
+import { documentFetcher, issuerDispatcher } from './fetch-document.ts';
+import { issuerRules, requestedScopes } from './issuer-rules.ts';
+import { checkIssuers, issuerForms, type IssuerForm } from './issuer-url.ts';
+import type { IssuerPolicy, IssuersPolicy } from './issuers-policy.ts';
+import { KeySet, type KeySetOptions } from './key-set.ts';
+import { lastGoodKeys } from './last-good-keys.ts';
+import { VerifiedTokens } from './verified-tokens.ts';
+import { verifyAccessToken, type AcceptedIssuer } from './verify-access-token.ts';
+
+/** Metadata and keys together have to arrive in this time; below 5 s, so that a waiting caller is answered by then. */
+const fetchTimeoutMs = 4_500;
+
+/** A key set with the settings that it was made from. */
+interface NamedKeySet {
+  readonly settings: string;
+  readonly keySet: KeySet;
+}
+
+/**
+ * Compiles the policy. Key sets of `deps.previous` live on where their settings are the same.
+ * Checks: what checkIssuers finds. Does not check: that an issuer can be reached (status says so later).
+ * @throws Error whose message begins with the key path of the fault
+ */
+export function compileIssuers(policy: IssuersPolicy, deps: AuthenticationDeps): Authentication {
+  const embeddedIssuer = deps.embeddedIssuer ?? null;
+  const [fault] = checkIssuers(policy, embeddedIssuer);
+  if (fault !== undefined) throw new Error(`${fault.path.join('.')}: ${fault.message}`);
+  const previous =
+    deps.previous instanceof CompiledAuthentication ? deps.previous.keySets : new Map<string, NamedKeySet>();
+  const optionsOf = keySetOptions(deps);
+  const keySets = new Map<string, NamedKeySet>();
+  const accepted = new Map<string, AcceptedIssuer>();
+  const entries = Object.entries(policy.issuers);
+  for (const [name, entry] of entries) {
+    const forms = issuerForms(entry, embeddedIssuer);
+    for (const form of forms) {
+      const named = namedKeySet(previous.get(form.issuer), optionsOf(entry, form, forms));
+      keySets.set(form.issuer, named);
+      accepted.set(form.issuer, { rules: issuerRules(name, entry, form), keySet: named.keySet });
+    }
+  }
+  const scopes = new Set(entries.flatMap(([, entry]) => requestedScopes(entry)));
+  return new CompiledAuthentication(accepted, keySets, [...scopes], deps.now ?? Date.now);
+}
+
+type OptionsOf = (entry: IssuerPolicy, form: IssuerForm, forms: readonly IssuerForm[]) => KeySetOptions;
+
+function keySetOptions(deps: AuthenticationDeps): OptionsOf {
+  const fetchDocument = documentFetcher(deps.dispatcher ?? issuerDispatcher(deps.issuerCa));
+  const { dataDir = null, log, now = Date.now, monotonic = () => performance.now() } = deps;
+  return (entry, form, forms) => ({
+    form,
+    requirements: { algorithms: entry.algorithms, keyIssuers: keyIssuersOf(entry, forms) },
+    maxAgeMs: entry.jwks.max_age,
+    cooldownMs: entry.jwks.cooldown,
+    refreshMs: entry.jwks.refresh,
+    timeoutMs: fetchTimeoutMs,
+    allowsPlainHttp: entry.insecure_plain_http,
+    fetchDocument,
+    lastGood: dataDir === null ? null : lastGoodKeys(dataDir, form.issuer, form.metadataUrl),
+    log,
+    now,
+    monotonic,
+  });
+}
+
+// Entra's keys name the v2.0 form of their issuer, also in the v1.0 document.
+function keyIssuersOf(
+  entry: IssuerPolicy,
+  forms: readonly IssuerForm[],
+): KeySetOptions['requirements']['keyIssuers'] {
+  if (entry.entra === undefined) return null;
+  const { authority, tenant_id: tenantId } = entry.entra;
+  return {
+    tenantId,
+    issuers: new Set([...forms.map((form) => form.issuer), `${authority}/${tenantId}/v2.0`]),
+  };
+}
+
+function namedKeySet(previous: NamedKeySet | undefined, options: KeySetOptions): NamedKeySet {
+  const { form, requirements, maxAgeMs, cooldownMs, refreshMs, allowsPlainHttp } = options;
+  const settings = JSON.stringify([
+    form,
+    requirements.algorithms,
+    maxAgeMs,
+    cooldownMs,
+    refreshMs,
+    allowsPlainHttp,
+  ]);
+  if (previous?.settings === settings) return previous;
+  const keySet = new KeySet(options);
+  if (previous !== undefined) keySet.inherit(previous.keySet);
+  return { settings, keySet };
+}
+
+class CompiledAuthentication implements Authentication {
+  readonly issuers: readonly string[];
+  readonly scopesSupported: readonly string[];
+  /** By `iss`; the next Authentication takes over what it can use. */
+  readonly keySets: ReadonlyMap<string, NamedKeySet>;
+  readonly #accepted: ReadonlyMap<string, AcceptedIssuer>;
+  readonly #verified: VerifiedTokens;
+  #isStarted = false;
+
+  constructor(
+    accepted: ReadonlyMap<string, AcceptedIssuer>,
+    keySets: ReadonlyMap<string, NamedKeySet>,
+    scopesSupported: readonly string[],
+    now: () => number,
+  ) {
+    this.#accepted = accepted;
+    this.keySets = keySets;
+    this.issuers = [...accepted.keys()];
+    this.scopesSupported = scopesSupported;
+    this.#verified = new VerifiedTokens((accessToken) => verifyAccessToken(accessToken, accepted, now), now);
+  }
+
+  verify(accessToken: string): Principal | Promise<Principal> {
+    return this.#verified.principalOf(accessToken);
+  }
+
+  status(): readonly IssuerStatus[] {
+    return [...this.#accepted.values()].map(({ rules, keySet }) => ({
+      name: rules.name,
+      issuer: rules.issuer,
+      ready: keySet.isUsable,
+      problem: keySet.problem,
+      keyCount: keySet.keyCount,
+      keysFetchedAt: keySet.fetchedAt,
+    }));
+  }
+
+  async start(): Promise<void> {
+    if (this.#isStarted) return;
+    this.#isStarted = true;
+    await Promise.all(this.#eachKeySet((keySet) => keySet.start()));
+  }
+
+  async refresh(): Promise<void> {
+    await Promise.all(this.#eachKeySet((keySet) => keySet.refresh()));
+  }
+
+  close(): void {
+    if (!this.#isStarted) return;
+    this.#isStarted = false;
+    this.#eachKeySet((keySet) => keySet.close());
+  }
+
+  #eachKeySet<T>(act: (keySet: KeySet) => T): T[] {
+    return [...this.keySets.values()].map(({ keySet }) => act(keySet));
+  }
+}

@@ -1,0 +1,63 @@
+// Which credential a request carries: from the raw header fields, since Node's `headers` drops a second Authorization.
+import { GatewayError } from '../../core/errors.ts';
+
+// RFC 6750 §2.1: b64token. RFC 9110 §11.4: the scheme is case-insensitive, one or more spaces follow.
+const bearer = /^bearer +([A-Za-z0-9\-._~+/]+=*)$/i;
+const b64token = /^[A-Za-z0-9\-._~+/]+=*$/;
+/** Azure OpenAI clients send whatever key they were given in this field. */
+const azurePrefix = '/openai/';
+
+/**
+ * The access token that a request presents, or null when it presents no credential.
+ * Checks: one Authorization field at most, one carrier at most, none in the query, syntax of the field.
+ * Does not check: the access token itself (verify). `api-key` counts only under `/openai/`, where it carries an access
+ * token; elsewhere it is ignored unless Authorization came too.
+ * @throws GatewayError `invalid_request`
+ */
+export function presentedAccessToken(
+  rawHeaders: readonly string[],
+  path: string,
+  query: string,
+): string | null {
+  // RFC 9700 §4.3.2: an access token in the query is refused: it ends up in logs and histories.
+  if (query !== '' && carriesAccessToken(query)) throw malformed('credentials_in_query');
+  let authorization: string | undefined;
+  let apiKey: string | undefined;
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index] ?? '';
+    if (name.length === 13 && name.toLowerCase() === 'authorization') {
+      // RFC 6750 §3.1: more than one method of sending a token is invalid_request.
+      if (authorization !== undefined) throw malformed('two_credentials');
+      authorization = rawHeaders[index + 1];
+    } else if (name.length === 7 && name.toLowerCase() === 'api-key') {
+      if (apiKey !== undefined) throw malformed('two_credentials');
+      apiKey = rawHeaders[index + 1];
+    }
+  }
+  if (authorization !== undefined && apiKey !== undefined) throw malformed('two_credentials');
+  if (authorization !== undefined) return fromAuthorization(authorization);
+  if (apiKey === undefined || !path.startsWith(azurePrefix)) return null;
+  if (!b64token.test(apiKey)) throw malformed('malformed_credentials');
+  return apiKey;
+}
+
+function fromAuthorization(authorization: string): string | null {
+  const match = bearer.exec(authorization);
+  if (match?.[1] !== undefined) return match[1];
+  if (authorization === '' || /^bearer(\s|$)/i.test(authorization)) throw malformed('malformed_credentials');
+  // RFC 6750 §3.1: a scheme that we do not accept is no authentication information, so the challenge stays bare.
+  if (/^[!#$%&'*+\-.^_`|~\w]+( |$)/.test(authorization)) return null;
+  throw malformed('malformed_credentials');
+}
+
+function carriesAccessToken(query: string): boolean {
+  if (!/access|%/i.test(query)) return false;
+  for (const name of new URLSearchParams(query).keys()) {
+    if (name.toLowerCase() === 'access_token') return true;
+  }
+  return false;
+}
+
+function malformed(reason: string): GatewayError {
+  return new GatewayError('invalid_request', { reason });
+}

@@ -1,0 +1,85 @@
+// Fetches one JSON document of an issuer: no redirects, bounded in size and time. Says what went wrong in words fit for
+// an operator; a document is believed as far as TLS (or loopback) goes.
+import { getCACertificates } from 'node:tls';
+import { Agent, request, type Dispatcher } from 'undici';
+
+/** Fetches and parses a JSON object. @throws Error whose message an operator can act on */
+export type FetchDocument = (url: string, signal: AbortSignal) => Promise<Readonly<Record<string, unknown>>>;
+
+/** Largest metadata or key document that is read, bytes. */
+export const maxDocumentBytes = 1_048_576;
+
+/** Connections to issuers; a further certificate authority is trusted beside the usual ones. */
+export function issuerDispatcher(issuerCa: string | undefined): Agent {
+  const ca = issuerCa === undefined ? {} : { ca: [...getCACertificates('default'), issuerCa] };
+  return new Agent({ connections: 4, maxHeaderSize: 16_384, connect: { timeout: 3_000, ...ca } });
+}
+
+/** A fetcher over the given connections. */
+export function documentFetcher(dispatcher: Dispatcher): FetchDocument {
+  return async (url, signal) => {
+    const shown = new URL(url).origin + new URL(url).pathname;
+    const answer = await request(url, {
+      dispatcher,
+      signal,
+      reset: true, // One request in ten minutes: an idle connection would only keep the process busy.
+      headers: { accept: 'application/json, application/jwk-set+json' },
+    }).catch((error: unknown) => {
+      throw new Error(`${shown}: ${connectionProblem(error, signal)}`, { cause: error });
+    });
+    if (answer.statusCode !== 200) {
+      answer.body.destroy();
+      const redirect =
+        answer.statusCode >= 300 && answer.statusCode < 400 ? ' (redirects are not followed)' : '';
+      throw new Error(`${shown}: the answer is ${answer.statusCode}${redirect}`);
+    }
+    const bytes = await readBounded(answer.body).catch((error: unknown) => {
+      throw new Error(`${shown}: ${connectionProblem(error, signal)}`, { cause: error });
+    });
+    if (bytes === null) throw new Error(`${shown}: the answer is larger than ${maxDocumentBytes} bytes`);
+    return parsed(bytes, shown);
+  };
+}
+
+async function readBounded(body: Dispatcher.ResponseData['body']): Promise<Buffer | null> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of body as AsyncIterable<Buffer>) {
+    size += chunk.length;
+    if (size > maxDocumentBytes) return null; // Leaving the loop destroys the body and with it the connection.
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}
+
+function parsed(bytes: Buffer, shown: string): Readonly<Record<string, unknown>> {
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+  } catch (error) {
+    throw new Error(`${shown}: the answer is not JSON`, { cause: error });
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw new Error(`${shown}: the answer is not a JSON object`);
+  return value as Readonly<Record<string, unknown>>; // Narrowed above: a JSON object.
+}
+
+const problems: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'nothing listens there',
+  ENOTFOUND: 'the host name is unknown',
+  EAI_AGAIN: 'the host name cannot be looked up',
+  ECONNRESET: 'the connection was reset',
+  UND_ERR_SOCKET: 'the connection broke',
+  UND_ERR_CONNECT_TIMEOUT: 'no connection in time',
+  SELF_SIGNED_CERT_IN_CHAIN: 'its certificate authority is not known here (gateway.issuer_ca)',
+  DEPTH_ZERO_SELF_SIGNED_CERT: 'its certificate is self-signed (gateway.issuer_ca)',
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'its certificate authority is not known here (gateway.issuer_ca)',
+  CERT_HAS_EXPIRED: 'its certificate has expired',
+  ERR_TLS_CERT_ALTNAME_INVALID: 'its certificate is for another name',
+};
+
+function connectionProblem(error: unknown, signal: AbortSignal): string {
+  if (signal.aborted) return 'no complete answer in time';
+  const code = error instanceof Error && 'code' in error ? String(error.code) : 'error';
+  return problems[code] ?? `the request failed (${code})`;
+}

@@ -1,0 +1,38 @@
+// The refusal of an access token. Callers learn the code alone; the reason goes to the audit record.
+import { GatewayError } from '../../core/errors.ts';
+
+/** Why an access token was refused: a closed set, explained in docs/reference/token-validation.md. */
+export const invalidTokenReasons = [
+  'token_size',
+  'token_form',
+  'token_encoding',
+  'header_json',
+  'header_parameter',
+  'claims_json',
+  'alg',
+  'typ',
+  'kid',
+  'kid_unknown',
+  'iss',
+  'signature',
+  'exp',
+  'nbf',
+  'iat',
+  'aud',
+  'sub',
+  'jti',
+  'client_id',
+  'client_id_conflict',
+  'ver',
+  'tid',
+  'oid',
+  'not_an_access_token',
+  'cnf',
+  'claim_type',
+] as const;
+export type InvalidTokenReason = (typeof invalidTokenReasons)[number];
+
+/** Builds the 401 with its private reason. */
+export function invalidToken(reason: InvalidTokenReason, cause?: unknown): GatewayError {
+  return new GatewayError('invalid_token', cause === undefined ? { reason } : { reason, cause });
+}

@@ -1,0 +1,133 @@
+// The keys of one JWKS document that may verify access tokens. Whatever is odd in it is left out without breaking the
+// good ones.
+import { createHash, createPublicKey, type JsonWebKey, type KeyObject } from 'node:crypto';
+import type { SignatureAlgorithm } from './issuers-policy.ts';
+
+/** One public key of an issuer; the same object as long as the issuer lists the same key. */
+export interface IssuerKey {
+  readonly keyId: string;
+  /** RFC 8725 §3.2: one algorithm for each key. */
+  readonly algorithm: SignatureAlgorithm;
+  readonly key: KeyObject;
+  /** SHA-256 of the key itself. */
+  readonly fingerprint: string;
+}
+
+/** What a key has to be. */
+export interface KeyRequirements {
+  /** In order: a key that names no `alg` serves the first one of its kind. */
+  readonly algorithms: readonly SignatureAlgorithm[];
+  /** Entra: issuers that a key's own `issuer` may name, `{tenantid}` replaced; null ignores that member. */
+  readonly keyIssuers: { readonly tenantId: string; readonly issuers: ReadonlySet<string> } | null;
+}
+
+const maxKeys = 200;
+const curves: Readonly<Record<string, string>> = { ES256: 'P-256', ES384: 'P-384', ES512: 'P-521' };
+const publicMembers = ['kty', 'kid', 'alg', 'use', 'key_ops', 'n', 'e', 'crv', 'x', 'y', 'issuer'];
+
+/**
+ * Reads the usable keys of a JWKS document by `kid`.
+ * Checks: kid, kty and curve for a listed algorithm, use and key_ops, RSA of 2048 to 8192 bits, no private or symmetric
+ * key, Entra's key issuer; of two keys with one kid the one already known stays, else the first.
+ * Does not check: x5c, x5t (keys are believed because they come from the issuer's address).
+ */
+export function readIssuerKeys(
+  document: Readonly<Record<string, unknown>>,
+  requirements: KeyRequirements,
+  known: ReadonlyMap<string, IssuerKey>,
+): ReadonlyMap<string, IssuerKey> {
+  const keys = new Map<string, IssuerKey>();
+  const entries: unknown[] = Array.isArray(document['keys']) ? document['keys'] : [];
+  for (const entry of entries.slice(0, maxKeys)) {
+    const key = readKey(entry, requirements);
+    if (key === null) continue;
+    const before = known.get(key.keyId);
+    const isKnown = before?.fingerprint === key.fingerprint && before.algorithm === key.algorithm;
+    if (isKnown) keys.set(key.keyId, before);
+    else if (!keys.has(key.keyId)) keys.set(key.keyId, key);
+  }
+  return keys;
+}
+
+/** The public members of a document's keys, for keeping on disk. */
+export function publicDocument(document: Readonly<Record<string, unknown>>): {
+  keys: Record<string, unknown>[];
+} {
+  const entries: unknown[] = Array.isArray(document['keys']) ? document['keys'] : [];
+  const keys = entries
+    .filter((entry) => isObject(entry))
+    .slice(0, maxKeys)
+    .filter((entry) => !Object.hasOwn(entry, 'd') && !Object.hasOwn(entry, 'k'))
+    .map((entry) =>
+      Object.fromEntries(
+        publicMembers.filter((name) => Object.hasOwn(entry, name)).map((name) => [name, entry[name]]),
+      ),
+    );
+  return { keys };
+}
+
+function readKey(entry: unknown, { algorithms, keyIssuers }: KeyRequirements): IssuerKey | null {
+  if (!isObject(entry)) return null;
+  const { kid, use, key_ops: operations } = entry;
+  if (typeof kid !== 'string' || kid === '') return null;
+  if (use !== undefined && use !== 'sig') return null;
+  if (operations !== undefined && !(Array.isArray(operations) && operations.includes('verify'))) return null;
+  // A private key that was published is known to everybody.
+  if (Object.hasOwn(entry, 'd') || Object.hasOwn(entry, 'k')) return null;
+  if (keyIssuers !== null && !servesTenant(entry['issuer'], keyIssuers)) return null;
+  const algorithm = algorithms.find((candidate) => fits(entry, candidate));
+  if (algorithm === undefined) return null;
+  const key = importKey(entry);
+  if (key === null || !isStrong(key)) return null;
+  const fingerprint = createHash('sha256')
+    .update(key.export({ type: 'spki', format: 'der' }))
+    .digest('base64url');
+  return { keyId: kid, algorithm, key, fingerprint };
+}
+
+function fits(entry: Readonly<Record<string, unknown>>, algorithm: SignatureAlgorithm): boolean {
+  const { alg, kty, crv } = entry;
+  if (alg !== undefined && alg !== algorithm) return false;
+  if (algorithm.startsWith('E')) {
+    const curve = curves[algorithm];
+    return curve === undefined ? kty === 'OKP' && crv === 'Ed25519' : kty === 'EC' && crv === curve;
+  }
+  return kty === 'RSA';
+}
+
+function importKey(entry: Readonly<Record<string, unknown>>): KeyObject | null {
+  try {
+    // The members that Node reads are checked by Node; anything else in the entry is ignored.
+    return createPublicKey({ key: entry as JsonWebKey, format: 'jwk' });
+  } catch {
+    return null;
+  }
+}
+
+// RFC 7518 §3.3: RSA keys have 2048 bits or more. Very large ones would make verification an attack on us.
+function isStrong(key: KeyObject): boolean {
+  if (key.asymmetricKeyType !== 'rsa') return true;
+  const { modulusLength = 0, publicExponent = 0n } = key.asymmetricKeyDetails ?? {};
+  return (
+    modulusLength >= 2048 &&
+    modulusLength <= 8192 &&
+    publicExponent >= 3n &&
+    publicExponent % 2n === 1n &&
+    publicExponent < 2n ** 33n
+  );
+}
+
+// Entra: a key with an `issuer` of its own serves only that issuer; `{tenantid}` stands for any tenant.
+function servesTenant(
+  keyIssuer: unknown,
+  expected: { tenantId: string; issuers: ReadonlySet<string> },
+): boolean {
+  if (keyIssuer === undefined) return true;
+  return (
+    typeof keyIssuer === 'string' && expected.issuers.has(keyIssuer.replace('{tenantid}', expected.tenantId))
+  );
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,73 @@
+// What one accepted `iss` demands of its access tokens: the entry of issuers.yaml, compiled.
+import { normalisedType } from './access-token.ts';
+import type { IssuerForm } from './issuer-url.ts';
+import type { IssuerPolicy, RequiredClaim } from './issuers-policy.ts';
+
+/** One required claim with its separator decided. */
+export interface ClaimRule {
+  readonly name: string;
+  readonly values: readonly (string | number | boolean)[];
+  readonly match: 'all' | 'any';
+  readonly separator: string | null;
+}
+
+/** The entry of issuers.yaml for one form of `iss`. */
+export interface IssuerRules {
+  readonly name: string;
+  readonly issuer: string;
+  /** Entra's token version and tenant, or null for other issuers. */
+  readonly entra: { readonly version: '1.0' | '2.0'; readonly tenantId: string } | null;
+  readonly audiences: ReadonlySet<string>;
+  /** Null accepts every client. */
+  readonly clientIds: ReadonlySet<string> | null;
+  readonly algorithms: ReadonlySet<string>;
+  readonly types: ReadonlySet<string>;
+  readonly clockSkewSeconds: number;
+  readonly requiredClaims: readonly ClaimRule[];
+  readonly claims: IssuerPolicy['claims'];
+}
+
+/** Compiles an entry for one of its forms. */
+export function issuerRules(name: string, entry: IssuerPolicy, form: IssuerForm): IssuerRules {
+  const { entra } = entry;
+  return {
+    name,
+    issuer: form.issuer,
+    entra:
+      entra === undefined || form.version === null
+        ? null
+        : { version: form.version, tenantId: entra.tenant_id },
+    audiences: new Set(entry.audiences),
+    clientIds: Array.isArray(entry.client_ids) ? new Set(entry.client_ids) : null,
+    algorithms: new Set(entry.algorithms),
+    types: new Set((entry.token_types ?? [entra === undefined ? 'at+jwt' : 'JWT']).map(normalisedType)),
+    clockSkewSeconds: entry.clock_skew / 1000,
+    requiredClaims: Object.entries(entry.required_claims).map(([claim, rule]) => claimRule(claim, rule)),
+    claims: entry.claims,
+  };
+}
+
+function claimRule(name: string, rule: RequiredClaim): ClaimRule {
+  const separator = rule.separator ?? (name === 'scp' || name === 'scope' ? ' ' : null);
+  // The schema lets exactly one of the two through.
+  return {
+    name,
+    separator,
+    match: rule.all === undefined ? 'any' : 'all',
+    values: rule.all ?? rule.any ?? [],
+  };
+}
+
+/**
+ * The scopes that an entry requires, as a client requests them: Entra and the embedded issuer put the audience in
+ * front (`api://sallyport/LLM.Access` becomes `scp: LLM.Access`), others use the scope as it is.
+ */
+export function requestedScopes(entry: IssuerPolicy): readonly string[] {
+  const scopes = ['scp', 'scope'].flatMap((name) => {
+    const rule = entry.required_claims[name];
+    return (rule?.all ?? rule?.any ?? []).filter((value) => typeof value === 'string');
+  });
+  if (entry.entra === undefined && entry.issuer !== 'embedded') return scopes;
+  const resource = entry.audiences.find((audience) => audience.includes('://')) ?? entry.audiences[0] ?? '';
+  return scopes.map((scope) => `${resource.replace(/\/$/, '')}/${scope}`);
+}

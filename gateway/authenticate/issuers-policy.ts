@@ -1,0 +1,168 @@
+// policies/issuers.yaml: whose access tokens are accepted, for whom, from which client applications. Defaults are the
+// secure ones; whatever opens something has to be spelled out.
+import { z } from 'zod';
+import { duration } from '../../core/duration.ts';
+import { isSecureOrLoopback } from './issuer-url.ts';
+
+/** Signature algorithms that a policy may list: asymmetric ones only, so neither `none` nor HS* can be configured. */
+export const signatureAlgorithms = [
+  'RS256',
+  'RS384',
+  'RS512',
+  'PS256',
+  'PS384',
+  'PS512',
+  'ES256',
+  'ES384',
+  'ES512',
+  'EdDSA',
+  'Ed25519',
+] as const;
+export type SignatureAlgorithm = (typeof signatureAlgorithms)[number];
+
+/** Versions of Entra access tokens. */
+export const entraVersions = ['1.0', '2.0'] as const;
+export type EntraVersion = (typeof entraVersions)[number];
+
+const guid = z
+  .string()
+  .regex(
+    /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i,
+    'a tenant id is a GUID; names, common and organizations are not accepted',
+  )
+  .toLowerCase();
+
+const issuerUrl = z.string().superRefine((text, context) => {
+  if (text === 'embedded') return;
+  if (!/^https?:\/\//.test(text) || !URL.canParse(text)) {
+    context.addIssue({
+      code: 'custom',
+      message: 'an issuer is `embedded` or its https:// address, exactly as in the iss claim',
+    });
+    return;
+  }
+  const url = new URL(text);
+  // RFC 8414 §2: an issuer identifier has no query or fragment.
+  if (/[?#\s]/.test(text) || url.username !== '' || url.password !== '') {
+    context.addIssue({ code: 'custom', message: 'an issuer has no query, fragment or credentials' });
+  }
+});
+
+const entra = z.strictObject({
+  tenant_id: guid,
+  versions: z.array(z.enum(entraVersions)).min(1).default(['2.0']),
+  /** Another cloud's, e.g. https://login.microsoftonline.us. */
+  authority: z
+    .string()
+    .regex(/^https?:\/\/[^/?#@\s]+$/, 'an authority is https://host, without a path')
+    .default('https://login.microsoftonline.com'),
+});
+
+const nonEmptyTexts = z.array(z.string().min(1)).min(1);
+
+const claimValue = z.union([z.string().min(1), z.number(), z.boolean()], {
+  error: 'a claim value is text, a number or true/false',
+});
+const requiredClaim = z
+  .strictObject({
+    /** Each of these values must be in the claim. */
+    all: z.array(claimValue).min(1).optional(),
+    /** At least one of these values must be in the claim. */
+    any: z.array(claimValue).min(1).optional(),
+    /** Splits a text claim into values; default: a blank for scp and scope, none for others. */
+    separator: z.string().min(1).max(8).optional(),
+  })
+  .refine(
+    (claim) => (claim.all === undefined) !== (claim.any === undefined),
+    'state either all: […] or any: […]',
+  );
+export type RequiredClaim = z.output<typeof requiredClaim>;
+
+/** A claim by name, or by the path of names that leads to it (Keycloak: `[realm_access, roles]`). */
+const claimPath = z
+  .union([z.string().min(1), nonEmptyTexts], { error: 'a claim is a name or a list of names' })
+  .transform((path): readonly string[] => (typeof path === 'string' ? [path] : path));
+
+const atLeast = (minMs: number, text: string): z.ZodType<number, string> =>
+  duration.refine((ms) => ms >= minMs, text);
+
+const jwks = z
+  .strictObject({
+    /** How long the last good keys are used while the issuer cannot be reached, also after a restart. */
+    max_age: atLeast(5_000, 'max_age is at least 5s').prefault('24h'),
+    /** Between two fetches that unknown key ids may cause, and between retries while the issuer is down. */
+    cooldown: atLeast(1_000, 'cooldown is at least 1s').prefault('30s'),
+    /** Between two scheduled fetches: a withdrawn key stops working within this time. */
+    refresh: atLeast(5_000, 'refresh is at least 5s').prefault('10m'),
+  })
+  .refine((settings) => settings.max_age >= settings.refresh, {
+    path: ['max_age'],
+    error: 'max_age is at least as long as refresh',
+  })
+  .refine((settings) => settings.refresh <= 86_400_000, {
+    path: ['refresh'],
+    error: 'refresh is at most 24h',
+  });
+
+const issuer = z
+  .strictObject({
+    /** `embedded`, or the exact `iss` of an OpenID provider. */
+    issuer: issuerUrl.optional(),
+    /** A tenant of Microsoft Entra ID. */
+    entra: entra.optional(),
+    /** Plain HTTP beyond loopback: whoever is on the path can hand us keys of his own. */
+    insecure_plain_http: z.boolean().default(false),
+    audiences: nonEmptyTexts,
+    client_ids: z.union([nonEmptyTexts, z.strictObject({ any: z.literal(true) })], {
+      error: 'client_ids is a list of at least one client id; { any: true } accepts every client',
+    }),
+    algorithms: z.array(z.enum(signatureAlgorithms)).min(1).default(['RS256']),
+    /** Accepted `typ` headers; default: at+jwt, for entra JWT. */
+    token_types: nonEmptyTexts.optional(),
+    clock_skew: duration.refine((ms) => ms <= 60_000, 'clock_skew is at most 60s').prefault('30s'),
+    required_claims: z.record(z.string().min(1), requiredClaim).default({}),
+    jwks: jwks.prefault({}),
+    /** Where this issuer puts what we need. */
+    claims: z
+      .strictObject({
+        subject: claimPath.prefault('sub'),
+        roles: claimPath.prefault('roles'),
+        groups: claimPath.prefault('groups'),
+        scopes: claimPath.optional(),
+      })
+      .prefault({}),
+  })
+  .superRefine((entry, context) => {
+    if ((entry.issuer === undefined) === (entry.entra === undefined)) {
+      context.addIssue({ code: 'custom', message: 'state either issuer: … or entra: { tenant_id: … }' });
+      return;
+    }
+    const address = entry.issuer ?? entry.entra?.authority ?? '';
+    if (
+      address !== 'embedded' &&
+      !entry.insecure_plain_http &&
+      URL.canParse(address) &&
+      !isSecureOrLoopback(new URL(address))
+    ) {
+      const path = entry.issuer === undefined ? ['entra', 'authority'] : ['issuer'];
+      const message = 'http:// is accepted on loopback only; insecure_plain_http: true lifts this';
+      context.addIssue({ code: 'custom', path, message });
+    }
+  });
+
+/** Schema of policies/issuers.yaml. */
+export const issuersSchema = z.strictObject({
+  issuers: z
+    .record(
+      z
+        .string()
+        .regex(
+          /^[a-z0-9][a-z0-9._-]{0,63}$/,
+          'the name of an issuer is lower-case letters, digits, dots and hyphens',
+        ),
+      issuer,
+    )
+    .refine((entries) => Object.keys(entries).length > 0, 'list at least one issuer'),
+});
+export type IssuersPolicy = z.output<typeof issuersSchema>;
+export type IssuerPolicy = IssuersPolicy['issuers'][string];

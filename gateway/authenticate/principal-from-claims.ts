@@ -1,0 +1,47 @@
+// The principal of a verified access token.
+import type { Principal } from '../principal.ts';
+import { claimAt, isIdentifier, optionalText, textsAt, type Claims } from './claim-values.ts';
+import { invalidToken } from './invalid-token.ts';
+import type { IssuerRules } from './issuer-rules.ts';
+
+/**
+ * Maps claims to a principal as the policy says.
+ * Checks: the subject is a usable identifier; roles, groups and scopes are texts.
+ * Does not check: what these permit (authorize).
+ * @throws GatewayError `invalid_token`
+ */
+export function principalFromClaims(claims: Claims, rules: IssuerRules, clientId: string | null): Principal {
+  const subject = claimAt(claims, rules.claims.subject);
+  if (!isIdentifier(subject)) throw invalidToken('sub');
+  const tenantId = optionalText(claims, 'tid', 'tid');
+  const { acr, amr, auth_time: authTime } = claims;
+  return Object.freeze({
+    issuerName: rules.name,
+    issuer: rules.issuer,
+    subject,
+    key: keyOf(claims, rules, subject),
+    clientId,
+    tenantId,
+    roles: textsAt(claims, rules.claims.roles, false),
+    groups: isOverage(claims) ? new Set<string>() : textsAt(claims, rules.claims.groups, false),
+    scopes: textsAt(claims, rules.claims.scopes ?? [Object.hasOwn(claims, 'scp') ? 'scp' : 'scope'], true),
+    acr: typeof acr === 'string' ? acr : null,
+    amr: Array.isArray(amr) ? amr.filter((method) => typeof method === 'string') : [],
+    authTime: typeof authTime === 'number' ? authTime : null,
+    expiresAt: Number(claims['exp']) + rules.clockSkewSeconds,
+    claims,
+  });
+}
+
+// RFC 7519 §4.1.2: a subject is unique within its issuer. Entra's `sub` differs per application, so limits and audit
+// count `tid` and `oid`, whatever application and token version the person came through.
+function keyOf(claims: Claims, rules: IssuerRules, subject: string): string {
+  if (rules.entra === null) return `${rules.issuer} ${subject}`;
+  return `entra:${rules.entra.tenantId} ${String(claims['oid']).toLowerCase()}`;
+}
+
+// Entra leaves the groups out of tokens of people with many. Their endpoint is not followed, and a partial list is not
+// read: rules on groups do not match.
+function isOverage(claims: Claims): boolean {
+  return claims['hasgroups'] === true || claimAt(claims, ['_claim_names', 'groups']) !== undefined;
+}

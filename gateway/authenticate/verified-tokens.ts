@@ -1,0 +1,80 @@
+// Access tokens that were verified before, so that a signature is checked once for each distinct token. The key is the
+// SHA-256 of the whole text: any other spelling of the same token is simply a token that was never seen.
+import { hash } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
+import type { Principal } from '../principal.ts';
+import type { IssuerKey } from './issuer-keys.ts';
+import type { KeySet } from './key-set.ts';
+
+/** A principal with what it stands on. */
+export interface VerifiedAccessToken {
+  readonly principal: Principal;
+  /** The key that verified the signature, and the set that must still hold it. */
+  readonly key: IssuerKey;
+  readonly keySet: KeySet;
+}
+
+/** Bounds of the cache. */
+export interface CacheBounds {
+  readonly maxEntries: number;
+  /** Characters of access tokens, a measure for the memory that their claims take. */
+  readonly maxCharacters: number;
+}
+
+const defaultBounds: CacheBounds = { maxEntries: 20_000, maxCharacters: 32 * 1_048_576 };
+
+/**
+ * Cache before `verify`. An entry dies at its token's exp (with the skew), when its key leaves the issuer's key set or
+ * the set is too old, and with the cache itself (every policy reload makes a new one). Refusals are never kept.
+ */
+export class VerifiedTokens {
+  readonly #entries: LRUCache<string, VerifiedAccessToken>;
+  readonly #pending = new Map<string, Promise<Principal>>();
+  readonly #verify: (accessToken: string) => Promise<VerifiedAccessToken>;
+  readonly #now: () => number;
+
+  constructor(
+    verify: (accessToken: string) => Promise<VerifiedAccessToken>,
+    now: () => number,
+    bounds = defaultBounds,
+  ) {
+    this.#verify = verify;
+    this.#now = now;
+    this.#entries = new LRUCache({
+      max: bounds.maxEntries,
+      maxSize: bounds.maxCharacters,
+      maxEntrySize: bounds.maxCharacters,
+    });
+  }
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  /** The principal of an access token: at once when it was seen before, else after one verification. */
+  principalOf(accessToken: string): Principal | Promise<Principal> {
+    const digest = hash('sha256', accessToken, 'base64');
+    const entry = this.#entries.get(digest);
+    if (entry !== undefined) {
+      if (this.#isLive(entry)) return entry.principal;
+      this.#entries.delete(digest);
+    }
+    // Of many first sights at the same time, one verifies.
+    return this.#pending.get(digest) ?? this.#verifyOnce(digest, accessToken);
+  }
+
+  #isLive({ principal, key, keySet }: VerifiedAccessToken): boolean {
+    return this.#now() < principal.expiresAt * 1000 && keySet.holds(key);
+  }
+
+  #verifyOnce(digest: string, accessToken: string): Promise<Principal> {
+    const pending = this.#verify(accessToken)
+      .then((verified) => {
+        this.#entries.set(digest, verified, { size: accessToken.length });
+        return verified.principal;
+      })
+      .finally(() => this.#pending.delete(digest));
+    this.#pending.set(digest, pending);
+    return pending;
+  }
+}

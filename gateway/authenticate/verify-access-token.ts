@@ -1,0 +1,60 @@
+// The checks of one access token in their order: form, issuer, algorithm and type, key, signature, claims, required
+// claims. Runs once for each distinct token (verified-tokens.ts).
+import { compactVerify } from 'jose';
+import { parseAccessToken, type UnverifiedAccessToken } from './access-token.ts';
+import { checkClaims } from './check-claims.ts';
+import { invalidToken } from './invalid-token.ts';
+import type { IssuerKey } from './issuer-keys.ts';
+import type { IssuerRules } from './issuer-rules.ts';
+import type { KeySet } from './key-set.ts';
+import { principalFromClaims } from './principal-from-claims.ts';
+import { checkRequiredClaims } from './required-claims.ts';
+import type { VerifiedAccessToken } from './verified-tokens.ts';
+
+/** An accepted `iss`: its rules and its keys. */
+export interface AcceptedIssuer {
+  readonly rules: IssuerRules;
+  readonly keySet: KeySet;
+}
+
+/**
+ * Verifies an access token.
+ * Checks: everything that makes it valid here; a valid one that lacks a required claim is `insufficient_scope`.
+ * Does not check: revocation, roles (authorize).
+ * @throws GatewayError `invalid_token`, `insufficient_scope`, `issuer_unavailable`
+ */
+export async function verifyAccessToken(
+  accessToken: string,
+  issuers: ReadonlyMap<string, AcceptedIssuer>,
+  nowMs: () => number,
+): Promise<VerifiedAccessToken> {
+  const unverified = parseAccessToken(accessToken);
+  // RFC 8725 §3.8: iss is compared as exact text, and its issuer's keys alone are tried.
+  const accepted = issuers.get(unverified.issuer);
+  if (accepted === undefined) throw invalidToken('iss');
+  const { rules, keySet } = accepted;
+  // RFC 8725 §3.1: the policy lists the algorithms; the header only chooses among them.
+  if (!rules.algorithms.has(unverified.algorithm)) throw invalidToken('alg');
+  // RFC 9068 §4, RFC 8725 §3.11: explicit types, so that no other kind of JWT passes.
+  if (!rules.types.has(unverified.type)) throw invalidToken('typ');
+  const key = await keySet.keyFor(unverified.keyId);
+  await verifySignature(accessToken, unverified, key);
+  const clientId = checkClaims(unverified, rules, nowMs() / 1000);
+  const principal = principalFromClaims(unverified.claims, rules, clientId);
+  checkRequiredClaims(unverified.claims, rules.requiredClaims);
+  return { principal, key, keySet };
+}
+
+async function verifySignature(
+  accessToken: string,
+  unverified: UnverifiedAccessToken,
+  key: IssuerKey,
+): Promise<void> {
+  // RFC 8725 §3.2: one algorithm for each key, whatever else the policy lists.
+  if (key.algorithm !== unverified.algorithm) throw invalidToken('alg');
+  try {
+    await compactVerify(accessToken, key.key, { algorithms: [key.algorithm] });
+  } catch (error) {
+    throw invalidToken('signature', error);
+  }
+}
