@@ -1,0 +1,83 @@
+// Stylesheet, icon and script of our own pages, as text, so that a build has no files to copy.
+
+/** Plain, light and dark, readable at 200 % zoom and 360 pixels. */
+export const stylesheet = `:root {
+  color-scheme: light dark;
+  --text: #1a2230; --muted: #4d5a6e; --back: #f7f8fa; --panel: #ffffff; --line: #d5dae3;
+  --link: #0b57a4; --good: #1a6b3c; --bad: #a1261d; --code: #eef1f6;
+}
+@media (prefers-color-scheme: dark) {
+  :root {
+    --text: #e6eaf2; --muted: #a9b4c6; --back: #12161d; --panel: #1a202a; --line: #343d4d;
+    --link: #8cc0ff; --good: #7bd6a0; --bad: #ff9d94; --code: #232b38;
+  }
+}
+* { box-sizing: border-box; }
+body { margin: 0; background: var(--back); color: var(--text); font: 1rem/1.6 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
+a { color: var(--link); }
+a:focus-visible, button:focus-visible, pre:focus-visible { outline: 3px solid var(--link); outline-offset: 2px; border-radius: 4px; }
+.skip { position: absolute; left: -999rem; }
+.skip:focus { left: 1rem; top: 1rem; background: var(--panel); padding: .5rem 1rem; z-index: 1; }
+header { border-bottom: 1px solid var(--line); background: var(--panel); }
+nav { max-width: 52rem; margin: 0 auto; padding: .75rem 1.25rem; display: flex; flex-wrap: wrap; gap: .5rem 2rem; align-items: center; }
+nav ul { display: flex; flex-wrap: wrap; gap: .25rem 1.5rem; list-style: none; margin: 0; padding: 0; }
+.brand { display: flex; gap: .6rem; align-items: center; font-weight: 650; font-size: 1.1rem; text-decoration: none; color: var(--text); }
+main { max-width: 52rem; margin: 0 auto; padding: 2rem 1.25rem 4rem; }
+h1 { font-size: 1.9rem; line-height: 1.25; margin: 0 0 .5rem; }
+h2 { font-size: 1.25rem; margin: 2.5rem 0 .5rem; }
+h3 { font-size: 1.05rem; margin: 1.75rem 0 .25rem; }
+.lead { font-size: 1.1rem; color: var(--muted); max-width: 42rem; margin: 0 0 1.25rem; }
+.state { display: inline-flex; gap: .6rem; align-items: baseline; padding: .4rem .9rem; border: 1px solid currentColor; border-radius: 2rem; font-weight: 600; margin: 0; }
+.state.good { color: var(--good); } .state.bad { color: var(--bad); }
+.snippet { position: relative; }
+pre { background: var(--code); border: 1px solid var(--line); border-radius: 8px; padding: .9rem 1rem; overflow-x: auto; font: .9rem/1.55 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }
+code { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; font-size: .92em; background: var(--code); padding: .1em .3em; border-radius: 4px; }
+pre code { background: none; padding: 0; font-size: inherit; }
+button { position: absolute; top: .5rem; right: .5rem; font: inherit; font-size: .85rem; padding: .25rem .7rem; color: var(--text); background: var(--panel); border: 1px solid var(--line); border-radius: 6px; cursor: pointer; }
+table { border-collapse: collapse; display: block; overflow-x: auto; }
+th, td { border: 1px solid var(--line); padding: .4rem .7rem; text-align: left; vertical-align: top; }
+th { background: var(--code); }
+blockquote { margin: 1rem 0; padding: .1rem 1rem; border-left: 4px solid var(--line); color: var(--muted); }
+`;
+
+/** A gate in a wall. */
+export const icon = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24"><path fill="#3b7dc4" d="M2 4h4v3h3V4h6v3h3V4h4v17h-7v-6a3 3 0 0 0-6 0v6H2z"/></svg>
+`;
+
+/** Gives each snippet a button that copies it; without script the text is simply selectable. */
+export const copyScript = `for (const snippet of document.querySelectorAll('.snippet')) {
+  const code = snippet.querySelector('code');
+  const button = document.createElement('button');
+  button.type = 'button';
+  button.textContent = 'Copy';
+  button.setAttribute('aria-live', 'polite');
+  button.addEventListener('click', async () => {
+    await navigator.clipboard.writeText(code.textContent);
+    button.textContent = 'Copied';
+    setTimeout(() => { button.textContent = 'Copy'; }, 2000);
+  });
+  snippet.append(button);
+}
+`;
+
+/** Fills the page in the window of the API page; \`settings\` is our own object, never a caller's. */
+export function docsScript(settings: Readonly<Record<string, unknown>>): string {
+  return `const settings = ${JSON.stringify(settings)};
+window.addEventListener('load', () => {
+  const ui = SwaggerUIBundle({
+    url: '/openapi.json',
+    dom_id: '#api',
+    deepLinking: true,
+    validatorUrl: null,
+    oauth2RedirectUrl: settings.redirectUrl,
+    presets: [SwaggerUIBundle.presets.apis],
+    // A public client has no secret; an empty one would make the issuer refuse the client.
+    requestInterceptor: (request) => {
+      if (typeof request.body === 'string') request.body = request.body.replace(/&client_secret=(?=&|$)/, '');
+      return request;
+    },
+  });
+  ui.initOAuth({ clientId: settings.clientId, scopes: settings.scopes, usePkceWithAuthorizationCodeGrant: true, appName: 'Sallyport' });
+});
+`;
+}

@@ -1,0 +1,69 @@
+// Where an issuer's sign-in page and token endpoint are, from its own metadata; only the API page's Authorize button
+// needs it. Asked at most once in a while, whatever callers do.
+import { readFileSync } from 'node:fs';
+import { Agent, request } from 'undici';
+import { z } from 'zod';
+
+/** What the Authorize button needs. */
+export interface IssuerEndpoints {
+  readonly authorizationEndpoint: string;
+  readonly tokenEndpoint: string;
+}
+
+const metadataSchema = z.object({
+  issuer: z.string(),
+  authorization_endpoint: z.url(),
+  token_endpoint: z.url(),
+});
+
+const timeoutMs = 2_000;
+const keptMs = 600_000;
+const failureKeptMs = 5_000;
+const maxBytes = 256 * 1024;
+
+/** Creates the lookup; it answers null when the issuer does not answer as it should, and never rejects. */
+export function createIssuerEndpoints(
+  ca: string | undefined,
+): (issuer: string) => Promise<IssuerEndpoints | null> {
+  const agent = new Agent({
+    connect: { timeout: timeoutMs, ...(ca === undefined ? {} : { ca: readFileSync(ca) }) },
+    maxResponseSize: maxBytes,
+    headersTimeout: timeoutMs,
+    bodyTimeout: timeoutMs,
+    keepAliveTimeout: 1_000, // So that no idle connection holds the process.
+  });
+  const known = new Map<
+    string,
+    { readonly until: number; readonly endpoints: Promise<IssuerEndpoints | null> }
+  >();
+  return (issuer) => {
+    const entry = known.get(issuer);
+    if (entry !== undefined && entry.until > performance.now()) return entry.endpoints;
+    const endpoints = discover(issuer, agent).catch(() => null);
+    known.set(issuer, { until: performance.now() + failureKeptMs, endpoints });
+    void endpoints.then((found) => {
+      if (found !== null) known.set(issuer, { until: performance.now() + keptMs, endpoints });
+    });
+    return endpoints;
+  };
+}
+
+/**
+ * Reads OpenID Connect metadata.
+ * Checks: the document is the issuer's own, endpoints are URLs, no redirect, bounded in time and size.
+ * Does not check: signatures and keys (authenticate fetches those by itself).
+ */
+async function discover(issuer: string, agent: Agent): Promise<IssuerEndpoints | null> {
+  const url = `${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`;
+  const { statusCode, body } = await request(url, {
+    dispatcher: agent,
+    signal: AbortSignal.timeout(timeoutMs),
+  });
+  const parsed = metadataSchema.safeParse(await body.json());
+  // OpenID Connect Discovery 1.0 §4.3: the issuer in the document must be exactly the one that was asked.
+  if (statusCode !== 200 || !parsed.success || parsed.data.issuer !== issuer) return null;
+  return {
+    authorizationEndpoint: parsed.data.authorization_endpoint,
+    tokenEndpoint: parsed.data.token_endpoint,
+  };
+}

@@ -1,0 +1,240 @@
+// The OpenAPI 3.1 document: every public endpoint, made from the routes that are in force, so that it cannot promise
+// what is not there.
+import { errorCatalogue, type ErrorCode } from '../../core/errors.ts';
+import type { Route } from '../policies/routes.ts';
+import type { ControlDependencies } from './control-dependencies.ts';
+import type { IssuerEndpoints } from './issuer-endpoints.ts';
+import { openApiSchemas } from './openapi-schemas.ts';
+
+type Json = Readonly<Record<string, unknown>>;
+
+/** What a route of this action takes and gives. */
+interface Operation {
+  readonly summary: string;
+  readonly tag: 'Models' | 'Accounts';
+  readonly request?: string;
+  readonly answer?: string;
+  readonly form?: true;
+}
+
+const operations: Readonly<Record<string, Operation>> = {
+  'chat.completions.create': {
+    summary: 'Continue a conversation',
+    tag: 'Models',
+    request: 'ChatCompletionRequest',
+    answer: 'Completion',
+  },
+  'completions.create': {
+    summary: 'Continue a text',
+    tag: 'Models',
+    request: 'CompletionRequest',
+    answer: 'Completion',
+  },
+  'embeddings.create': {
+    summary: 'Turn texts into vectors',
+    tag: 'Models',
+    request: 'EmbeddingRequest',
+    answer: 'EmbeddingList',
+  },
+  'models.list': { summary: 'Models that you may use', tag: 'Models', answer: 'ModelList' },
+  'accounts.register': { summary: 'Register an account', tag: 'Accounts', request: 'Registration' },
+  'accounts.token': {
+    summary: 'Get an access token for a password (local test client only)',
+    tag: 'Accounts',
+    request: 'PasswordGrant',
+    answer: 'IssuedToken',
+    form: true,
+  },
+  'admin.users.list': { summary: 'List the accounts (administrators)', tag: 'Accounts' },
+};
+const generate: Operation = {
+  summary: 'Continue a prompt (tutorial form)',
+  tag: 'Models',
+  request: 'GenerateRequest',
+  answer: 'Generated',
+};
+const oneModel: Operation = { summary: 'One model', tag: 'Models', answer: 'Model' };
+
+/** The document for the policies now in force; without the issuer's endpoints the Authorize button takes a token. */
+export function openApiDocument(deps: ControlDependencies, endpoints: IssuerEndpoints | null): Json {
+  const { routes, authentication } = deps.current();
+  const paths: Record<string, Record<string, Json>> = {};
+  for (const route of routes.routes) {
+    for (const method of route.methods)
+      (paths[route.path] ??= {})[method.toLowerCase()] = routeOperation(route, method);
+  }
+  Object.assign(paths, controlPaths);
+  return {
+    openapi: '3.1.0',
+    ['info']: {
+      title: 'Sallyport',
+      version: '1',
+      description: 'The OpenAI API behind a guarded door. Sign in with *Authorize*, then try any endpoint.',
+    },
+    servers: [{ url: deps.services.publicUrl }],
+    tags: [{ name: 'Models' }, { name: 'Accounts' }, { name: 'Gateway' }],
+    security: [securityRequirement(endpoints, authentication.scopesSupported)],
+    paths,
+    components: {
+      schemas: openApiSchemas,
+      securitySchemes: securitySchemes(endpoints, authentication.scopesSupported),
+    },
+  };
+}
+
+function securityRequirement(endpoints: IssuerEndpoints | null, scopes: readonly string[]): Json {
+  return endpoints === null ? { accessToken: [] } : { signIn: scopes };
+}
+
+function securitySchemes(endpoints: IssuerEndpoints | null, scopes: readonly string[]): Json {
+  const accessToken = {
+    type: 'http',
+    scheme: 'bearer',
+    description: 'An access token, e.g. from `sallyport token`.',
+  };
+  if (endpoints === null) return { accessToken };
+  const authorizationCode = {
+    authorizationUrl: endpoints.authorizationEndpoint,
+    tokenUrl: endpoints.tokenEndpoint,
+    scopes: { ...Object.fromEntries(scopes.map((scope) => [scope, 'Use this gateway'])), openid: 'Sign in' },
+  };
+  return { signIn: { type: 'oauth2', flows: { authorizationCode } }, accessToken };
+}
+
+function routeOperation(route: Route, method: string): Json {
+  const parameters = route.path.includes('{model}')
+    ? [{ name: 'model', in: 'path', required: true, schema: { type: 'string' } }]
+    : [];
+  const operation = operationOf(route, parameters.length > 0);
+  const body =
+    operation?.request === undefined
+      ? {}
+      : { requestBody: requestBody(operation.request, operation.form === true) };
+  return {
+    operationId: `${route.name}.${method.toLowerCase()}`,
+    summary: operation?.summary ?? route.action,
+    tags: [operation?.tag ?? 'Accounts'],
+    ...(parameters.length > 0 ? { parameters } : {}),
+    ...(route.anonymous ? { security: [] } : {}),
+    ...body,
+    responses: { '2XX': answer('Done.', operation?.answer), ...refusals(route) },
+  };
+}
+
+function operationOf(route: Route, namesModel: boolean): Operation | undefined {
+  if (route.kind === 'generate') return generate;
+  if (route.action === 'models.list' && namesModel) return oneModel;
+  return operations[route.action];
+}
+
+function requestBody(schema: string, form: boolean): Json {
+  const content = { schema: { $ref: `#/components/schemas/${schema}` } };
+  // The password form of the tutorials is a form; everything else is JSON.
+  return {
+    required: true,
+    content: form
+      ? { 'application/x-www-form-urlencoded': content, 'application/json': content }
+      : { 'application/json': content },
+  };
+}
+
+function answer(description: string, schema: string | undefined): Json {
+  if (schema === undefined) return { description };
+  return {
+    description,
+    content: { 'application/json': { schema: { $ref: `#/components/schemas/${schema}` } } },
+  };
+}
+
+const always: readonly ErrorCode[] = [
+  'malformed_request',
+  'rate_limit_exceeded',
+  'internal_error',
+  'limit_store_unavailable',
+  'audit_unavailable',
+  'gateway_stopping',
+];
+const withCredential: readonly ErrorCode[] = [
+  'missing_credentials',
+  'invalid_request',
+  'invalid_token',
+  'insufficient_scope',
+  'access_denied',
+  'issuer_unavailable',
+];
+const withBody: readonly ErrorCode[] = ['body_invalid', 'body_too_large', 'unsupported_media_type'];
+const withUpstream: readonly ErrorCode[] = [
+  'upstream_unavailable',
+  'upstream_invalid_response',
+  'upstream_timeout',
+  'server_is_overloaded',
+];
+const withModel: readonly ErrorCode[] = [
+  'model_not_found',
+  'content_blocked',
+  'parameter_above_ceiling',
+  'context_length_exceeded',
+];
+
+/** One response for each status, with the codes that it can carry. */
+function refusals(route: Route): Json {
+  const codes = [
+    ...always,
+    ...(route.anonymous ? [] : withCredential),
+    ...(route.methods.has('POST') ? withBody : []),
+    ...(route.kind === 'models' ? [] : withUpstream),
+    ...(route.kind === 'openai' || route.kind === 'generate' ? withModel : []),
+  ];
+  const byStatus = new Map<number, ErrorCode[]>();
+  for (const code of codes) {
+    const { status } = errorCatalogue[code];
+    byStatus.set(status, [...(byStatus.get(status) ?? []), code]);
+  }
+  const openAi = route.surface === 'openai';
+  const content = {
+    [openAi ? 'application/json' : 'application/problem+json']: {
+      schema: { $ref: `#/components/schemas/${openAi ? 'OpenAiError' : 'Problem'}` },
+    },
+  };
+  return Object.fromEntries(
+    [...byStatus]
+      .sort(([a], [b]) => a - b)
+      .map(([status, listed]) => [
+        String(status),
+        { description: listed.map((code) => `\`${code}\``).join(', '), content },
+      ]),
+  );
+}
+
+const open = { tags: ['Gateway'], security: [] };
+
+/** What the control surface answers. */
+const controlPaths: Readonly<Record<string, Record<string, Json>>> = {
+  '/healthz': {
+    get: {
+      ...open,
+      operationId: 'healthz',
+      summary: 'Is the process alive',
+      responses: { '200': answer('It is.', 'Health') },
+    },
+  },
+  '/readyz': {
+    get: {
+      ...open,
+      operationId: 'readyz',
+      summary: 'Is every dependency ready',
+      responses: {
+        '200': answer('Ready, or degraded but serving.', 'Readiness'),
+        '503': answer('Not ready.', 'Readiness'),
+      },
+    },
+  },
+  '/.well-known/oauth-protected-resource': {
+    get: {
+      ...open,
+      operationId: 'protectedResource',
+      summary: 'Whose tokens are accepted (RFC 9728)',
+      responses: { '200': answer('The metadata.', 'ProtectedResource') },
+    },
+  },
+};
