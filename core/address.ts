@@ -12,7 +12,8 @@ export function parseListenAddress(text: string): ListenAddress {
   const match = /^(\[[0-9a-fA-F:.]+\]|[^:[\]]+):(\d{1,5})$/.exec(text);
   const host = match?.[1]?.replaceAll(/[[\]]/g, '');
   const port = Number(match?.[2]);
-  if (host === undefined || port > 65535) throw new Error('a listening address is host:port, [ipv6]:port or unix:/path');
+  if (host === undefined || port > 65535)
+    throw new Error('a listening address is host:port, [ipv6]:port or unix:/path');
   return { kind: 'tcp', host, port };
 }
 

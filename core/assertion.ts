@@ -14,7 +14,10 @@ export const assertionAlgorithm = 'EdDSA';
 export const assertionLifetimeSeconds = 60;
 
 /** `aud` values: one per internal service, so that an assertion for one is worthless at another. */
-export const assertionAudience = { modelServer: 'urn:sallyport:model-server', identity: 'urn:sallyport:identity' } as const;
+export const assertionAudience = {
+  modelServer: 'urn:sallyport:model-server',
+  identity: 'urn:sallyport:identity',
+} as const;
 
 /** Whom the gateway vouches for. */
 export interface AssertedPrincipal {
@@ -33,7 +36,11 @@ export type VerifyAssertion = (assertion: string | undefined) => Promise<Asserte
  * Does not check: what the principal may do (the gateway decided that).
  * The file is read again when a key is unknown; verified assertions are cached by hash until they expire.
  */
-export function createAssertionVerifier(options: { jwksFile: string; audience: string; now?: () => number }): VerifyAssertion {
+export function createAssertionVerifier(options: {
+  jwksFile: string;
+  audience: string;
+  now?: () => number;
+}): VerifyAssertion {
   const now = options.now ?? Date.now;
   const cache = new Map<string, { principal: AssertedPrincipal; expiresAtMs: number }>();
   let keys: JWTVerifyGetKey | undefined;
@@ -49,7 +56,9 @@ export function createAssertionVerifier(options: { jwksFile: string; audience: s
     return keys;
   };
 
-  const verify = async (assertion: string): Promise<{ principal: AssertedPrincipal; expiresAtMs: number } | null> => {
+  const verify = async (
+    assertion: string,
+  ): Promise<{ principal: AssertedPrincipal; expiresAtMs: number } | null> => {
     const key = keys ?? load();
     if (key === undefined) return null;
     const { payload } = await jwtVerify(assertion, key, {
@@ -64,8 +73,17 @@ export function createAssertionVerifier(options: { jwksFile: string; audience: s
     });
     const roles = payload['roles'];
     const clientId = payload['client_id'];
-    if (payload.sub === undefined || !Array.isArray(roles) || !roles.every((role) => typeof role === 'string')) return null;
-    const principal = { subject: payload.sub, roles, clientId: typeof clientId === 'string' ? clientId : null };
+    if (
+      payload.sub === undefined ||
+      !Array.isArray(roles) ||
+      !roles.every((role) => typeof role === 'string')
+    )
+      return null;
+    const principal = {
+      subject: payload.sub,
+      roles,
+      clientId: typeof clientId === 'string' ? clientId : null,
+    };
     return { principal, expiresAtMs: (payload.exp ?? 0) * 1000 };
   };
 

@@ -13,4 +13,6 @@ function findRoot(): string {
 export const packageRoot = findRoot();
 
 /** The version in package.json. */
-export const packageVersion = (JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8')) as { version: string }).version;
+export const packageVersion = (
+  JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8')) as { version: string }
+).version;

@@ -5,7 +5,10 @@ import { z } from 'zod';
 /** Schema of a reference to a secret. */
 export const secretReference = z
   .string()
-  .regex(/^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$/, 'a secret is given as env:NAME or file:/path, never in the file itself');
+  .regex(
+    /^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$/,
+    'a secret is given as env:NAME or file:/path, never in the file itself',
+  );
 
 /**
  * Reads a secret; a trailing newline of a file is dropped.
@@ -14,7 +17,8 @@ export const secretReference = z
 export function readSecret(reference: string): string {
   if (reference.startsWith('env:')) {
     const value = process.env[reference.slice(4)];
-    if (value === undefined || value === '') throw new Error(`the environment variable ${reference.slice(4)} is not set`);
+    if (value === undefined || value === '')
+      throw new Error(`the environment variable ${reference.slice(4)} is not set`);
     return value;
   }
   const path = reference.slice('file:'.length);
@@ -22,7 +26,10 @@ export function readSecret(reference: string): string {
   try {
     value = readFileSync(path, 'utf8').replace(/\r?\n$/, '');
   } catch (error) {
-    throw new Error(`the secret file ${path} cannot be read (${(error as NodeJS.ErrnoException).code ?? 'error'})`, { cause: error });
+    throw new Error(
+      `the secret file ${path} cannot be read (${(error as NodeJS.ErrnoException).code ?? 'error'})`,
+      { cause: error },
+    );
   }
   if (value === '') throw new Error(`the secret file ${path} is empty`);
   return value;

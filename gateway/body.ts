@@ -29,7 +29,10 @@ export async function readBody(authenticated: Authenticated): Promise<Parsed> {
 function requireJson(request: IncomingMessage): void {
   const contentType = request.headers['content-type'];
   // Parameters other than charset=utf-8 are refused: utf-16 or utf-7 would be read as something else upstream.
-  if (contentType === undefined || !/^application\/json\s*(;\s*charset\s*=\s*"?utf-8"?\s*)?$/i.test(contentType)) {
+  if (
+    contentType === undefined ||
+    !/^application\/json\s*(;\s*charset\s*=\s*"?utf-8"?\s*)?$/i.test(contentType)
+  ) {
     throw new GatewayError('unsupported_media_type');
   }
   const encoding = request.headers['content-encoding'];
@@ -39,7 +42,8 @@ function requireJson(request: IncomingMessage): void {
 async function collect({ request, response, route }: Authenticated): Promise<Buffer> {
   const limit = route.maxBodyBytes;
   const declared = request.headers['content-length'];
-  if (declared !== undefined && Number(declared) > limit) throw new GatewayError('body_too_large', { params: { limit } });
+  if (declared !== undefined && Number(declared) > limit)
+    throw new GatewayError('body_too_large', { params: { limit } });
   // RFC 9110 §10.1.1: only now is the caller told to go on, so a refused caller never sends the body.
   if (request.headers.expect !== undefined) response.writeContinue();
   return new Promise((resolve, reject) => {
@@ -55,8 +59,13 @@ async function collect({ request, response, route }: Authenticated): Promise<Buf
       }
       chunks.push(chunk);
     });
-    request.on('end', () => resolve(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks, length)));
-    const cut = (): void => reject(new GatewayError('body_invalid', { params: { problem: 'it was cut off' }, reason: 'caller_gone' }));
+    request.on('end', () =>
+      resolve(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks, length)),
+    );
+    const cut = (): void =>
+      reject(
+        new GatewayError('body_invalid', { params: { problem: 'it was cut off' }, reason: 'caller_gone' }),
+      );
     request.on('error', cut);
     request.on('close', cut);
   });
@@ -78,7 +87,10 @@ function modelOf(body: RequestBody, pathModel: string | null): string | null {
     throw new GatewayError('body_invalid', { params: { problem: 'model is not a string' }, param: 'model' });
   }
   if (pathModel !== null && named !== pathModel) {
-    throw new GatewayError('body_invalid', { params: { problem: 'model differs from the one in the path' }, param: 'model' });
+    throw new GatewayError('body_invalid', {
+      params: { problem: 'model differs from the one in the path' },
+      param: 'model',
+    });
   }
   return named;
 }

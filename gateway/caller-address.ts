@@ -20,13 +20,16 @@ export function createCallerAddress(trustedProxies: readonly string[]): CallerAd
     if (prefix === undefined) trusted.addAddress(address, type);
     else trusted.addSubnet(address, Number(prefix), type);
   }
-  const isTrusted = (address: string): boolean => trusted.check(address, isIP(address) === 6 ? 'ipv6' : 'ipv4');
+  const isTrusted = (address: string): boolean =>
+    trusted.check(address, isIP(address) === 6 ? 'ipv6' : 'ipv4');
 
   return (request) => {
     let caller = plain(request.socket.remoteAddress ?? 'unknown');
     if (trustedProxies.length === 0 || isIP(caller) === 0 || !isTrusted(caller)) return caller;
     const forwarded = request.headers['x-forwarded-for'];
-    const hops = (Array.isArray(forwarded) ? forwarded.join(',') : (forwarded ?? '')).split(',').map((hop) => plain(hop.trim()));
+    const hops = (Array.isArray(forwarded) ? forwarded.join(',') : (forwarded ?? ''))
+      .split(',')
+      .map((hop) => plain(hop.trim()));
     for (const hop of hops.reverse()) {
       if (isIP(hop) === 0) break;
       caller = hop;

@@ -45,9 +45,14 @@ export function createEntry(options: EntryOptions): Entry {
     scopes: current().authentication.scopesSupported,
   });
 
-  const refuseUnrouted = (request: IncomingMessage, response: ServerResponse, refusal: GatewayError): void => {
+  const refuseUnrouted = (
+    request: IncomingMessage,
+    response: ServerResponse,
+    refusal: GatewayError,
+  ): void => {
     const id = newRequestId(Date.now());
-    if (!response.headersSent) sendRefusal(request, response, refusal, refusalContext(id, request.url ?? '/'));
+    if (!response.headersSent)
+      sendRefusal(request, response, refusal, refusalContext(id, request.url ?? '/'));
     accountUnrouted(services, {
       id,
       method: request.method ?? '',
@@ -74,7 +79,8 @@ export function createEntry(options: EntryOptions): Entry {
       const allowed = match.allowed.join(', ');
       throw new GatewayError('method_not_allowed', { params: { allowed }, headers: { allow: allowed } });
     }
-    if (options.isStopping()) throw new GatewayError('gateway_stopping', { headers: { connection: 'close' } });
+    if (options.isStopping())
+      throw new GatewayError('gateway_stopping', { headers: { connection: 'close' } });
     const controller = new AbortController();
     running.add(controller);
     const receivedAt = Date.now();
@@ -108,8 +114,10 @@ export function createEntry(options: EntryOptions): Entry {
       try {
         receive(request, response);
       } catch (error) {
-        const refusal = error instanceof GatewayError ? error : new GatewayError('internal_error', { cause: error });
-        if (refusal.code === 'internal_error') services.log.error({ err: error }, 'a bug of ours refused a request');
+        const refusal =
+          error instanceof GatewayError ? error : new GatewayError('internal_error', { cause: error });
+        if (refusal.code === 'internal_error')
+          services.log.error({ err: error }, 'a bug of ours refused a request');
         refuseUnrouted(request, response, refusal);
       }
     },
@@ -125,7 +133,9 @@ export function createEntry(options: EntryOptions): Entry {
         reason: refusal.reason ?? null,
         callerAddress: remote,
       });
-      const head = Object.entries({ ...rendered.headers, connection: 'close' }).map(([name, value]) => `${name}: ${value}\r\n`);
+      const head = Object.entries({ ...rendered.headers, connection: 'close' }).map(
+        ([name, value]) => `${name}: ${value}\r\n`,
+      );
       return `HTTP/1.1 ${rendered.status} Refused\r\n${head.join('')}\r\n${rendered.body}`;
     },
     refuseUnrouted,

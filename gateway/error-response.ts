@@ -53,7 +53,9 @@ export function renderRefusal(refusal: GatewayError, context: RefusalContext): R
     if (seconds > longestRetrySeconds) headers['x-should-retry'] = 'false';
   }
   if (!definition.retryable) headers['x-should-retry'] = 'false';
-  const body = JSON.stringify(context.surface === 'openai' ? openAiBody(refusal, context) : problemBody(refusal, context));
+  const body = JSON.stringify(
+    context.surface === 'openai' ? openAiBody(refusal, context) : problemBody(refusal, context),
+  );
   headers['content-length'] = String(Buffer.byteLength(body));
   return { status: definition.status, headers, body };
 }
@@ -87,7 +89,12 @@ function problemBody(refusal: GatewayError, context: RefusalContext): object {
 }
 
 /** Writes a refusal as the whole answer. A body that has not been read ends the connection: it must never become a request. */
-export function sendRefusal(request: IncomingMessage, response: ServerResponse, refusal: GatewayError, context: RefusalContext): void {
+export function sendRefusal(
+  request: IncomingMessage,
+  response: ServerResponse,
+  refusal: GatewayError,
+  context: RefusalContext,
+): void {
   const rendered = renderRefusal(refusal, context);
   if (!request.complete) response.shouldKeepAlive = false;
   response.writeHead(rendered.status, rendered.headers);
@@ -99,7 +106,10 @@ export function refuse(received: Received, refusal: GatewayError): void {
   const { response, request, outcome } = received;
   outcome.refusal ??= refusal;
   if (refusal.code === 'internal_error') {
-    received.services.log.error({ request_id: received.id, err: refusal.cause }, 'a bug of ours refused a request');
+    received.services.log.error(
+      { request_id: received.id, err: refusal.cause },
+      'a bug of ours refused a request',
+    );
   }
   if (response.destroyed || response.writableEnded) return;
   const context: RefusalContext = {

@@ -28,7 +28,10 @@ const limits = {
 
 /** Creates the listener; the caller decides where it listens. */
 export function createListener(options: ListenerOptions): Server {
-  const server = options.tls === undefined ? createServer(limits) : createTlsServer({ ...limits, ...readPair(options.tls), minVersion: 'TLSv1.2' });
+  const server =
+    options.tls === undefined
+      ? createServer(limits)
+      : createTlsServer({ ...limits, ...readPair(options.tls), minVersion: 'TLSv1.2' });
   // Node silently drops fields past this count; checkHead refuses long before.
   server.maxHeadersCount = 2000;
   server.on('request', options.onRequest);
@@ -52,7 +55,10 @@ export function createListener(options: ListenerOptions): Server {
 }
 
 /** Reads certificate and key. @throws Error naming the file */
-export function readPair(tls: { readonly cert: string; readonly key: string }): { cert: Buffer; key: Buffer } {
+export function readPair(tls: { readonly cert: string; readonly key: string }): {
+  cert: Buffer;
+  key: Buffer;
+} {
   return { cert: readFileSync(tls.cert), key: readFileSync(tls.key) };
 }
 
@@ -61,10 +67,16 @@ function refusalOf(error: NodeJS.ErrnoException): GatewayError {
     case 'HPE_HEADER_OVERFLOW':
       return new GatewayError('headers_too_large', { reason: error.code });
     case 'HPE_CHUNK_EXTENSIONS_OVERFLOW':
-      return new GatewayError('body_too_large', { params: { limit: limits.maxHeaderSize }, reason: error.code });
+      return new GatewayError('body_too_large', {
+        params: { limit: limits.maxHeaderSize },
+        reason: error.code,
+      });
     case 'ERR_HTTP_REQUEST_TIMEOUT':
       return new GatewayError('request_timeout', { reason: error.code });
     default:
-      return new GatewayError('malformed_request', { params: { problem: 'it is not valid HTTP' }, reason: error.code ?? 'parse' });
+      return new GatewayError('malformed_request', {
+        params: { problem: 'it is not valid HTTP' },
+        reason: error.code ?? 'parse',
+      });
   }
 }

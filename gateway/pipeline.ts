@@ -22,7 +22,8 @@ export async function handle(received: Received): Promise<void> {
     const guarded = guard(limited);
     await forward(guarded);
   } catch (error) {
-    const refusal = error instanceof GatewayError ? error : new GatewayError('internal_error', { cause: error });
+    const refusal =
+      error instanceof GatewayError ? error : new GatewayError('internal_error', { cause: error });
     if (refusal.definition.status === 401) countFailedAuthentication(received);
     refuse(received, refusal);
   } finally {

@@ -6,7 +6,16 @@ import { GatewayError } from '../core/errors.ts';
 const maxFields = 100;
 
 /** Fields that mean one thing only once; a second one is an attempt at being read in two ways. */
-const single = new Set(['host', 'content-type', 'content-length', 'content-encoding', 'transfer-encoding', 'expect', 'authorization', 'api-key']);
+const single = new Set([
+  'host',
+  'content-type',
+  'content-length',
+  'content-encoding',
+  'transfer-encoding',
+  'expect',
+  'authorization',
+  'api-key',
+]);
 
 /**
  * Checks: number of fields, no underscore in a name (some servers read `_` as `-`), no doubled framing or credential
@@ -26,7 +35,8 @@ export function checkHead(request: IncomingMessage): void {
     const bit = bits[lower] ?? 0;
     if ((seen & bit) !== 0) {
       // RFC 6750 §3.1: more than one method of sending a credential is invalid_request.
-      if (lower === 'authorization' || lower === 'api-key') throw new GatewayError('invalid_request', { reason: 'doubled_credentials' });
+      if (lower === 'authorization' || lower === 'api-key')
+        throw new GatewayError('invalid_request', { reason: 'doubled_credentials' });
       throw refused(`the header ${lower} is given twice`);
     }
     seen |= bit;
@@ -34,11 +44,15 @@ export function checkHead(request: IncomingMessage): void {
   const transferEncoding = request.headers['transfer-encoding'];
   if (transferEncoding === undefined) return;
   // RFC 9112 §6.1: a message with both is an attempt at request smuggling.
-  if (request.headers['content-length'] !== undefined) throw refused('Content-Length and Transfer-Encoding exclude each other');
-  if (transferEncoding.toLowerCase() !== 'chunked') throw refused('only the transfer coding chunked is accepted');
+  if (request.headers['content-length'] !== undefined)
+    throw refused('Content-Length and Transfer-Encoding exclude each other');
+  if (transferEncoding.toLowerCase() !== 'chunked')
+    throw refused('only the transfer coding chunked is accepted');
 }
 
-const bits: Readonly<Record<string, number>> = Object.fromEntries([...single].map((name, index) => [name, 1 << index]));
+const bits: Readonly<Record<string, number>> = Object.fromEntries(
+  [...single].map((name, index) => [name, 1 << index]),
+);
 
 function refused(problem: string): GatewayError {
   return new GatewayError('malformed_request', { params: { problem }, reason: 'request_head' });

@@ -18,7 +18,8 @@ export function parseTarget(url: string): RequestTarget {
   const mark = url.indexOf('?');
   const path = mark === -1 ? url : url.slice(0, mark);
   const query = mark === -1 ? '' : url.slice(mark + 1);
-  if (!pathCharacters.test(path)) throw refused('the path holds a character or an encoding that is not accepted');
+  if (!pathCharacters.test(path))
+    throw refused('the path holds a character or an encoding that is not accepted');
   if (path.includes('//')) throw refused('the path holds an empty segment');
   // No segment begins with a dot, which covers `.` and `..`; RFC 8615 is the exception.
   if (path.includes('/.') && (!path.startsWith('/.well-known/') || path.includes('/.', 1))) {

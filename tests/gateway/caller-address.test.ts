@@ -5,7 +5,10 @@ import { createCallerAddress } from '../../gateway/caller-address.ts';
 
 /** The two members that the reader looks at. */
 function request(remoteAddress: string, forwarded?: string): IncomingMessage {
-  return { socket: { remoteAddress }, headers: forwarded === undefined ? {} : { 'x-forwarded-for': forwarded } } as unknown as IncomingMessage;
+  return {
+    socket: { remoteAddress },
+    headers: forwarded === undefined ? {} : { 'x-forwarded-for': forwarded },
+  } as unknown as IncomingMessage;
 }
 
 describe('the caller address', () => {
@@ -23,7 +26,10 @@ describe('the caller address', () => {
   });
 
   it('stops at anything that is no address', () => {
-    assert.equal(createCallerAddress(['10.0.0.0/8'])(request('10.0.0.1', '203.0.113.9, unknown')), '10.0.0.1');
+    assert.equal(
+      createCallerAddress(['10.0.0.0/8'])(request('10.0.0.1', '203.0.113.9, unknown')),
+      '10.0.0.1',
+    );
   });
 
   it('reads an IPv4 caller on a dual-stack socket as IPv4', () => {

@@ -24,7 +24,8 @@ describe('renderRefusal', () => {
         assert.equal(Number(rendered.headers['content-length']), Buffer.byteLength(rendered.body));
         assert.doesNotMatch(rendered.body + JSON.stringify(rendered.headers), /private/);
         // RFC 9110 §15.5.2: a 401 carries at least one challenge.
-        if (rendered.status === 401) assert.match(rendered.headers['www-authenticate'] ?? '', /^Bearer realm=/);
+        if (rendered.status === 401)
+          assert.match(rendered.headers['www-authenticate'] ?? '', /^Bearer realm=/);
         const needsRetryAfter = rendered.status === 429 || rendered.status === 503;
         assert.equal(rendered.headers['retry-after'] !== undefined, needsRetryAfter);
       }
@@ -32,7 +33,9 @@ describe('renderRefusal', () => {
   }
 
   it('gives all four members of the OpenAI error object and a link to the page of the code', () => {
-    const { error } = JSON.parse(renderRefusal(new GatewayError('body_invalid', { param: 'n' }), openai).body);
+    const { error } = JSON.parse(
+      renderRefusal(new GatewayError('body_invalid', { param: 'n' }), openai).body,
+    );
     assert.deepEqual(Object.keys(error), ['message', 'type', 'param', 'code', 'doc_url']);
     assert.equal(error.param, 'n');
     assert.equal(error.doc_url, 'https://llm.example.com/docs/errors/body_invalid');
@@ -46,18 +49,28 @@ describe('renderRefusal', () => {
 
   it('tells SDKs not to retry when the wait is longer than 20 seconds, and lets them below', () => {
     const wait = (seconds: number): string | undefined =>
-      renderRefusal(new GatewayError('rate_limit_exceeded', { retryAfterSeconds: seconds }), openai).headers['x-should-retry'];
+      renderRefusal(new GatewayError('rate_limit_exceeded', { retryAfterSeconds: seconds }), openai).headers[
+        'x-should-retry'
+      ];
     assert.equal(wait(21), 'false');
     assert.equal(wait(20), undefined);
   });
 
   it('tells SDKs not to retry what cannot succeed later', () => {
-    assert.equal(renderRefusal(new GatewayError('content_blocked'), openai).headers['x-should-retry'], 'false');
-    assert.equal(renderRefusal(new GatewayError('upstream_unavailable'), openai).headers['x-should-retry'], undefined);
+    assert.equal(
+      renderRefusal(new GatewayError('content_blocked'), openai).headers['x-should-retry'],
+      'false',
+    );
+    assert.equal(
+      renderRefusal(new GatewayError('upstream_unavailable'), openai).headers['x-should-retry'],
+      undefined,
+    );
   });
 
   it('never lets a parameter break out of the message', () => {
-    const refusal = new GatewayError('model_not_found', { params: { model: 'a"b\\c\r\nd\u202e' + 'x'.repeat(500) } });
+    const refusal = new GatewayError('model_not_found', {
+      params: { model: 'a"b\\c\r\nd\u202e' + 'x'.repeat(500) },
+    });
     const { error } = JSON.parse(renderRefusal(refusal, openai).body);
     assert.match(error.message, /^[\x20-\x21\x23-\x5B\x5D-\x7E]+$/);
     assert.ok(error.message.length < 250);
@@ -66,7 +79,9 @@ describe('renderRefusal', () => {
 
 describe('surfaceOf', () => {
   it('is OpenAI under /v1 and /openai alone', () => {
-    for (const path of ['/v1', '/v1/models', '/v1?x', '/openai/deployments/a']) assert.equal(surfaceOf(path), 'openai', path);
-    for (const path of ['/', '/v1x', '/v10/models', '/generate', '/users', '/openai.json']) assert.equal(surfaceOf(path), 'problem', path);
+    for (const path of ['/v1', '/v1/models', '/v1?x', '/openai/deployments/a'])
+      assert.equal(surfaceOf(path), 'openai', path);
+    for (const path of ['/', '/v1x', '/v10/models', '/generate', '/users', '/openai.json'])
+      assert.equal(surfaceOf(path), 'problem', path);
   });
 });

@@ -38,13 +38,21 @@ function exchangeRaw(bytes: string | Buffer, silentMs = 300): Promise<RawAnswer>
       timer = setTimeout(finish, silentMs);
     });
     socket.on('close', finish);
-    socket.on('error', (error: NodeJS.ErrnoException) => (error.code === 'ECONNRESET' || error.code === 'EPIPE' ? finish() : reject(error)));
+    socket.on('error', (error: NodeJS.ErrnoException) =>
+      error.code === 'ECONNRESET' || error.code === 'EPIPE' ? finish() : reject(error),
+    );
   });
 }
 
-const body = JSON.stringify({ model: 'tiny-gpt2', messages: [{ role: 'user', content: 'hello' }], max_tokens: 8 });
+const body = JSON.stringify({
+  model: 'tiny-gpt2',
+  messages: [{ role: 'user', content: 'hello' }],
+  max_tokens: 8,
+});
 
-function post(options: { path?: string; headers?: string[]; framing?: string[]; body?: string; method?: string } = {}): string {
+function post(
+  options: { path?: string; headers?: string[]; framing?: string[]; body?: string; method?: string } = {},
+): string {
   const content = options.body ?? body;
   const lines = [
     `${options.method ?? 'POST'} ${options.path ?? '/v1/chat/completions'} HTTP/1.1`,
@@ -80,7 +88,17 @@ describe('a good request', () => {
   it('reaches the upstream with exactly its bytes and none of its headers', async () => {
     const before = gateway.upstream.requests.length;
     const answer = await exchangeRaw(
-      post({ headers: ['X-Forwarded-User: admin', 'X-Custom: 1', 'Cookie: a=b', 'Connection: close, X-Custom', 'TE: trailers', 'X-Forwarded-For: 9.9.9.9', 'sallyport-assertion: forged'] }),
+      post({
+        headers: [
+          'X-Forwarded-User: admin',
+          'X-Custom: 1',
+          'Cookie: a=b',
+          'Connection: close, X-Custom',
+          'TE: trailers',
+          'X-Forwarded-For: 9.9.9.9',
+          'sallyport-assertion: forged',
+        ],
+      }),
     );
     assert.equal(answer.status, 200, answer.text);
     assert.match(answer.text, /x-request-id: req_[0-9A-Z]{26}/i);
@@ -88,7 +106,15 @@ describe('a good request', () => {
     assert.ok(seen);
     assert.equal(seen.body.toString(), body);
     const head = seen.head.toLowerCase();
-    for (const foreign of ['x-forwarded-user', 'x-custom', 'cookie', 'authorization', 'x-forwarded-for', 'te:', 'forged']) {
+    for (const foreign of [
+      'x-forwarded-user',
+      'x-custom',
+      'cookie',
+      'authorization',
+      'x-forwarded-for',
+      'te:',
+      'forged',
+    ]) {
       assert.ok(!head.includes(foreign), `${foreign} reached the upstream`);
     }
   });
@@ -116,7 +142,10 @@ describe('credentials', () => {
     await assertRefused(post({ path: `/v1/chat/completions?access_token=${accessToken}` }), [400]);
   });
   it('answers before the body has come', async () => {
-    await assertRefused('POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000000000000\r\n\r\n', [401]);
+    await assertRefused(
+      'POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000000000000\r\n\r\n',
+      [401],
+    );
   });
   it('answers 401 to Expect without a 100, and never takes the body for a request', async () => {
     const smuggled = `GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n`;
@@ -130,11 +159,26 @@ describe('credentials', () => {
 
 describe('framing', () => {
   const cases: [title: string, bytes: () => string | Buffer][] = [
-    ['Content-Length beside Transfer-Encoding', () => post({ framing: [`Content-Length: ${body.length}`, 'Transfer-Encoding: chunked'] })],
-    ['Transfer-Encoding beside Content-Length', () => post({ framing: ['Transfer-Encoding: chunked', `Content-Length: ${body.length}`] })],
-    ['two different Content-Lengths', () => post({ framing: [`Content-Length: ${body.length}`, 'Content-Length: 3'] })],
-    ['two equal Content-Lengths', () => post({ framing: [`Content-Length: ${body.length}`, `Content-Length: ${body.length}`] })],
-    ['a list of Content-Lengths', () => post({ framing: [`Content-Length: ${body.length}, ${body.length}`] })],
+    [
+      'Content-Length beside Transfer-Encoding',
+      () => post({ framing: [`Content-Length: ${body.length}`, 'Transfer-Encoding: chunked'] }),
+    ],
+    [
+      'Transfer-Encoding beside Content-Length',
+      () => post({ framing: ['Transfer-Encoding: chunked', `Content-Length: ${body.length}`] }),
+    ],
+    [
+      'two different Content-Lengths',
+      () => post({ framing: [`Content-Length: ${body.length}`, 'Content-Length: 3'] }),
+    ],
+    [
+      'two equal Content-Lengths',
+      () => post({ framing: [`Content-Length: ${body.length}`, `Content-Length: ${body.length}`] }),
+    ],
+    [
+      'a list of Content-Lengths',
+      () => post({ framing: [`Content-Length: ${body.length}, ${body.length}`] }),
+    ],
     ['a signed Content-Length', () => post({ framing: [`Content-Length: +${body.length}`] })],
     ['a hexadecimal Content-Length', () => post({ framing: [`Content-Length: 0x10`] })],
     ['a negative Content-Length', () => post({ framing: ['Content-Length: -1'] })],
@@ -149,10 +193,23 @@ describe('framing', () => {
     ['a bare CR in a field', () => post({ headers: ['X-A: a\rb'] })],
     ['a NUL in a field', () => post({ headers: ['X-A: a\0b'] })],
     ['a bare LF as line end', () => post().replaceAll('\r\n', '\n')],
-    ['a chunk size with a sign', () => post({ framing: ['Transfer-Encoding: chunked'], body: '+2\r\n{}\r\n0\r\n\r\n' })],
-    ['a chunk size with 0x', () => post({ framing: ['Transfer-Encoding: chunked'], body: '0x2\r\n{}\r\n0\r\n\r\n' })],
-    ['junk after a chunk', () => post({ framing: ['Transfer-Encoding: chunked'], body: '2\r\n{}XX0\r\n\r\n' })],
-    ['a chunk extension of 64 kB', () => post({ framing: ['Transfer-Encoding: chunked'], body: `2;${'a'.repeat(65_536)}\r\n{}\r\n0\r\n\r\n` })],
+    [
+      'a chunk size with a sign',
+      () => post({ framing: ['Transfer-Encoding: chunked'], body: '+2\r\n{}\r\n0\r\n\r\n' }),
+    ],
+    [
+      'a chunk size with 0x',
+      () => post({ framing: ['Transfer-Encoding: chunked'], body: '0x2\r\n{}\r\n0\r\n\r\n' }),
+    ],
+    [
+      'junk after a chunk',
+      () => post({ framing: ['Transfer-Encoding: chunked'], body: '2\r\n{}XX0\r\n\r\n' }),
+    ],
+    [
+      'a chunk extension of 64 kB',
+      () =>
+        post({ framing: ['Transfer-Encoding: chunked'], body: `2;${'a'.repeat(65_536)}\r\n{}\r\n0\r\n\r\n` }),
+    ],
     ['no Host', () => post().replace('Host: 127.0.0.1\r\n', '')],
     ['two Hosts', () => post({ headers: ['Host: evil.example'] })],
     ['two Content-Types', () => post({ headers: ['Content-Type: text/plain'] })],
@@ -160,7 +217,10 @@ describe('framing', () => {
     ['a TLS hello', () => Buffer.from('16030100a5010000a10303', 'hex')],
     ['HTTP/2 prior knowledge', () => 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'],
     ['an unknown expectation', () => post({ headers: ['Expect: the-unexpected'] })],
-    ['2,600 tiny fields', () => post({ headers: Array.from({ length: 2_600 }, (_, index) => `a${index}: 1`) })],
+    [
+      '2,600 tiny fields',
+      () => post({ headers: Array.from({ length: 2_600 }, (_, index) => `a${index}: 1`) }),
+    ],
     ['150 fields', () => post({ headers: Array.from({ length: 150 }, (_, index) => `a${index}: 1`) })],
     ['a field of 100 kB', () => post({ headers: [`X-A: ${'a'.repeat(100_000)}`] })],
   ];
@@ -173,12 +233,28 @@ describe('framing', () => {
 
   it('serves a chunked body and forwards it as one block', async () => {
     const before = gateway.upstream.requests.length;
-    const answer = await exchangeRaw(post({ framing: ['Transfer-Encoding: chunked'], body: `${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n` }));
+    const answer = await exchangeRaw(
+      post({
+        framing: ['Transfer-Encoding: chunked'],
+        body: `${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n`,
+      }),
+    );
     assert.equal(answer.status, 200, answer.text);
     assert.equal(gateway.upstream.requests.at(before)?.body.toString(), body);
   });
 
-  for (const field of ['Trailer: X-T', 'TE: trailers', 'Upgrade: h2c', 'Upgrade: websocket', 'Keep-Alive: timeout=5', 'Proxy-Authorization: Basic eDp4', 'X-Latin: \xe9', '__proto__: 1', 'constructor: 1', 'HTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA']) {
+  for (const field of [
+    'Trailer: X-T',
+    'TE: trailers',
+    'Upgrade: h2c',
+    'Upgrade: websocket',
+    'Keep-Alive: timeout=5',
+    'Proxy-Authorization: Basic eDp4',
+    'X-Latin: \xe9',
+    '__proto__: 1',
+    'constructor: 1',
+    'HTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA',
+  ]) {
     it(`survives ${field.replace('\xe9', 'e9')} and forwards nothing of it`, async () => {
       const answer = await exchangeRaw(Buffer.from(post({ headers: [field] }), 'latin1'));
       assert.ok([200, 400].includes(answer.status), answer.text.slice(0, 200));
@@ -192,17 +268,42 @@ describe('framing', () => {
   it('answers a good and a bad pipelined request apart, and forwards one', async () => {
     const before = gateway.upstream.requests.length;
     const answer = await exchangeRaw(post() + post().replace(accessToken, 'bad'));
-    assert.deepEqual([...answer.text.matchAll(/HTTP\/1\.1 (\d{3})/g)].map((match) => match[1]), ['200', '401']);
+    assert.deepEqual(
+      [...answer.text.matchAll(/HTTP\/1\.1 (\d{3})/g)].map((match) => match[1]),
+      ['200', '401'],
+    );
     assert.equal(gateway.upstream.requests.length, before + 1);
   });
 });
 
 describe('targets', () => {
   const paths = [
-    '/v1/chat/completions/../../../admin', '//v1/chat/completions', '/v1/./chat/completions', '/v1/%63hat/completions', '/v1/chat%2fcompletions', '/v1/chat/completions;a=b',
-    '/v1\\chat\\completions', '/v1/chat/completions%00', '/v1/chat/completions/', '/V1/chat/completions', '/v1/chat/completions.json', '/v1/chat/completions#x', 'http://127.0.0.1/v1/chat/completions',
-    'http://evil.example/v1/chat/completions', '/v1/tokenize', '/metrics', '/api/tags', '/v1/engines', '/admin', '/.env', '/v1/chat/completions%20', '/openai/deployments/a/b/chat/completions', '/openai/deployments//chat/completions',
-    '/openai/deployments/../chat/completions', '*', '@evil.example/',
+    '/v1/chat/completions/../../../admin',
+    '//v1/chat/completions',
+    '/v1/./chat/completions',
+    '/v1/%63hat/completions',
+    '/v1/chat%2fcompletions',
+    '/v1/chat/completions;a=b',
+    '/v1\\chat\\completions',
+    '/v1/chat/completions%00',
+    '/v1/chat/completions/',
+    '/V1/chat/completions',
+    '/v1/chat/completions.json',
+    '/v1/chat/completions#x',
+    'http://127.0.0.1/v1/chat/completions',
+    'http://evil.example/v1/chat/completions',
+    '/v1/tokenize',
+    '/metrics',
+    '/api/tags',
+    '/v1/engines',
+    '/admin',
+    '/.env',
+    '/v1/chat/completions%20',
+    '/openai/deployments/a/b/chat/completions',
+    '/openai/deployments//chat/completions',
+    '/openai/deployments/../chat/completions',
+    '*',
+    '@evil.example/',
   ];
   for (const path of paths) {
     it(`refuses ${path} and forwards nothing`, async () => {
@@ -218,7 +319,12 @@ describe('targets', () => {
   it('ignores a method override', async () => {
     await assertRefused(post({ method: 'PUT', headers: ['X-HTTP-Method-Override: POST'] }), [405]);
   });
-  for (const header of ['X-Forwarded-Uri: /healthz', 'X-Original-URL: /healthz', 'X-Rewrite-URL: /healthz', 'User-Agent: GoogleHC/1.0']) {
+  for (const header of [
+    'X-Forwarded-Uri: /healthz',
+    'X-Original-URL: /healthz',
+    'X-Rewrite-URL: /healthz',
+    'User-Agent: GoogleHC/1.0',
+  ]) {
     it(`asks for a credential whatever ${header} says`, async () => {
       await assertRefused(post({ headers: [header] }).replace(/Authorization: .*\r\n/, ''), [401]);
     });
@@ -243,7 +349,15 @@ describe('bodies', () => {
     });
   }
 
-  for (const type of ['text/plain', 'application/x-www-form-urlencoded', 'multipart/form-data; boundary=x', 'application/json; charset=utf-16', 'application/json; charset=utf-7', 'application/json, text/plain', 'application/jsonx']) {
+  for (const type of [
+    'text/plain',
+    'application/x-www-form-urlencoded',
+    'multipart/form-data; boundary=x',
+    'application/json; charset=utf-16',
+    'application/json; charset=utf-7',
+    'application/json, text/plain',
+    'application/jsonx',
+  ]) {
     it(`refuses the media type ${type}`, async () => {
       await assertRefused(post().replace('Content-Type: application/json', `Content-Type: ${type}`), [415]);
     });
@@ -255,7 +369,10 @@ describe('bodies', () => {
   }
   it('refuses a body over the limit that comes in chunks', async () => {
     const chunk = `10000\r\n${'a'.repeat(65_536)}\r\n`;
-    await assertRefused(post({ framing: ['Transfer-Encoding: chunked'], body: chunk.repeat(20) + '0\r\n\r\n' }), [413]);
+    await assertRefused(
+      post({ framing: ['Transfer-Encoding: chunked'], body: chunk.repeat(20) + '0\r\n\r\n' }),
+      [413],
+    );
     await assertServes();
   });
   it('refuses a body that ends early, and serves on', async () => {
@@ -274,7 +391,11 @@ describe('bodies', () => {
 describe('slow callers', () => {
   it('do not hold up others with 60 half-open heads and 60 stalled bodies', async () => {
     const sockets = Array.from({ length: 120 }, (_, index) => {
-      const socket = net.connect(gateway.port, '127.0.0.1', () => socket.write(index % 2 === 0 ? 'POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\n' : post().slice(0, -5)));
+      const socket = net.connect(gateway.port, '127.0.0.1', () =>
+        socket.write(
+          index % 2 === 0 ? 'POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\n' : post().slice(0, -5),
+        ),
+      );
       socket.on('error', () => undefined);
       return socket;
     });

@@ -43,17 +43,22 @@ describe('parseStrictJson', () => {
   }
 
   it('leaves the prototype of objects alone', () => {
-    assert.throws(() => parseStrictJson(Buffer.from('{"constructor":{"prototype":{"a":1}},"__proto__":{"polluted":1}}')));
+    assert.throws(() =>
+      parseStrictJson(Buffer.from('{"constructor":{"prototype":{"a":1}},"__proto__":{"polluted":1}}')),
+    );
     assert.equal(({} as Record<string, unknown>)['polluted'], undefined);
   });
 
   it('accepts equal members in different objects, and colons and quotes inside strings', () => {
-    const text = '{"messages":[{"role":"user","content":"a: \\"b\\": {1:2}\\\\"},{"role":"user","content":":"}],"n":1}';
+    const text =
+      '{"messages":[{"role":"user","content":"a: \\"b\\": {1:2}\\\\"},{"role":"user","content":":"}],"n":1}';
     assert.deepEqual(parseStrictJson(Buffer.from(text)), JSON.parse(text));
   });
 
   it('accepts 20,000 integer-like members', () => {
-    const text = JSON.stringify(Object.fromEntries(Array.from({ length: 20_000 }, (_, index) => [String(index), index])));
+    const text = JSON.stringify(
+      Object.fromEntries(Array.from({ length: 20_000 }, (_, index) => [String(index), index])),
+    );
     assert.equal(Object.keys(parseStrictJson(Buffer.from(text))).length, 20_000);
   });
 
