@@ -1,0 +1,86 @@
+// The parts of an exchange that authorize and guard read, for tests of those stages without a server.
+import type { Authorization } from '../../gateway/authorize/index.ts';
+import type { Limited, Outcome } from '../../gateway/exchange.ts';
+import type { Guards } from '../../gateway/guard/index.ts';
+import type { Route } from '../../gateway/policies/routes.ts';
+import type { Principal } from '../../gateway/principal.ts';
+
+export function principalWith(part: {
+  roles?: readonly string[];
+  groups?: readonly string[];
+  issuerName?: string;
+}): Principal {
+  return {
+    issuerName: part.issuerName ?? 'embedded',
+    issuer: 'http://issuer.test',
+    subject: 'alice',
+    key: 'http://issuer.test alice',
+    clientId: 'cli',
+    tenantId: null,
+    roles: new Set(part.roles ?? []),
+    groups: new Set(part.groups ?? []),
+    scopes: new Set(),
+    acr: null,
+    amr: [],
+    authTime: null,
+    expiresAt: 4_000_000_000,
+    claims: {},
+  };
+}
+
+export function routeWith(part: Partial<Route>): Route {
+  return {
+    name: 'chat',
+    kind: 'openai',
+    path: '/v1/chat/completions',
+    methods: new Set(['POST']),
+    action: 'chat.completions.create',
+    surface: 'openai',
+    upstreamPath: '/v1/chat/completions',
+    upstream: null,
+    limits: [],
+    guards: [],
+    anonymous: false,
+    maxBodyBytes: 1_048_576,
+    ...part,
+  };
+}
+
+export interface RequestParts {
+  readonly route: Route;
+  readonly principal?: Principal;
+  readonly model?: string | null;
+  readonly models?: readonly string[];
+  readonly authorization?: Authorization;
+  readonly guards?: Guards;
+  readonly body?: Readonly<Record<string, unknown>> | null;
+}
+
+/** An exchange that has come to the stage under test; only what authorize and guard read is there. */
+export function requestWith(parts: RequestParts): Limited {
+  const outcome: Outcome = {
+    principal: null,
+    model: parts.model ?? null,
+    decidedBy: null,
+    upstream: null,
+    promptTokens: null,
+    completionTokens: null,
+    firstByteAt: null,
+    streamed: false,
+    refusal: null,
+    aborted: false,
+  };
+  const body = parts.body ?? null;
+  return {
+    route: parts.route,
+    principal: parts.principal ?? principalWith({}),
+    model: parts.model ?? null,
+    body: body === null ? null : { bytes: Buffer.from(JSON.stringify(body)), json: body },
+    outcome,
+    snapshot: {
+      models: new Map((parts.models ?? []).map((model) => [model, 'embedded'])),
+      authorization: parts.authorization,
+      guards: parts.guards,
+    },
+  } as unknown as Limited; // The stages under test read nothing else.
+}
