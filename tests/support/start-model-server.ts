@@ -1,5 +1,6 @@
 // A real model server with the shipped model on a Unix socket of its own.
 import { mkdtempSync, rmSync } from 'node:fs';
+import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { packageRoot } from '../../core/package.ts';
@@ -33,11 +34,30 @@ export async function startModelServerFor(settings: Readonly<Record<string, unkn
     url: running.address,
     jwksFile,
     async idle() {
-      throw new Error('not built yet');
+      for (let attempt = 0; attempt < 200; attempt++) {
+        const metrics = await scrape(running.address);
+        const busy = [...metrics.matchAll(/^sallyport_model_(?:running|queue_length)\{.*\} (\d+)/gm)];
+        if (busy.length > 0 && busy.every((match) => match[1] === '0')) return;
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+      throw new Error('the model server is still generating');
     },
     async close() {
       await running.close();
       rmSync(folder, { recursive: true, force: true });
     },
   };
+}
+
+function scrape(address: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const asking = request({ socketPath: address.slice('unix:'.length), path: '/metrics' }, (answer) => {
+      let text = '';
+      answer.setEncoding('utf8');
+      answer.on('data', (piece: string) => (text += piece));
+      answer.on('end', () => resolve(text));
+    });
+    asking.on('error', reject);
+    asking.end();
+  });
 }
