@@ -277,8 +277,8 @@ class Exchange implements AnswerControl, Dispatcher.DispatchHandler {
   }
 
   #drop(reason: string): void {
+    this.fail(new GatewayError('upstream_invalid_response', { reason }));
     this.#controller?.abort(new Error(reason));
     if (this.connection !== null) this.#pool.discard(this.connection);
-    this.fail(new GatewayError('upstream_invalid_response', { reason }));
   }
 }

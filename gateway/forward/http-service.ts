@@ -92,6 +92,8 @@ export async function forwardHttp(guarded: Guarded): Promise<void> {
     maxBytes: route.maxBodyBytes,
     overflow: tooLarge(route.maxBodyBytes),
   });
+  // RFC 9110 §10.1.1: only now is the caller told to go on, so a refused caller never sends the body.
+  if (request.headers.expect !== undefined) guarded.response.writeContinue();
   request.pipe(bounded);
   await upstream.httpService(guarded, bounded);
 }

@@ -12,13 +12,16 @@ export function answerModels(guarded: Guarded): void {
   const permitted = snapshot.authorization.permittedModels(principal).filter((id) => snapshot.models.has(id));
   if (pathModel !== null && !permitted.includes(pathModel))
     throw new GatewayError('model_not_found', { params: { model: pathModel } });
-  // eslint-disable-next-line id-denylist -- a name of the OpenAI wire format.
-  const answer =
-    pathModel === null ? { object: 'list', data: permitted.map(modelObject) } : modelObject(pathModel);
+  const answer = pathModel === null ? listObject(permitted) : modelObject(pathModel);
   const bytes = Buffer.from(JSON.stringify(answer));
   outcome.firstByteAt = performance.now();
   response.writeHead(200, jsonHead(guarded, {}, bytes.length));
   response.end(bytes);
+}
+
+function listObject(ids: readonly string[]): object {
+  // eslint-disable-next-line id-denylist -- a name of the OpenAI wire format.
+  return { object: 'list', data: ids.map(modelObject) };
 }
 
 function modelObject(id: string): { id: string; object: 'model'; created: number; owned_by: string } {

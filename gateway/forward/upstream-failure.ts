@@ -19,10 +19,11 @@ const invalid = new Set([
 /** The refusal for an error of the connection: 504 for silence, 502 for everything else. */
 export function refusalOfFailure(error: Error, progress: Progress): GatewayError {
   if (error instanceof GatewayError) return error;
-  const code = 'code' in error && typeof error.code === 'string' ? error.code : 'unknown';
+  // undici's parser errors come without a code; the class says as much.
+  const code = 'code' in error && typeof error.code === 'string' ? error.code : error.name;
   const options = { reason: `upstream_${code}`, cause: error };
   if (timeouts.has(code)) return new GatewayError('upstream_timeout', options);
-  if (invalid.has(code) || code.startsWith('HPE_') || progress.hasBytes || progress.hasHead)
+  if (invalid.has(code) || code === 'HTTPParserError' || progress.hasBytes || progress.hasHead)
     return new GatewayError('upstream_invalid_response', options);
   return new GatewayError('upstream_unavailable', options);
 }
