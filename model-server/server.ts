@@ -1,5 +1,14 @@
 // The model server as one object with a lifetime: engines, routes, listener. Composed by cli/compose.ts.
-import type { ModelServerConfig } from './config.ts';
+import type { Server } from 'node:http';
+import { assertionAudience, createAssertionVerifier } from '../core/assertion.ts';
+import { createLog, type Logger } from '../core/log.ts';
+import type { ModelConfig, ModelServerConfig } from './config.ts';
+import { createEngine } from './engine/engine.ts';
+import { startEngineProcess, type EngineProcess } from './engine/engine-process.ts';
+import { listen } from './listener.ts';
+import { createMetrics } from './metrics.ts';
+import { inspectModelFile } from './model-file.ts';
+import { createRoutes, type ServedModel } from './routes.ts';
 
 /** A model server that answers. */
 export interface RunningModelServer {
@@ -7,14 +16,101 @@ export interface RunningModelServer {
   readonly address: string;
   /** Ids of the models. */
   readonly models: readonly string[];
+  /** Process ids of the engines that run, for the operator and for tests. */
+  readonly engineProcessIds: () => readonly number[];
+  /** Completions being generated and waiting, over all models. */
+  readonly load: () => { readonly running: number; readonly waiting: number };
   /** Stops accepting, lets running completions end within `drain_ms`, ends the engines. Idempotent. */
   readonly close: () => Promise<void>;
 }
 
 /**
  * Loads every model and listens.
- * @throws Error whose message begins with the setting at fault (`model_server.models.gpt2.path: …`), never a stack matter.
+ * @throws Error whose message begins with the setting at fault (`model_server.models.gpt2.path: …`).
  */
-export async function startModelServer(_config: ModelServerConfig): Promise<RunningModelServer> {
-  throw new Error('not built yet');
+export async function startModelServer(config: ModelServerConfig, log: Logger = createLog('model-server')): Promise<RunningModelServer> {
+  const entries = Object.entries(config.models);
+  if (entries.length === 0) throw new Error('model_server.models: no model is configured');
+  const started = await Promise.allSettled(entries.map(([id, model]) => startModel(id, model, config, log)));
+  const models = started.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
+  const closeEngines = async (): Promise<void> => {
+    await Promise.all(models.map(({ engine }) => engine.process.close()));
+  };
+  let isStopping = false;
+  try {
+    const failed = started.find((outcome) => outcome.status === 'rejected');
+    if (failed !== undefined) throw failed.reason as Error;
+    const { server, address } = await listen(
+      config,
+      createRoutes({
+        config,
+        models: new Map(models.map((model) => [model.id, model])),
+        verifyAssertion: createAssertionVerifier({ jwksFile: config.gateway_jwks, audience: assertionAudience.modelServer }),
+        metrics: createMetrics(new Map(models.map(({ id, engine }) => [id, engine]))),
+        log,
+        isStopping: () => isStopping,
+      }),
+    );
+    let closed: Promise<void> | undefined;
+    return {
+      address,
+      models: models.map(({ id }) => id),
+      engineProcessIds: () => models.map(({ engine }) => engine.process.processId()).filter((id) => id !== null),
+      load: () => ({
+        running: models.reduce((sum, { engine }) => sum + engine.room.running(), 0),
+        waiting: models.reduce((sum, { engine }) => sum + engine.room.waiting(), 0),
+      }),
+      close: () => {
+        isStopping = true;
+        closed ??= drain(server, config.drain_ms).then(closeEngines);
+        return closed;
+      },
+    };
+  } catch (error) {
+    await closeEngines();
+    throw error;
+  }
+}
+
+async function startModel(id: string, model: ModelConfig, config: ModelServerConfig, log: Logger): Promise<ServedModel> {
+  const setting = `model_server.models.${id}.path`;
+  const file = inspectModelFile(model.path, setting);
+  const engineProcess = await startEngine(id, model, config, log).catch((error: unknown) => {
+    const problem = error instanceof Error ? error.message : String(error);
+    throw new Error(`${setting}: ${model.path} cannot be loaded: ${problem}`, { cause: error });
+  });
+  const engine = createEngine(engineProcess, model.sequences, config.max_queue);
+  return { id, engine, ...file, defaultTopK: model.default_top_k };
+}
+
+function startEngine(id: string, model: ModelConfig, config: ModelServerConfig, log: Logger): Promise<EngineProcess> {
+  const options = {
+    modelPath: model.path,
+    context: model.context ?? null,
+    sequences: model.sequences,
+    threads: model.threads ?? config.threads,
+    gpu: model.gpu,
+  };
+  return startEngineProcess(options, {
+    onReady: (card) => {
+      log.info({ model: id, context: card.context, sequences: card.sequences, threads: options.threads }, 'engine ready');
+      if (model.context !== undefined && model.context > card.trainedContext) {
+        log.warn({ model: id, context: card.context }, 'context clamped to what the model was trained on');
+      }
+    },
+    onLost: ({ exit, problem, restartInMs }) => {
+      log.error({ model: id, exit, problem, restart_in_ms: restartInMs }, 'engine ended; its requests were answered 503');
+    },
+  });
+}
+
+/** Ends idle connections now, running answers within `drainMs`, the rest by force. */
+async function drain(server: Server, drainMs: number): Promise<void> {
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+  server.closeIdleConnections();
+  const idle = setInterval(() => server.closeIdleConnections(), 100);
+  const force = setTimeout(() => server.closeAllConnections(), drainMs);
+  await closed;
+  clearInterval(idle);
+  clearTimeout(force);
 }

@@ -1,0 +1,74 @@
+// Reads a JSON body: bounded, strict, once.
+import { isUtf8 } from 'node:buffer';
+import type { IncomingMessage } from 'node:http';
+import { z } from 'zod';
+import { GatewayError } from '../core/errors.ts';
+
+const maxDepth = 16;
+
+/** The refusal of a body, with OpenAI's `param`. */
+export function bodyInvalid(problem: string, param?: string): GatewayError {
+  return new GatewayError('body_invalid', { params: { problem }, ...(param === undefined ? {} : { param }) });
+}
+
+/**
+ * Reads and parses the body.
+ * Checks: media type, no content encoding, size, UTF-8, JSON, an object at the top, depth, no `__proto__`.
+ * Does not check: duplicate members (the gateway has refused such bytes) or what the members mean (the endpoint).
+ * @throws GatewayError
+ */
+export async function readJsonBody(request: IncomingMessage, maxBytes: number): Promise<Record<string, unknown>> {
+  const { 'content-type': mediaType = '', 'content-encoding': encoding = 'identity' } = request.headers;
+  const isJson = /^application\/json *(; *charset="?utf-8"? *)?$/i.test(mediaType);
+  if (!isJson || encoding !== 'identity') throw new GatewayError('unsupported_media_type');
+  if (Number(request.headers['content-length'] ?? 0) > maxBytes) throw tooLarge(maxBytes);
+  const pieces: Buffer[] = [];
+  let size = 0;
+  for await (const piece of request as AsyncIterable<Buffer>) {
+    size += piece.length;
+    if (size > maxBytes) throw tooLarge(maxBytes);
+    pieces.push(piece);
+  }
+  return parseObject(Buffer.concat(pieces));
+}
+
+function parseObject(bytes: Buffer): Record<string, unknown> {
+  if (!isUtf8(bytes)) throw bodyInvalid('it is not valid UTF-8');
+  let value: unknown;
+  try {
+    value = JSON.parse(bytes.toString('utf8'));
+  } catch {
+    throw bodyInvalid('it is not valid JSON');
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw bodyInvalid('it is not a JSON object');
+  assertPlain(value, 1);
+  return value as Record<string, unknown>; // Narrowed above: a JSON object has string keys.
+}
+
+function assertPlain(value: object, depth: number): void {
+  if (depth > maxDepth) throw bodyInvalid(`it is nested deeper than ${maxDepth} levels`);
+  if (Object.hasOwn(value, '__proto__')) throw bodyInvalid('the member __proto__ is not accepted');
+  for (const item of Object.values(value) as unknown[]) {
+    if (typeof item === 'object' && item !== null) assertPlain(item, depth + 1);
+  }
+}
+
+function tooLarge(limit: number): GatewayError {
+  return new GatewayError('body_too_large', { params: { limit } });
+}
+
+/**
+ * Parses a body by its endpoint's schema; a null member counts as absent, as OpenAI's API has it.
+ * @throws GatewayError body_invalid naming the first member that is wrong.
+ */
+export function parseBody<Schema extends z.ZodType>(body: Record<string, unknown>, schema: Schema): z.output<Schema> {
+  const parsed = schema.safeParse(Object.fromEntries(Object.entries(body).filter(([, value]) => value !== null)));
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  if (issue?.code === 'unrecognized_keys') {
+    const name = [...issue.path, issue.keys[0] ?? ''].join('.');
+    throw bodyInvalid(`${name} is not supported`, name);
+  }
+  const name = issue?.path.join('.') ?? '';
+  throw bodyInvalid(name === '' ? (issue?.message ?? 'it is not as expected') : `${name}: ${issue?.message ?? 'wrong'}`, name);
+}
