@@ -1,0 +1,172 @@
+// The three stores keep one promise: never more than the limit, whatever comes at once, and a refusal costs nothing.
+import assert from 'node:assert/strict';
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { pino } from 'pino';
+import { GatewayError } from '../../../core/errors.ts';
+import { createLimitStore, type LimitRule, type LimitStore } from '../../../gateway/limit/store.ts';
+import { redisMissing, startRedis, type PrivateRedis } from '../../support/redis.ts';
+
+const log = pino({ level: 'silent' });
+const rule: LimitRule = { name: 'requests-per-principal', requests: 10, windowMs: 60_000 };
+
+async function permittedOf(store: LimitStore, attempts: number, key: string, of = rule): Promise<number> {
+  const states = await Promise.all(Array.from({ length: attempts }, () => store.consume(of, key)));
+  return states.filter(({ permitted }) => permitted).length;
+}
+
+const unavailable = (error: unknown): boolean =>
+  error instanceof GatewayError && error.code === 'limit_store_unavailable' && error.retryAfterSeconds === 1;
+
+function keepsThePromise(open: () => LimitStore): void {
+  it('permits exactly the limit of 100 parallel requests', async () => {
+    assert.equal(await permittedOf(open(), 100, 'parallel'), 10);
+  });
+
+  it('counts every principal and every limit for itself', async () => {
+    const store = open();
+    assert.equal(await permittedOf(store, 15, 'alice'), 10);
+    assert.equal(await permittedOf(store, 15, 'bob'), 10);
+    assert.equal(await permittedOf(store, 15, 'alice', { ...rule, name: 'another' }), 10);
+  });
+
+  it('tells what remains and when the window resets', async () => {
+    const state = await open().consume(rule, 'remaining');
+    assert.equal(state.remaining, 9);
+    assert.ok(state.resetMs > 50_000 && state.resetMs <= 60_000);
+  });
+
+  it('does not extend the wait by refusing', async () => {
+    const store = open();
+    const short = { name: 'short', requests: 1, windowMs: 1_000 };
+    assert.equal((await store.consume(short, 'eager')).permitted, true);
+    const first = await store.consume(short, 'eager');
+    assert.equal(first.permitted, false);
+    await delay(300);
+    const second = await store.consume(short, 'eager');
+    assert.equal(second.permitted, false);
+    assert.ok(second.resetMs < first.resetMs);
+    await delay(second.resetMs + 50);
+    assert.equal((await store.consume(short, 'eager')).permitted, true);
+  });
+
+  it('keeps the count when a reload changes the number of requests', async () => {
+    const store = open();
+    await permittedOf(store, 8, 'reloaded');
+    assert.equal(await permittedOf(store, 10, 'reloaded', { ...rule, requests: 12 }), 4);
+    assert.equal((await store.consume({ ...rule, requests: 5 }, 'reloaded')).permitted, false);
+  });
+
+  it('looks without counting', async () => {
+    const store = open();
+    const failures = { name: 'failures', requests: 2, windowMs: 60_000 };
+    assert.deepEqual(await store.peek(failures, 'looked-at'), { permitted: true, remaining: 2, resetMs: 60_000 });
+    await store.consume(failures, 'looked-at');
+    assert.equal((await store.peek(failures, 'looked-at')).permitted, true);
+    await store.consume(failures, 'looked-at');
+    assert.equal((await store.peek(failures, 'looked-at')).permitted, false);
+    assert.equal((await store.peek(failures, 'looked-at')).remaining, 0);
+  });
+
+  it('is not confused by keys that look like other things', async () => {
+    const store = open();
+    for (const key of ['__proto__', 'constructor', '', 'a\r\nDEL x', '*', 'x'.repeat(10_000), 'ключ']) {
+      assert.equal((await store.consume(rule, key)).remaining, 9, key.slice(0, 20));
+    }
+  });
+}
+
+describe('the limit store in process memory', () => {
+  let store: LimitStore;
+  before(async () => {
+    store = await createLimitStore({ redisUrl: null, log });
+  });
+  after(() => store.close());
+
+  keepsThePromise(() => store);
+
+  it('says what it is and that it is well', () => {
+    assert.equal(store.kind, 'process');
+    assert.equal(store.problem(), null);
+  });
+});
+
+describe('the limit store in Redis', { skip: redisMissing ?? false }, () => {
+  let redis: PrivateRedis;
+  let store: LimitStore;
+  before(async () => {
+    redis = await startRedis();
+    store = await createLimitStore({ redisUrl: redis.url, log });
+  });
+  after(async () => {
+    redis.resume();
+    await store.close();
+    await redis.close();
+  });
+
+  keepsThePromise(() => store);
+
+  it('shares its counts between gateways', async () => {
+    const other = await createLimitStore({ redisUrl: redis.url, log });
+    try {
+      const [here, there] = await Promise.all([permittedOf(store, 50, 'shared'), permittedOf(other, 50, 'shared')]);
+      assert.equal(here + there, 10);
+    } finally {
+      await other.close();
+    }
+  });
+
+  it('refuses while Redis hangs, soon, and answers when it is back', async () => {
+    redis.hang();
+    const started = performance.now();
+    await assert.rejects(store.consume(rule, 'hung'), unavailable);
+    await assert.rejects(store.peek(rule, 'hung'), unavailable);
+    assert.ok(performance.now() - started < 5_000, 'a hung Redis must not hang the gateway');
+    assert.match(store.problem() ?? '', /Redis/);
+    redis.resume();
+    await untilWell(store);
+    assert.equal((await store.consume(rule, 'back')).permitted, true);
+  });
+
+  it('refuses while Redis is gone and answers when it is back', async () => {
+    await redis.kill();
+    await assert.rejects(store.consume(rule, 'gone'), unavailable);
+    assert.match(store.problem() ?? '', /Redis is not reachable/);
+    await redis.restart();
+    await untilWell(store);
+    assert.equal((await store.consume(rule, 'gone')).permitted, true);
+    assert.equal(store.problem(), null);
+  });
+
+  it('starts without Redis and refuses', async () => {
+    const lonely = await createLimitStore({ redisUrl: '/nowhere/redis.sock', log });
+    try {
+      assert.match(lonely.problem() ?? '', /Redis is not reachable/);
+      await assert.rejects(lonely.consume(rule, 'lonely'), unavailable);
+    } finally {
+      await lonely.close();
+    }
+  });
+
+  async function untilWell(of: LimitStore): Promise<void> {
+    for (let attempt = 0; attempt < 100; attempt++) {
+      if (await of.consume({ ...rule, name: 'probe', requests: 1_000 }, 'probe').then(() => true, () => false)) return;
+      await delay(50);
+    }
+    assert.fail('the store does not come back');
+  }
+});
+
+describe('the limit store in the cluster primary', () => {
+  it('permits exactly the limit of 100 parallel requests to two workers', async () => {
+    const primary = fork(join(import.meta.dirname, 'cluster-primary.ts'), { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+    const [told] = (await once(primary, 'message')) as [{ permitted: number[]; kinds: string[]; failures: number }];
+    await once(primary, 'exit');
+    assert.deepEqual(told.kinds, ['cluster', 'cluster']);
+    assert.equal(told.permitted.reduce((sum, part) => sum + part), 10);
+    assert.equal(told.failures, 0);
+  });
+});
