@@ -27,10 +27,19 @@ type Client = OpenAI;
 const clients: [name: string, create: (accessToken: () => Promise<string>) => Client][] = [
   ['openai 7', (apiKey) => new OpenAI({ baseURL: `${gateway.url}/v1`, apiKey })],
   ['openai 6', (apiKey) => new OpenAI6({ baseURL: `${gateway.url}/v1`, apiKey }) as unknown as Client],
-  ['AzureOpenAI 7', (azureADTokenProvider) => new AzureOpenAI({ endpoint: gateway.url, apiVersion: '2024-10-21', azureADTokenProvider })],
+  [
+    'AzureOpenAI 7',
+    (azureADTokenProvider) =>
+      new AzureOpenAI({ endpoint: gateway.url, apiVersion: '2024-10-21', azureADTokenProvider }),
+  ],
   [
     'AzureOpenAI 6',
-    (azureADTokenProvider) => new AzureOpenAI6({ endpoint: gateway.url, apiVersion: '2024-10-21', azureADTokenProvider }) as unknown as Client,
+    (azureADTokenProvider) =>
+      new AzureOpenAI6({
+        endpoint: gateway.url,
+        apiVersion: '2024-10-21',
+        azureADTokenProvider,
+      }) as unknown as Client,
   ],
   ['openai 7 on /openai/v1', (apiKey) => new OpenAI({ baseURL: `${gateway.url}/openai/v1`, apiKey })],
 ];
@@ -53,7 +62,11 @@ for (const [name, create] of clients) {
     it('streams a chat that is the same text as without streaming, and a usage chunk', async () => {
       const fixed = { model, messages, max_completion_tokens: 12, seed: 7, temperature: 0.8 };
       const whole = await client.chat.completions.create(fixed);
-      const stream = await client.chat.completions.create({ ...fixed, stream: true, stream_options: { include_usage: true } });
+      const stream = await client.chat.completions.create({
+        ...fixed,
+        stream: true,
+        stream_options: { include_usage: true },
+      });
       let text = '';
       let usage: unknown = null;
       for await (const chunk of stream) {
@@ -68,15 +81,23 @@ for (const [name, create] of clients) {
       const fixed = { model, prompt: 'The future of AI is', max_tokens: 12, seed: 3 };
       const whole = await client.completions.create(fixed);
       let text = '';
-      for await (const chunk of await client.completions.create({ ...fixed, stream: true })) text += chunk.choices[0]?.text ?? '';
+      for await (const chunk of await client.completions.create({ ...fixed, stream: true }))
+        text += chunk.choices[0]?.text ?? '';
       assert.equal(text, whole.choices[0]?.text);
     });
 
     it('embeds, in base64 by default', async () => {
-      const answer = await client.embeddings.create({ model, input: ['a ship at sea', 'a boat on the water'] });
+      const answer = await client.embeddings.create({
+        model,
+        input: ['a ship at sea', 'a boat on the water'],
+      });
       assert.equal(answer.data.length, 2);
       assert.ok((answer.data[0]?.embedding.length ?? 0) > 100);
-      const plain = await client.embeddings.create({ model, input: 'a ship at sea', encoding_format: 'float' });
+      const plain = await client.embeddings.create({
+        model,
+        input: 'a ship at sea',
+        encoding_format: 'float',
+      });
       assert.ok(Math.abs((plain.data[0]?.embedding[0] ?? 0) - (answer.data[0]?.embedding[0] ?? 1)) < 1e-3);
     });
 
@@ -96,15 +117,23 @@ for (const [name, create] of clients) {
         return true;
       });
       await assert.rejects(
-        client.chat.completions.create({ model, messages: [{ role: 'user', content: 'word '.repeat(2000) }] }),
-        (error: unknown) => (error as { code: string }).code === 'context_length_exceeded' && (error as { status: number }).status === 400,
+        client.chat.completions.create({
+          model,
+          messages: [{ role: 'user', content: 'word '.repeat(2000) }],
+        }),
+        (error: unknown) =>
+          (error as { code: string }).code === 'context_length_exceeded' &&
+          (error as { status: number }).status === 400,
       );
       await assert.rejects(
         client.chat.completions.create({ model, messages, max_completion_tokens: 100_000 }),
         (error: unknown) => (error as { code: string }).code === 'parameter_above_ceiling',
       );
       await assert.rejects(
-        client.chat.completions.create({ model, messages: [{ role: 'user', content: 'Sallyport-Denied-Example' }] }),
+        client.chat.completions.create({
+          model,
+          messages: [{ role: 'user', content: 'Sallyport-Denied-Example' }],
+        }),
         (error: unknown) => (error as { code: string }).code === 'content_blocked',
       );
     });
@@ -115,12 +144,20 @@ for (const [name, create] of clients) {
         calls++;
         return 'not-a-token';
       });
-      await assert.rejects(stranger.models.list(), (error: unknown) => (error as { status: number }).status === 401);
+      await assert.rejects(
+        stranger.models.list(),
+        (error: unknown) => (error as { status: number }).status === 401,
+      );
       assert.equal(calls, 1);
     });
 
     it('aborts a stream, and the model server stops generating', async () => {
-      const stream = await client.completions.create({ model, prompt: 'Once', max_tokens: 400, stream: true });
+      const stream = await client.completions.create({
+        model,
+        prompt: 'Once',
+        max_tokens: 400,
+        stream: true,
+      });
       for await (const _ of stream) {
         stream.controller.abort();
         break;

@@ -76,7 +76,12 @@ export async function startTestGateway(options: TestGatewayOptions = {}): Promis
     assertion_jwks: options.modelServer?.jwksFile ?? join(folder, 'run', 'gateway-jwks.json'),
     embedded_issuer: issuer.issuer,
     upstreams: {
-      embedded: { kind: 'openai', url: options.modelServer?.url ?? upstream.url, models: ['tiny-gpt2'], assertion: 'model-server' },
+      embedded: {
+        kind: 'openai',
+        url: options.modelServer?.url ?? upstream.url,
+        models: ['tiny-gpt2'],
+        assertion: 'model-server',
+      },
       accounts: { kind: 'http', url: upstream.url, assertion: 'identity' },
     },
     drain_ms: 1000,

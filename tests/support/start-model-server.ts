@@ -18,7 +18,9 @@ export interface TestModelServer {
 }
 
 /** Starts it; the gateway that is to use it writes `jwksFile`. */
-export async function startModelServerFor(settings: Readonly<Record<string, unknown>> = {}): Promise<TestModelServer> {
+export async function startModelServerFor(
+  settings: Readonly<Record<string, unknown>> = {},
+): Promise<TestModelServer> {
   const folder = mkdtempSync(join(tmpdir(), 'sallyport-model-'));
   const jwksFile = join(folder, 'run', 'gateway-jwks.json');
   const running = await startModelServer(
