@@ -36,13 +36,20 @@ export const modelServerConfigSchema = z.strictObject({
   /** Public keys of the gateway's assertions; written by the gateway. */
   gateway_jwks: z.string().min(1).default('data/run/gateway-jwks.json'),
   /** Id in the API → the model. Each runs in an engine process of its own. */
-  models: z.record(z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$/, 'a model id is 1 to 128 of A-Z a-z 0-9 . _ : -'), model),
+  models: z.record(
+    z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$/, 'a model id is 1 to 128 of A-Z a-z 0-9 . _ : -'),
+    model,
+  ),
   /**
    * Threads per engine. The default leaves a core free, on purpose: llama.cpp's threads wait for one another by
    * spinning, and with more threads than free cores speed collapses (measured beside one busy process on 2 cores:
    * 1,000 tokens/s with 1 thread, 1 token/s with 2). Use further cores with further model servers.
    */
-  threads: z.int().min(1).max(256).default(() => defaultThreads()),
+  threads: z
+    .int()
+    .min(1)
+    .max(256)
+    .default(() => defaultThreads()),
   /** Completions that may wait for a sequence, per model; beyond it a request is answered 503 with Retry-After. */
   max_queue: z.int().min(0).max(10_000).default(32),
   /** Completions (prompts × `n`) that one request may ask for. */

@@ -12,7 +12,14 @@ export function refusalOf(error: unknown): GatewayError {
 /** The OpenAI error object, all four members. */
 export function errorBody(refusal: GatewayError): object {
   const { openAiType } = refusal.definition;
-  return { error: { message: refusal.publicMessage, type: openAiType, param: refusal.param ?? null, code: refusal.code } };
+  return {
+    error: {
+      message: refusal.publicMessage,
+      type: openAiType,
+      param: refusal.param ?? null,
+      code: refusal.code,
+    },
+  };
 }
 
 /** Answers a refusal; once streaming has begun, one error event without `[DONE]`, since SDKs take a bare close for the end. */
@@ -32,7 +39,8 @@ export function refuse(response: ServerResponse, refusal: GatewayError): void {
   };
   // RFC 9110 §11.6.1: a 401 carries a challenge.
   if (challenge !== null) headers['www-authenticate'] = 'Sallyport-Assertion';
-  if (status === 429 || status === 503) headers['retry-after'] = refusal.retryAfterSeconds ?? defaultRetrySeconds;
+  if (status === 429 || status === 503)
+    headers['retry-after'] = refusal.retryAfterSeconds ?? defaultRetrySeconds;
   if (!retryable) headers['x-should-retry'] = 'false';
   if (!response.req.complete) response.shouldKeepAlive = false; // The unread rest must never become a request.
   response.writeHead(status, headers).end(body);

@@ -25,7 +25,12 @@ const longestSocketPath = 103;
  */
 export async function listen(config: ListenerConfig, onRequest: RequestListener): Promise<Listener> {
   const { listen: address } = config;
-  if (address.kind === 'tcp' && !isLoopback(address) && config.tls === undefined && !config.insecure_plain_http) {
+  if (
+    address.kind === 'tcp' &&
+    !isLoopback(address) &&
+    config.tls === undefined &&
+    !config.insecure_plain_http
+  ) {
     throw new Error(
       `model_server.listen: ${formatAddress(address)} can be reached from other machines; give model_server.tls, listen on a Unix socket, or set model_server.insecure_plain_http`,
     );
@@ -34,20 +39,28 @@ export async function listen(config: ListenerConfig, onRequest: RequestListener)
   if (address.kind === 'unix') await prepareSocket(address.path);
   await bind(server, address);
   const bound = server.address();
-  if (typeof bound === 'string' || bound === null || address.kind === 'unix') return { server, address: formatAddress(address) };
+  if (typeof bound === 'string' || bound === null || address.kind === 'unix')
+    return { server, address: formatAddress(address) };
   const scheme = config.tls === undefined ? 'http' : 'https';
   return { server, address: `${scheme}://${formatAddress({ ...address, port: bound.port })}` };
 }
 
 function createServer({ tls }: ListenerConfig, onRequest: RequestListener): Server {
   // The gateway keeps connections open between requests; it must be the one that closes them.
-  const limits = { maxHeaderSize: 16_384, headersTimeout: 10_000, requestTimeout: 60_000, keepAliveTimeout: 120_000 };
+  const limits = {
+    maxHeaderSize: 16_384,
+    headersTimeout: 10_000,
+    requestTimeout: 60_000,
+    keepAliveTimeout: 120_000,
+  };
   if (tls === undefined) return createHttpServer(limits, onRequest);
   const read = (setting: 'cert' | 'key'): Buffer => {
     try {
       return readFileSync(tls[setting]);
     } catch (error) {
-      throw new Error(`model_server.tls.${setting}: ${tls[setting]} cannot be read (${codeOf(error)})`, { cause: error });
+      throw new Error(`model_server.tls.${setting}: ${tls[setting]} cannot be read (${codeOf(error)})`, {
+        cause: error,
+      });
     }
   };
   const [cert, key] = [read('cert'), read('key')];
@@ -60,21 +73,33 @@ function createServer({ tls }: ListenerConfig, onRequest: RequestListener): Serv
 
 async function prepareSocket(path: string): Promise<void> {
   if (Buffer.byteLength(path) > longestSocketPath) {
-    throw new Error(`model_server.listen: the path of a Unix socket is at most ${longestSocketPath} bytes; give a shorter one`);
+    throw new Error(
+      `model_server.listen: the path of a Unix socket is at most ${longestSocketPath} bytes; give a shorter one`,
+    );
   }
   const folder = dirname(resolve(path));
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
   } catch (error) {
-    throw new Error(`model_server.listen: the folder ${folder} cannot be created (${codeOf(error)})`, { cause: error });
+    throw new Error(`model_server.listen: the folder ${folder} cannot be created (${codeOf(error)})`, {
+      cause: error,
+    });
   }
   if ((statSync(folder).mode & 0o022) !== 0) {
-    throw new Error(`model_server.listen: others can write to ${folder} and could put their socket there; chmod 700 ${folder}`);
+    throw new Error(
+      `model_server.listen: others can write to ${folder} and could put their socket there; chmod 700 ${folder}`,
+    );
   }
   const existing = lstatSync(path, { throwIfNoEntry: false });
   if (existing === undefined) return;
-  if (!existing.isSocket()) throw new Error(`model_server.listen: ${path} exists and is not a socket; remove it or choose another path`);
-  if (await isAnswered(path)) throw new Error(`model_server.listen: another process listens on ${path}; stop it or choose another path`);
+  if (!existing.isSocket())
+    throw new Error(
+      `model_server.listen: ${path} exists and is not a socket; remove it or choose another path`,
+    );
+  if (await isAnswered(path))
+    throw new Error(
+      `model_server.listen: another process listens on ${path}; stop it or choose another path`,
+    );
   unlinkSync(path);
 }
 
@@ -93,7 +118,10 @@ function isAnswered(path: string): Promise<boolean> {
 function bind(server: Server, address: ListenAddress): Promise<void> {
   return new Promise((done, reject) => {
     const onError = (error: Error): void => {
-      const taken = codeOf(error) === 'EADDRINUSE' ? 'another process listens there; stop it or choose another address' : codeOf(error);
+      const taken =
+        codeOf(error) === 'EADDRINUSE'
+          ? 'another process listens there; stop it or choose another address'
+          : codeOf(error);
       reject(new Error(`model_server.listen: ${formatAddress(address)}: ${taken}`, { cause: error }));
     };
     server.once('error', onError);

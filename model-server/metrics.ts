@@ -37,13 +37,28 @@ export function createMetrics(engines: ReadonlyMap<string, Engine>): Metrics {
         for (const [model, engine] of engines) this.inc({ model }, read(engine));
       },
     });
-  new Gauge({ name: 'sallyport_build_info', help: 'The running version.', labelNames: ['version'], registers }).set({ version: packageVersion }, 1);
-  gauge('sallyport_model_ready', 'Whether the engine has its model loaded.', (engine) => (engine.isReady() ? 1 : 0));
-  gauge('sallyport_model_queue_length', 'Completions that wait for a sequence.', (engine) => engine.room.waiting());
+  new Gauge({
+    name: 'sallyport_build_info',
+    help: 'The running version.',
+    labelNames: ['version'],
+    registers,
+  }).set({ version: packageVersion }, 1);
+  gauge('sallyport_model_ready', 'Whether the engine has its model loaded.', (engine) =>
+    engine.isReady() ? 1 : 0,
+  );
+  gauge('sallyport_model_queue_length', 'Completions that wait for a sequence.', (engine) =>
+    engine.room.waiting(),
+  );
   gauge('sallyport_model_running', 'Completions being generated.', (engine) => engine.room.running());
-  total('sallyport_model_engine_restarts_total', 'Restarts of the engine process.', (engine) => engine.process.restarts());
+  total('sallyport_model_engine_restarts_total', 'Restarts of the engine process.', (engine) =>
+    engine.process.restarts(),
+  );
   total('sallyport_model_batches_total', 'Batches decoded.', (engine) => engine.process.statistics().batches);
-  total('sallyport_model_batch_items_total', 'Sequences in decoded batches.', (engine) => engine.process.statistics().items);
+  total(
+    'sallyport_model_batch_items_total',
+    'Sequences in decoded batches.',
+    (engine) => engine.process.statistics().items,
+  );
 
   const tokenCounter = (kind: string, help: string): Counter<'model'> =>
     new Counter({ name: `sallyport_model_${kind}_tokens_total`, help, labelNames: modelLabel, registers });

@@ -33,12 +33,19 @@ export function inspectModelFile(path: string, setting: string): ModelFile {
       closeSync(descriptor);
     }
   } catch (error) {
-    throw new Error(`${setting}: ${sentenceOf((error as NodeJS.ErrnoException).code, path)}`, { cause: error });
+    throw new Error(`${setting}: ${sentenceOf((error as NodeJS.ErrnoException).code, path)}`, {
+      cause: error,
+    });
   }
   if (head.toString('latin1', 0, 4) !== 'GGUF') {
-    throw new Error(`${setting}: ${path} is not a GGUF model file; fetch one with: sallyport model pull gpt2`);
+    throw new Error(
+      `${setting}: ${path} is not a GGUF model file; fetch one with: sallyport model pull gpt2`,
+    );
   }
-  const hash = createHash('sha256').update(head.subarray(0, length)).update(`${size} ${packageVersion}`).digest('hex');
+  const hash = createHash('sha256')
+    .update(head.subarray(0, length))
+    .update(`${size} ${packageVersion}`)
+    .digest('hex');
   return { created: Math.floor(modifiedAtMs / 1000), fingerprint: `fp_${hash.slice(0, 10)}` };
 }
 

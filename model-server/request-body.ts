@@ -17,7 +17,10 @@ export function bodyInvalid(problem: string, param?: string): GatewayError {
  * Does not check: duplicate members (the gateway has refused such bytes) or what the members mean (the endpoint).
  * @throws GatewayError
  */
-export async function readJsonBody(request: IncomingMessage, maxBytes: number): Promise<Record<string, unknown>> {
+export async function readJsonBody(
+  request: IncomingMessage,
+  maxBytes: number,
+): Promise<Record<string, unknown>> {
   const { 'content-type': mediaType = '', 'content-encoding': encoding = 'identity' } = request.headers;
   const isJson = /^application\/json *(; *charset="?utf-8"? *)?$/i.test(mediaType);
   if (!isJson || encoding !== 'identity') throw new GatewayError('unsupported_media_type');
@@ -40,7 +43,8 @@ function parseObject(bytes: Buffer): Record<string, unknown> {
   } catch {
     throw bodyInvalid('it is not valid JSON');
   }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw bodyInvalid('it is not a JSON object');
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw bodyInvalid('it is not a JSON object');
   assertPlain(value, 1);
   return value as Record<string, unknown>; // Narrowed above: a JSON object has string keys.
 }
@@ -61,8 +65,13 @@ function tooLarge(limit: number): GatewayError {
  * Parses a body by its endpoint's schema; a null member counts as absent, as OpenAI's API has it.
  * @throws GatewayError body_invalid naming the first member that is wrong.
  */
-export function parseBody<Schema extends z.ZodType>(body: Record<string, unknown>, schema: Schema): z.output<Schema> {
-  const parsed = schema.safeParse(Object.fromEntries(Object.entries(body).filter(([, value]) => value !== null)));
+export function parseBody<Schema extends z.ZodType>(
+  body: Record<string, unknown>,
+  schema: Schema,
+): z.output<Schema> {
+  const parsed = schema.safeParse(
+    Object.fromEntries(Object.entries(body).filter(([, value]) => value !== null)),
+  );
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];
   if (issue?.code === 'unrecognized_keys') {
@@ -70,5 +79,8 @@ export function parseBody<Schema extends z.ZodType>(body: Record<string, unknown
     throw bodyInvalid(`${name} is not supported`, name);
   }
   const name = issue?.path.join('.') ?? '';
-  throw bodyInvalid(name === '' ? (issue?.message ?? 'it is not as expected') : `${name}: ${issue?.message ?? 'wrong'}`, name);
+  throw bodyInvalid(
+    name === '' ? (issue?.message ?? 'it is not as expected') : `${name}: ${issue?.message ?? 'wrong'}`,
+    name,
+  );
 }

@@ -48,11 +48,13 @@ export function createRoutes(services: RouteServices): RequestListener {
     const startedAtMs = performance.now();
     const path = (request.url ?? '').split('?', 1)[0] ?? '';
     const route = routeOf(path);
-    const finish = (): void => services.metrics.countRequest(route, response.statusCode, (performance.now() - startedAtMs) / 1000);
+    const finish = (): void =>
+      services.metrics.countRequest(route, response.statusCode, (performance.now() - startedAtMs) / 1000);
     response.once('close', finish);
     answer(request, response, path, services).catch((error: unknown) => {
       const refusal = refusalOf(error);
-      if (refusal.code === 'internal_error') services.log.error({ route, problem: String(refusal.cause) }, 'a request failed');
+      if (refusal.code === 'internal_error')
+        services.log.error({ route, problem: String(refusal.cause) }, 'a request failed');
       refuse(response, refusal);
     });
   };
@@ -64,7 +66,12 @@ function routeOf(path: string): string {
   return modelEndpoints.has(path) || path === '/healthz' || path === '/metrics' ? path : 'other';
 }
 
-async function answer(request: IncomingMessage, response: ServerResponse, path: string, services: RouteServices): Promise<void> {
+async function answer(
+  request: IncomingMessage,
+  response: ServerResponse,
+  path: string,
+  services: RouteServices,
+): Promise<void> {
   if (path === '/healthz') return answerHealth(request, response, services);
   if (path === '/metrics') return answerMetrics(request, response, services);
   const header = request.headers[assertionHeader];
@@ -100,26 +107,41 @@ async function answer(request: IncomingMessage, response: ServerResponse, path: 
 function modelOf(id: unknown, services: RouteServices): ServedModel {
   if (typeof id !== 'string' || id === '') throw bodyInvalid('model: expected the id of a model', 'model');
   const model = services.models.get(id);
-  if (model === undefined) throw new GatewayError('model_not_found', { params: { model: id }, param: 'model' });
+  if (model === undefined)
+    throw new GatewayError('model_not_found', { params: { model: id }, param: 'model' });
   return model;
 }
 
 function assertMethod(request: IncomingMessage, ...allowed: readonly string[]): void {
   if (allowed.includes(request.method ?? '')) return;
   // RFC 9110 §15.5.6: a 405 lists the methods in Allow.
-  throw new GatewayError('method_not_allowed', { params: { allowed: allowed.join(', ') }, headers: { allow: allowed.join(', ') } });
+  throw new GatewayError('method_not_allowed', {
+    params: { allowed: allowed.join(', ') },
+    headers: { allow: allowed.join(', ') },
+  });
 }
 
-function answerModels(request: IncomingMessage, response: ServerResponse, path: string, services: RouteServices): void {
+function answerModels(
+  request: IncomingMessage,
+  response: ServerResponse,
+  path: string,
+  services: RouteServices,
+): void {
   assertMethod(request, 'GET', 'HEAD');
-  const listed = [...services.models.values()].map(({ id, created }) => ({ id, object: 'model', created, owned_by: 'sallyport' }));
+  const listed = [...services.models.values()].map(({ id, created }) => ({
+    id,
+    object: 'model',
+    created,
+    owned_by: 'sallyport',
+  }));
   if (path === '/v1/models') {
     sendJson(response, { object: 'list', data: listed });
     return;
   }
   const wanted = path.startsWith('/v1/models/') ? path.slice('/v1/models/'.length) : '';
   const found = listed.find(({ id }) => id === wanted);
-  if (found === undefined) throw new GatewayError('model_not_found', { params: { model: wanted }, param: 'model' });
+  if (found === undefined)
+    throw new GatewayError('model_not_found', { params: { model: wanted }, param: 'model' });
   sendJson(response, found);
 }
 
@@ -127,13 +149,27 @@ function answerHealth(request: IncomingMessage, response: ServerResponse, servic
   assertMethod(request, 'GET', 'HEAD');
   const models = [...services.models.values()].map(({ id, engine }) => [
     id,
-    { ready: engine.isReady(), restarts: engine.process.restarts(), running: engine.room.running(), waiting: engine.room.waiting() },
+    {
+      ready: engine.isReady(),
+      restarts: engine.process.restarts(),
+      running: engine.room.running(),
+      waiting: engine.room.waiting(),
+    },
   ]);
-  const isReady = !services.isStopping() && [...services.models.values()].every(({ engine }) => engine.isReady());
-  sendJson(response, { status: isReady ? 'ready' : 'not ready', models: Object.fromEntries(models) as object }, isReady ? 200 : 503);
+  const isReady =
+    !services.isStopping() && [...services.models.values()].every(({ engine }) => engine.isReady());
+  sendJson(
+    response,
+    { status: isReady ? 'ready' : 'not ready', models: Object.fromEntries(models) as object },
+    isReady ? 200 : 503,
+  );
 }
 
-async function answerMetrics(request: IncomingMessage, response: ServerResponse, services: RouteServices): Promise<void> {
+async function answerMetrics(
+  request: IncomingMessage,
+  response: ServerResponse,
+  services: RouteServices,
+): Promise<void> {
   assertMethod(request, 'GET', 'HEAD');
   const { contentType, text } = await services.metrics.page();
   response.writeHead(200, { 'content-type': contentType }).end(text);

@@ -28,7 +28,10 @@ export interface RunningModelServer {
  * Loads every model and listens.
  * @throws Error whose message begins with the setting at fault (`model_server.models.gpt2.path: …`).
  */
-export async function startModelServer(config: ModelServerConfig, log: Logger = createLog('model-server')): Promise<RunningModelServer> {
+export async function startModelServer(
+  config: ModelServerConfig,
+  log: Logger = createLog('model-server'),
+): Promise<RunningModelServer> {
   const entries = Object.entries(config.models);
   if (entries.length === 0) throw new Error('model_server.models: no model is configured');
   const started = await Promise.allSettled(entries.map(([id, model]) => startModel(id, model, config, log)));
@@ -45,7 +48,10 @@ export async function startModelServer(config: ModelServerConfig, log: Logger = 
       createRoutes({
         config,
         models: new Map(models.map((model) => [model.id, model])),
-        verifyAssertion: createAssertionVerifier({ jwksFile: config.gateway_jwks, audience: assertionAudience.modelServer }),
+        verifyAssertion: createAssertionVerifier({
+          jwksFile: config.gateway_jwks,
+          audience: assertionAudience.modelServer,
+        }),
         metrics: createMetrics(new Map(models.map(({ id, engine }) => [id, engine]))),
         log,
         isStopping: () => isStopping,
@@ -55,7 +61,8 @@ export async function startModelServer(config: ModelServerConfig, log: Logger = 
     return {
       address,
       models: models.map(({ id }) => id),
-      engineProcessIds: () => models.map(({ engine }) => engine.process.processId()).filter((id) => id !== null),
+      engineProcessIds: () =>
+        models.map(({ engine }) => engine.process.processId()).filter((id) => id !== null),
       load: () => ({
         running: models.reduce((sum, { engine }) => sum + engine.room.running(), 0),
         waiting: models.reduce((sum, { engine }) => sum + engine.room.waiting(), 0),
@@ -72,7 +79,12 @@ export async function startModelServer(config: ModelServerConfig, log: Logger = 
   }
 }
 
-async function startModel(id: string, model: ModelConfig, config: ModelServerConfig, log: Logger): Promise<ServedModel> {
+async function startModel(
+  id: string,
+  model: ModelConfig,
+  config: ModelServerConfig,
+  log: Logger,
+): Promise<ServedModel> {
   const setting = `model_server.models.${id}.path`;
   const file = inspectModelFile(model.path, setting);
   const engineProcess = await startEngine(id, model, config, log).catch((error: unknown) => {
@@ -83,7 +95,12 @@ async function startModel(id: string, model: ModelConfig, config: ModelServerCon
   return { id, engine, ...file, defaultTopK: model.default_top_k };
 }
 
-function startEngine(id: string, model: ModelConfig, config: ModelServerConfig, log: Logger): Promise<EngineProcess> {
+function startEngine(
+  id: string,
+  model: ModelConfig,
+  config: ModelServerConfig,
+  log: Logger,
+): Promise<EngineProcess> {
   const options = {
     modelPath: model.path,
     context: model.context ?? null,
@@ -93,13 +110,19 @@ function startEngine(id: string, model: ModelConfig, config: ModelServerConfig, 
   };
   return startEngineProcess(options, {
     onReady: (card) => {
-      log.info({ model: id, context: card.context, sequences: card.sequences, threads: options.threads }, 'engine ready');
+      log.info(
+        { model: id, context: card.context, sequences: card.sequences, threads: options.threads },
+        'engine ready',
+      );
       if (model.context !== undefined && model.context > card.trainedContext) {
         log.warn({ model: id, context: card.context }, 'context clamped to what the model was trained on');
       }
     },
     onLost: ({ exit, problem, restartInMs }) => {
-      log.error({ model: id, exit, problem, restart_in_ms: restartInMs }, 'engine ended; its requests were answered 503');
+      log.error(
+        { model: id, exit, problem, restart_in_ms: restartInMs },
+        'engine ended; its requests were answered 503',
+      );
     },
   });
 }

@@ -2,7 +2,14 @@
 // backoff when it dies. Whatever was running then fails with `EngineLost`; nothing waits for an answer in vain.
 import { fork, type ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import type { BatchStatistics, EngineOptions, EngineReport, EngineRequest, EngineResult, ModelCard } from './messages.ts';
+import type {
+  BatchStatistics,
+  EngineOptions,
+  EngineReport,
+  EngineRequest,
+  EngineResult,
+  ModelCard,
+} from './messages.ts';
 
 /** The engine died, or is not there yet; the request may succeed after `retryAfterSeconds`. */
 export class EngineLost extends Error {
@@ -35,7 +42,10 @@ export interface EngineProcess {
   readonly statistics: () => BatchStatistics;
   readonly processId: () => number | null;
   /** Sends a call; `onResult` receives each result, the last of which ends it. @throws EngineLost, Error */
-  readonly call: (request: EngineCall, onResult: (result: EngineResult) => void) => { readonly id: number; readonly done: Promise<void> };
+  readonly call: (
+    request: EngineCall,
+    onResult: (result: EngineResult) => void,
+  ) => { readonly id: number; readonly done: Promise<void> };
   readonly abort: (id: number) => void;
   readonly close: () => Promise<void>;
 }
@@ -55,7 +65,10 @@ interface PendingCall {
  * Starts the child and waits until its model is loaded.
  * @throws Error with the reason when the first start fails; later failures are retried.
  */
-export async function startEngineProcess(options: EngineOptions, events: EngineEvents): Promise<EngineProcess> {
+export async function startEngineProcess(
+  options: EngineOptions,
+  events: EngineEvents,
+): Promise<EngineProcess> {
   const pending = new Map<number, PendingCall>();
   let nextId = 1;
   let child: ChildProcess | null = null;
@@ -100,7 +113,10 @@ export async function startEngineProcess(options: EngineOptions, events: EngineE
       started.on('message', (message) => {
         const report = message as EngineReport; // Only the child holds the other end of the channel.
         if (report.kind === 'results') {
-          statistics = { batches: earlier.batches + report.statistics.batches, items: earlier.items + report.statistics.items };
+          statistics = {
+            batches: earlier.batches + report.statistics.batches,
+            items: earlier.items + report.statistics.items,
+          };
           report.results.forEach(receiveResult);
         } else if (report.kind === 'ready') {
           card = report.card;
@@ -183,7 +199,8 @@ function forkEngine(): ChildProcess {
 
 /** What the child needs of our environment: no secret is there for a prompt that takes over llama.cpp. */
 function engineEnvironment(): NodeJS.ProcessEnv {
-  const needed = /^(PATH|HOME|TMPDIR|LANG|LD_LIBRARY_PATH|DYLD_.*|GGML_.*|LLAMA_.*|OMP_.*|CUDA_.*|VK_.*|NODE_ENV)$/;
+  const needed =
+    /^(PATH|HOME|TMPDIR|LANG|LD_LIBRARY_PATH|DYLD_.*|GGML_.*|LLAMA_.*|OMP_.*|CUDA_.*|VK_.*|NODE_ENV)$/;
   const kept = Object.entries(process.env).filter(([name]) => needed.test(name));
   return { ...Object.fromEntries(kept), NODE_LLAMA_CPP_SKIP_DOWNLOAD: 'true' };
 }

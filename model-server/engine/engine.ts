@@ -38,7 +38,10 @@ export interface Engine {
   /** Enters the queue; the promise it returns settles when every completion has ended. @throws GatewayError */
   readonly complete: (jobs: readonly GenerationJob[], call: CompletionCall) => Promise<readonly Completion[]>;
   /** One vector: float32, little-endian; one at a time, with a bounded queue. @throws GatewayError */
-  readonly embed: (promptIds: readonly number[], call: Pick<CompletionCall, 'principal' | 'signal'>) => Promise<Embedded>;
+  readonly embed: (
+    promptIds: readonly number[],
+    call: Pick<CompletionCall, 'principal' | 'signal'>,
+  ) => Promise<Embedded>;
 }
 
 /** Puts the queue before an engine process. */
@@ -52,7 +55,11 @@ export function createEngine(engineProcess: EngineProcess, sequences: number, ma
     return known;
   };
 
-  const completeOne = async (job: GenerationJob, choice: number, call: CompletionCall): Promise<Completion> => {
+  const completeOne = async (
+    job: GenerationJob,
+    choice: number,
+    call: CompletionCall,
+  ): Promise<Completion> => {
     let text = '';
     let completion: Completion | undefined;
     const { id, done } = engineProcess.call({ kind: 'generate', job }, (result) => {
@@ -95,7 +102,9 @@ export function createEngine(engineProcess: EngineProcess, sequences: number, ma
       }
     });
     const settled = await Promise.allSettled(completions);
-    const rejected = settled.filter((outcome) => outcome.status === 'rejected').map((outcome) => outcome.reason as unknown);
+    const rejected = settled
+      .filter((outcome) => outcome.status === 'rejected')
+      .map((outcome) => outcome.reason as unknown);
     const first = rejected.find((reason) => reason instanceof EngineLost) ?? rejected[0];
     if (first !== undefined) throw refusalOf(first);
     return settled.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
@@ -104,7 +113,8 @@ export function createEngine(engineProcess: EngineProcess, sequences: number, ma
   const embedOne = async (promptIds: readonly number[]): Promise<Embedded> => {
     let embedded: Embedded | undefined;
     const { done } = engineProcess.call({ kind: 'embed', promptIds }, (result) => {
-      if (result.kind === 'embedded') embedded = { vector: Buffer.from(result.vector, 'base64'), promptTokens: result.promptTokens };
+      if (result.kind === 'embedded')
+        embedded = { vector: Buffer.from(result.vector, 'base64'), promptTokens: result.promptTokens };
     });
     await done;
     if (embedded === undefined) throw new Error('the engine finished without a result');

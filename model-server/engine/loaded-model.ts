@@ -1,7 +1,23 @@
 // The model inside the engine child: loaded once, decoding up to `sequences` completions in one batch.
-import { getLlama, LlamaLogLevel, TokenBias, type LlamaContextSequence, type LlamaEmbeddingContext, type LlamaModel, type SequenceEvaluateOptions, type Token } from 'node-llama-cpp';
+import {
+  getLlama,
+  LlamaLogLevel,
+  TokenBias,
+  type LlamaContextSequence,
+  type LlamaEmbeddingContext,
+  type LlamaModel,
+  type SequenceEvaluateOptions,
+  type Token,
+} from 'node-llama-cpp';
 import { createBatchComposer } from './batch-composer.ts';
-import type { BatchStatistics, EngineOptions, Ending, GenerationJob, ModelCard, Sampling } from './messages.ts';
+import type {
+  BatchStatistics,
+  EngineOptions,
+  Ending,
+  GenerationJob,
+  ModelCard,
+  Sampling,
+} from './messages.ts';
 import { createStopScanner } from './stop-scanner.ts';
 import { readVocabulary, type Vocabulary } from './vocabulary.ts';
 
@@ -36,7 +52,10 @@ export async function loadModel(options: EngineOptions): Promise<LoadedModel> {
     logLevel: LlamaLogLevel.error,
     maxThreads: options.threads,
   });
-  const model = await llama.loadModel({ modelPath: options.modelPath, ...(options.gpu === 'off' ? { gpuLayers: 0 } : {}) });
+  const model = await llama.loadModel({
+    modelPath: options.modelPath,
+    ...(options.gpu === 'off' ? { gpuLayers: 0 } : {}),
+  });
   // A context larger than the trained one aborts the whole process (GGML_ASSERT), so it is clamped.
   const contextSize = Math.min(options.context ?? model.trainContextSize, model.trainContextSize);
   let running = 0;
@@ -50,7 +69,10 @@ export async function loadModel(options: EngineOptions): Promise<LoadedModel> {
     batching: { itemPrioritizationStrategy: composer.strategy },
   });
   const vocabulary = readVocabulary(model);
-  const free: Slot[] = Array.from({ length: options.sequences }, (_, number) => ({ number, sequence: context.getSequence() }));
+  const free: Slot[] = Array.from({ length: options.sequences }, (_, number) => ({
+    number,
+    sequence: context.getSequence(),
+  }));
   const limit = Math.min(contextSize, context.contextSize);
 
   const generate: LoadedModel['generate'] = async (job, signal, onText) => {
@@ -71,7 +93,11 @@ export async function loadModel(options: EngineOptions): Promise<LoadedModel> {
 
   let embeddingContext: Promise<LlamaEmbeddingContext> | undefined;
   const embed: LoadedModel['embed'] = async (promptIds) => {
-    embeddingContext ??= model.createEmbeddingContext({ contextSize, batchSize: Math.min(512, contextSize), threads: options.threads });
+    embeddingContext ??= model.createEmbeddingContext({
+      contextSize,
+      batchSize: Math.min(512, contextSize),
+      threads: options.threads,
+    });
     const created = await embeddingContext;
     const input = promptIds as readonly Token[]; // node-llama-cpp brands its numbers.
     const promptTokens = created.calculateInputLength([...input]);
@@ -115,10 +141,14 @@ interface Decoding {
   readonly onText: (text: string, completionTokens: number) => void;
 }
 
-async function decode(job: GenerationJob, decoding: Decoding): Promise<{ ending: Ending; completionTokens: number }> {
+async function decode(
+  job: GenerationJob,
+  decoding: Decoding,
+): Promise<{ ending: Ending; completionTokens: number }> {
   const { slot, signal, onText } = decoding;
   // node-llama-cpp would shift the context and cut the prompt in silence; the model server has refused such a prompt.
-  if (job.promptIds.length === 0 || job.promptIds.length + 1 > decoding.limit) throw new Error('the prompt does not fit the context');
+  if (job.promptIds.length === 0 || job.promptIds.length + 1 > decoding.limit)
+    throw new Error('the prompt does not fit the context');
   const maxTokens = Math.min(job.maxTokens, decoding.limit - job.promptIds.length);
   const text = decoding.vocabulary.createDecoder();
   const scanner = createStopScanner(job.stop);
@@ -153,7 +183,11 @@ async function decode(job: GenerationJob, decoding: Decoding): Promise<{ ending:
   return { ending, completionTokens: generated.length };
 }
 
-function evaluateOptions(sampling: Sampling, { model, slot, limit }: Decoding, generated: Token[]): SequenceEvaluateOptions {
+function evaluateOptions(
+  sampling: Sampling,
+  { model, slot, limit }: Decoding,
+  generated: Token[],
+): SequenceEvaluateOptions {
   const hasPenalty = sampling.presencePenalty !== 0 || sampling.frequencyPenalty !== 0;
   return {
     temperature: sampling.temperature,
@@ -199,7 +233,15 @@ async function assertOneOrderedBatch(
   sequences: number,
 ): Promise<void> {
   const never = new AbortController().signal;
-  const sampling = { temperature: 0, topP: 1, topK: 1, seed: 1, presencePenalty: 0, frequencyPenalty: 0, logitBias: [] };
+  const sampling = {
+    temperature: 0,
+    topP: 1,
+    topK: 1,
+    seed: 1,
+    presencePenalty: 0,
+    frequencyPenalty: 0,
+    logitBias: [],
+  };
   const job = { promptIds: [1, 2], maxTokens: 3, sampling, stop: [] };
   let isSharedInOrder = false;
   composer.watch((priorities) => {
@@ -208,5 +250,6 @@ async function assertOneOrderedBatch(
   const together = Math.min(2, sequences);
   await Promise.all(Array.from({ length: together }, () => generate(job, never, () => undefined)));
   composer.watch(null);
-  if (together === 2 && !isSharedInOrder) throw new Error('batch self-test: two sequences were not decoded in one ordered batch');
+  if (together === 2 && !isSharedInOrder)
+    throw new Error('batch self-test: two sequences were not decoded in one ordered batch');
 }

@@ -22,7 +22,10 @@ function post(result: EngineResult): void {
   });
 }
 
-async function answer(request: Exclude<EngineRequest, { kind: 'load' | 'abort' }>, loaded: LoadedModel): Promise<void> {
+async function answer(
+  request: Exclude<EngineRequest, { kind: 'load' | 'abort' }>,
+  loaded: LoadedModel,
+): Promise<void> {
   const { id } = request;
   switch (request.kind) {
     case 'tokenize':
@@ -36,7 +39,8 @@ async function answer(request: Exclude<EngineRequest, { kind: 'load' | 'abort' }
     case 'generate': {
       const controller = new AbortController();
       aborts.set(id, controller);
-      const onText = (text: string, completionTokens: number): void => post({ kind: 'text', id, text, completionTokens });
+      const onText = (text: string, completionTokens: number): void =>
+        post({ kind: 'text', id, text, completionTokens });
       const finished = await loaded.generate(request.job, controller.signal, onText);
       post({ kind: 'finished', id, ...finished });
       return;

@@ -60,7 +60,12 @@ export type Ending = 'stop' | 'length' | 'aborted';
 export type EngineResult =
   | { readonly kind: 'tokenized'; readonly id: number; readonly ids: readonly (readonly number[])[] }
   | { readonly kind: 'text'; readonly id: number; readonly text: string; readonly completionTokens: number }
-  | { readonly kind: 'finished'; readonly id: number; readonly ending: Ending; readonly completionTokens: number }
+  | {
+      readonly kind: 'finished';
+      readonly id: number;
+      readonly ending: Ending;
+      readonly completionTokens: number;
+    }
   /** `vector`: float32, little-endian, base64. */
   | { readonly kind: 'embedded'; readonly id: number; readonly vector: string; readonly promptTokens: number }
   | { readonly kind: 'failed'; readonly id: number; readonly problem: string };
@@ -74,4 +79,8 @@ export interface BatchStatistics {
 export type EngineReport =
   | { readonly kind: 'ready'; readonly card: ModelCard }
   | { readonly kind: 'load_failed'; readonly problem: string }
-  | { readonly kind: 'results'; readonly results: readonly EngineResult[]; readonly statistics: BatchStatistics };
+  | {
+      readonly kind: 'results';
+      readonly results: readonly EngineResult[];
+      readonly statistics: BatchStatistics;
+    };

@@ -24,7 +24,11 @@ export function readVocabulary(model: LlamaModel): Vocabulary {
   const longestCharacters = pieces.reduce((longest, piece) => Math.max(longest, piece.length), 1);
   if ((kind as string) !== 'gpt2') {
     // Elsewhere a character of a piece is up to four bytes of text.
-    return { size, longestPieceBytes: longestCharacters * 4, createDecoder: () => createGeneralDecoder(model) };
+    return {
+      size,
+      longestPieceBytes: longestCharacters * 4,
+      createDecoder: () => createGeneralDecoder(model),
+    };
   }
   const byteOf = byteAlphabet();
   const isText = (id: number): boolean => pieceTypes === undefined || pieceTypes[id] === normalPiece;

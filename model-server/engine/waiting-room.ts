@@ -49,7 +49,8 @@ export function createWaitingRoom(places: number, maxWaiting: number): WaitingRo
     if (running >= places) return;
     let next: Waiter | undefined;
     for (const waiter of waiters) {
-      const isFairer = next === undefined || (runningOf.get(waiter.principal) ?? 0) < (runningOf.get(next.principal) ?? 0);
+      const isFairer =
+        next === undefined || (runningOf.get(waiter.principal) ?? 0) < (runningOf.get(next.principal) ?? 0);
       if (isFairer) next = waiter;
     }
     next?.admit();
@@ -84,7 +85,9 @@ export function createWaitingRoom(places: number, maxWaiting: number): WaitingRo
       if (count > room) return null;
       return Array.from({ length: count }, () => {
         if (signal.aborted) return Promise.reject(new Error('the caller left the queue'));
-        return running < places && waiters.length === 0 ? Promise.resolve(place(principal)) : wait(principal, signal);
+        return running < places && waiters.length === 0
+          ? Promise.resolve(place(principal))
+          : wait(principal, signal);
       });
     },
   };

@@ -3,10 +3,28 @@ import { z } from 'zod';
 import { bodyInvalid, parseBody } from '../request-body.ts';
 import { chatStopText, renderChat, type ChatMessage } from './chat-template.ts';
 import { sendJson, type EndpointCall } from './endpoint-call.ts';
-import { assertConsistent, chatOnlyOffMembers, completionMembers, samplingOf, stopTextsOf } from './parameters.ts';
-import { finishReasonOf, generateStream, generateWhole, jobsOf, newId, nowSeconds, promptIdsOf, usageOf } from './run-choices.ts';
+import {
+  assertConsistent,
+  chatOnlyOffMembers,
+  completionMembers,
+  samplingOf,
+  stopTextsOf,
+} from './parameters.ts';
+import {
+  finishReasonOf,
+  generateStream,
+  generateWhole,
+  jobsOf,
+  newId,
+  nowSeconds,
+  promptIdsOf,
+  usageOf,
+} from './run-choices.ts';
 
-const textPart = z.strictObject({ type: z.literal('text', 'only text parts are supported'), text: z.string() });
+const textPart = z.strictObject({
+  type: z.literal('text', 'only text parts are supported'),
+  text: z.string(),
+});
 
 /** Messages of a conversation; tool calls, images and audio are refused. */
 export const chatMessages = z
@@ -43,7 +61,11 @@ export async function answerChatCompletions(call: EndpointCall): Promise<void> {
   const body = parseBody(call.body, chatBody);
   assertConsistent(body);
   const { max_tokens, max_completion_tokens } = body;
-  if (max_tokens !== undefined && max_completion_tokens !== undefined && max_tokens !== max_completion_tokens) {
+  if (
+    max_tokens !== undefined &&
+    max_completion_tokens !== undefined &&
+    max_tokens !== max_completion_tokens
+  ) {
     throw bodyInvalid('max_tokens: given together with another max_completion_tokens', 'max_tokens');
   }
   const prompts = await promptIdsOf(call.engine, [renderChat(chatMessagesOf(body.messages))], 'messages');
@@ -61,7 +83,13 @@ export async function answerChatCompletions(call: EndpointCall): Promise<void> {
     { maxChoices: call.maxChoices, param: 'messages' },
   );
   const object = body.stream ? 'chat.completion.chunk' : 'chat.completion';
-  const head = { id: newId('chatcmpl'), object, created: nowSeconds(), model: call.modelId, system_fingerprint: call.fingerprint };
+  const head = {
+    id: newId('chatcmpl'),
+    object,
+    created: nowSeconds(),
+    model: call.modelId,
+    system_fingerprint: call.fingerprint,
+  };
 
   if (!body.stream) {
     const completions = await generateWhole(call, jobs, (text) => text.trimStart());

@@ -4,7 +4,16 @@ import { bodyInvalid, parseBody } from '../request-body.ts';
 import type { Engine } from '../engine/engine.ts';
 import { sendJson, type EndpointCall } from './endpoint-call.ts';
 import { assertConsistent, completionMembers, onlyOff, samplingOf, stopTextsOf } from './parameters.ts';
-import { finishReasonOf, generateStream, generateWhole, jobsOf, newId, nowSeconds, promptIdsOf, usageOf } from './run-choices.ts';
+import {
+  finishReasonOf,
+  generateStream,
+  generateWhole,
+  jobsOf,
+  newId,
+  nowSeconds,
+  promptIdsOf,
+  usageOf,
+} from './run-choices.ts';
 
 const idList = z.array(z.int().min(0)).min(1);
 
@@ -27,8 +36,10 @@ const defaultMaxTokens = 16;
 export async function answerCompletions(call: EndpointCall): Promise<void> {
   const body = parseBody(call.body, completionsBody);
   assertConsistent(body);
-  if (body.best_of !== undefined && body.best_of !== body.n) throw bodyInvalid('best_of: not supported unless equal to n', 'best_of');
-  if (body.echo && typeof body.prompt !== 'string' && !isTexts(body.prompt)) throw bodyInvalid('echo: only with a prompt of text', 'echo');
+  if (body.best_of !== undefined && body.best_of !== body.n)
+    throw bodyInvalid('best_of: not supported unless equal to n', 'best_of');
+  if (body.echo && typeof body.prompt !== 'string' && !isTexts(body.prompt))
+    throw bodyInvalid('echo: only with a prompt of text', 'echo');
 
   const prompts = await idsOf(call.engine, body.prompt, 'prompt');
   const jobs = jobsOf(
@@ -49,7 +60,13 @@ export async function answerCompletions(call: EndpointCall): Promise<void> {
     const prompt = isTexts(body.prompt) ? body.prompt[Math.floor(choice / body.n)] : body.prompt;
     return typeof prompt === 'string' ? prompt : '';
   };
-  const head = { id: newId('cmpl'), object: 'text_completion', created: nowSeconds(), model: call.modelId, system_fingerprint: call.fingerprint };
+  const head = {
+    id: newId('cmpl'),
+    object: 'text_completion',
+    created: nowSeconds(),
+    model: call.modelId,
+    system_fingerprint: call.fingerprint,
+  };
 
   if (!body.stream) {
     const completions = await generateWhole(call, jobs, (text) => text);
@@ -88,10 +105,16 @@ export async function answerCompletions(call: EndpointCall): Promise<void> {
  * The ids of a prompt or input in any of its four forms.
  * Checks that ids exist in the vocabulary and that texts can fit the context. @throws GatewayError
  */
-export async function idsOf(engine: Engine, value: z.output<typeof textsOrIds>, param: string): Promise<readonly (readonly number[])[]> {
+export async function idsOf(
+  engine: Engine,
+  value: z.output<typeof textsOrIds>,
+  param: string,
+): Promise<readonly (readonly number[])[]> {
   if (typeof value === 'string') return promptIdsOf(engine, [value], param);
   if (isTexts(value)) return promptIdsOf(engine, value, param);
-  const lists = value.every((item) => typeof item === 'number') ? [value] : value.filter((item) => typeof item === 'object');
+  const lists = value.every((item) => typeof item === 'number')
+    ? [value]
+    : value.filter((item) => typeof item === 'object');
   const { vocabularySize } = engine.card();
   const unknown = lists.flat().find((id) => id >= vocabularySize);
   if (unknown !== undefined) throw bodyInvalid(`${param}: the model has no token ${unknown}`, param);

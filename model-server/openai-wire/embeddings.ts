@@ -21,7 +21,8 @@ export async function answerEmbeddings(call: EndpointCall): Promise<void> {
   if (body.dimensions !== undefined && body.dimensions !== embeddingSize) {
     throw bodyInvalid(`dimensions: this model has ${embeddingSize}`, 'dimensions');
   }
-  if (body.input === '' || (Array.isArray(body.input) && body.input.some((item) => item === ''))) throw bodyInvalid('input: an empty text has no embedding', 'input');
+  if (body.input === '' || (Array.isArray(body.input) && body.input.some((item) => item === '')))
+    throw bodyInvalid('input: an empty text has no embedding', 'input');
   const inputs = await idsOf(call.engine, body.input, 'input');
   if (inputs.length > call.maxInputs) throw bodyInvalid(`input: at most ${call.maxInputs} texts`, 'input');
   // The embedding context wants one place more than the ids, and may add a begin and an end id.
@@ -33,7 +34,11 @@ export async function answerEmbeddings(call: EndpointCall): Promise<void> {
     if (call.signal.aborted) return; // One after another, so that a caller who left costs one input at most.
     const embedded = await call.engine.embed(ids, { principal: call.principal, signal: call.signal });
     promptTokens += embedded.promptTokens;
-    embeddings.push({ object: 'embedding', index, embedding: encoded(embedded.vector, body.encoding_format) });
+    embeddings.push({
+      object: 'embedding',
+      index,
+      embedding: encoded(embedded.vector, body.encoding_format),
+    });
   }
   call.count({ promptTokens, completionTokens: 0 });
   const usage = { prompt_tokens: promptTokens, total_tokens: promptTokens };

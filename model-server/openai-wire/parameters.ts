@@ -36,9 +36,16 @@ export const completionMembers = {
   n: z.int().min(1).max(128).default(1),
   presence_penalty: z.number().min(-2).max(2).default(0),
   frequency_penalty: z.number().min(-2).max(2).default(0),
-  logit_bias: z.record(z.string().regex(/^\d{1,9}$/, 'keys are token ids'), z.number().min(-100).max(100)).optional(),
+  logit_bias: z
+    .record(z.string().regex(/^\d{1,9}$/, 'keys are token ids'), z.number().min(-100).max(100))
+    .optional(),
   stream: z.boolean().default(false),
-  stream_options: z.strictObject({ include_usage: z.boolean().default(false), include_obfuscation: z.boolean().default(true) }).optional(),
+  stream_options: z
+    .strictObject({
+      include_usage: z.boolean().default(false),
+      include_obfuscation: z.boolean().default(true),
+    })
+    .optional(),
   ...harmlessMembers,
 };
 
@@ -49,7 +56,10 @@ export const chatOnlyOffMembers = {
   tool_choice: onlyOff((value) => value === 'none' || value === 'auto', ''),
   function_call: onlyOff((value) => value === 'none' || value === 'auto', ''),
   parallel_tool_calls: z.boolean().optional(),
-  response_format: onlyOff((value) => JSON.stringify(value) === '{"type":"text"}', ' other than {"type":"text"}'.replaceAll('"', '')),
+  response_format: onlyOff(
+    (value) => JSON.stringify(value) === '{"type":"text"}',
+    ' other than {"type":"text"}'.replaceAll('"', ''),
+  ),
   modalities: onlyOff((value) => JSON.stringify(value) === '["text"]', ' other than text'),
   logprobs: onlyOff((value) => value === false, ' by this model server'),
   top_logprobs: onlyOff((value) => value === 0, ' by this model server'),
@@ -77,12 +87,18 @@ type SamplingMembers = Pick<Sampling, 'temperature'> & {
 };
 
 /** The sampling of a request except its seed. @throws GatewayError for a bias on an id that the model lacks or that ends it. */
-export function samplingOf(body: SamplingMembers, card: ModelCard, defaultTopK: number): Omit<Sampling, 'seed'> {
+export function samplingOf(
+  body: SamplingMembers,
+  card: ModelCard,
+  defaultTopK: number,
+): Omit<Sampling, 'seed'> {
   const logitBias = Object.entries(body.logit_bias ?? {}).map(([id, bias]) => [Number(id), bias] as const);
   for (const [id] of logitBias) {
-    if (id >= card.vocabularySize) throw bodyInvalid(`logit_bias: the model has no token ${id}`, 'logit_bias');
+    if (id >= card.vocabularySize)
+      throw bodyInvalid(`logit_bias: the model has no token ${id}`, 'logit_bias');
     // node-llama-cpp ignores a bias on the end token; ignoring it in silence would be worse than refusing.
-    if (card.endIds.includes(id)) throw bodyInvalid('logit_bias: not supported on the end token', 'logit_bias');
+    if (card.endIds.includes(id))
+      throw bodyInvalid('logit_bias: not supported on the end token', 'logit_bias');
   }
   return {
     temperature: body.temperature,

@@ -43,7 +43,11 @@ export function nowSeconds(): number {
  * Checks that no prompt is longer than the context, before any tokenizing by its bytes.
  * @throws GatewayError context_length_exceeded
  */
-export async function promptIdsOf(engine: Engine, texts: readonly string[], param: string): Promise<readonly (readonly number[])[]> {
+export async function promptIdsOf(
+  engine: Engine,
+  texts: readonly string[],
+  param: string,
+): Promise<readonly (readonly number[])[]> {
   const { context, longestPieceBytes } = engine.card();
   for (const text of texts) {
     if (Buffer.byteLength(text) > context * longestPieceBytes) throw contextExceeded(param);
@@ -57,7 +61,11 @@ export function contextExceeded(param: string): GatewayError {
 }
 
 /** One job per prompt and choice. @throws GatewayError for too many choices or too long a prompt. */
-export function jobsOf(choices: Choices, engine: Engine, limits: { maxChoices: number; param: string }): readonly GenerationJob[] {
+export function jobsOf(
+  choices: Choices,
+  engine: Engine,
+  limits: { maxChoices: number; param: string },
+): readonly GenerationJob[] {
   const { context } = engine.card();
   if (choices.prompts.length * choices.perPrompt > limits.maxChoices) {
     throw bodyInvalid(`n times prompts is at most ${limits.maxChoices}`, 'n');
@@ -79,7 +87,11 @@ export function jobsOf(choices: Choices, engine: Engine, limits: { maxChoices: n
 export function usageOf(prompts: readonly (readonly number[])[], completions: readonly Completion[]): Usage {
   const promptTokens = prompts.reduce((sum, ids) => sum + ids.length, 0);
   const completionTokens = completions.reduce((sum, completion) => sum + completion.completionTokens, 0);
-  return { prompt_tokens: promptTokens, completion_tokens: completionTokens, total_tokens: promptTokens + completionTokens };
+  return {
+    prompt_tokens: promptTokens,
+    completion_tokens: completionTokens,
+    total_tokens: promptTokens + completionTokens,
+  };
 }
 
 /** OpenAI's `finish_reason`. */
@@ -107,10 +119,18 @@ export async function generateWhole(
 /** Generates and streams; a failure after the first event is left to the caller's renderer, which ends without `[DONE]`. */
 export async function generateStream(
   call: EndpointCall,
-  work: { readonly jobs: readonly GenerationJob[]; readonly prompts: Choices['prompts']; readonly obfuscate: boolean; readonly trimsStart: boolean },
+  work: {
+    readonly jobs: readonly GenerationJob[];
+    readonly prompts: Choices['prompts'];
+    readonly obfuscate: boolean;
+    readonly trimsStart: boolean;
+  },
   form: StreamForm,
 ): Promise<readonly Completion[]> {
-  const stream = createEventStream(call.response, form, { heartbeatMs: call.heartbeatMs, obfuscate: work.obfuscate });
+  const stream = createEventStream(call.response, form, {
+    heartbeatMs: call.heartbeatMs,
+    obfuscate: work.obfuscate,
+  });
   const begun = new Set<number>();
   const completions = await call.engine.complete(work.jobs, {
     principal: call.principal,

@@ -16,7 +16,11 @@ const tokenizeBody = z.strictObject({
 /** Answers `{ count, context }`, with `tokens` when asked for. @throws GatewayError */
 export async function answerTokenize(call: EndpointCall): Promise<void> {
   const body = parseBody(call.body, tokenizeBody);
-  const given = [body.text, body.prompt, body.messages === undefined ? undefined : renderChat(chatMessagesOf(body.messages))];
+  const given = [
+    body.text,
+    body.prompt,
+    body.messages === undefined ? undefined : renderChat(chatMessagesOf(body.messages)),
+  ];
   const texts = given.filter((text) => text !== undefined);
   if (texts.length !== 1) throw bodyInvalid('give one of text, prompt and messages', 'text');
   const [ids = []] = await call.engine.tokenize(texts);

@@ -1,4 +1,5 @@
 // Starts a real model server with the shipped model on a Unix socket, and speaks to it as the gateway does.
+import { execFileSync } from 'node:child_process';
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { request as httpRequest, type IncomingMessage } from 'node:http';
@@ -34,7 +35,14 @@ export interface Gateway {
   readonly server: RunningModelServer;
   readonly folder: string;
   readonly socket: string;
-  readonly assert: (changes?: { subject?: string; audience?: string; expiresAt?: number; issuedAt?: number; key?: KeyObject; type?: string }) => Promise<string>;
+  readonly assert: (changes?: {
+    subject?: string;
+    audience?: string;
+    expiresAt?: number;
+    issuedAt?: number;
+    key?: KeyObject;
+    type?: string;
+  }) => Promise<string>;
   readonly call: (path: string, call?: Call) => Promise<Answer>;
   /** The response as it comes, for streams and for leaving early. */
   readonly open: (path: string, call: Call) => Promise<IncomingMessage>;
@@ -46,11 +54,19 @@ export function createGatewayKeys(): { folder: string; jwks: string; key: KeyObj
   const folder = mkdtempSync(join(tmpdir(), 'sallyport-model-'));
   const { publicKey, privateKey } = generateKeyPairSync('ed25519');
   const jwks = join(folder, 'gateway-jwks.json');
-  writeFileSync(jwks, JSON.stringify({ keys: [{ ...publicKey.export({ format: 'jwk' }), kid: 'g1', alg: 'EdDSA', use: 'sig' }] }));
+  writeFileSync(
+    jwks,
+    JSON.stringify({
+      keys: [{ ...publicKey.export({ format: 'jwk' }), kid: 'g1', alg: 'EdDSA', use: 'sig' }],
+    }),
+  );
   return { folder, jwks, key: privateKey };
 }
 
-export async function startGateway(settings: Record<string, unknown> = {}, model: Record<string, unknown> = {}): Promise<Gateway> {
+export async function startGateway(
+  settings: Record<string, unknown> = {},
+  model: Record<string, unknown> = {},
+): Promise<Gateway> {
   const { folder, jwks, key: gatewayKey } = createGatewayKeys();
   const socket = join(folder, 'run', 'model.sock');
   const config = modelServerConfigSchema.parse({
@@ -76,7 +92,8 @@ export async function startGateway(settings: Record<string, unknown> = {}, model
 
   const open: Gateway['open'] = async (path, { method, body, raw, headers, assertion, subject }) => {
     const payload = raw ?? (body === undefined ? undefined : JSON.stringify(body));
-    const signed = assertion === undefined ? await assert(subject === undefined ? {} : { subject }) : assertion;
+    const signed =
+      assertion === undefined ? await assert(subject === undefined ? {} : { subject }) : assertion;
     return new Promise((resolve, reject) => {
       const request = httpRequest({
         socketPath: socket,
@@ -134,6 +151,11 @@ export function eventsOf(text: string): any[] {
     .split('\n\n')
     .filter((block) => block.startsWith('data: '))
     .map((block) => (block === 'data: [DONE]' ? '[DONE]' : JSON.parse(block.slice(6))));
+}
+
+/** Memory of a process; Linux and macOS have ps. */
+export function residentBytes(processId: number): number {
+  return Number(execFileSync('ps', ['-o', 'rss=', '-p', String(processId)], { encoding: 'utf8' })) * 1024;
 }
 
 /** Waits until `condition` holds, by asking again; fails after ten seconds. */
