@@ -52,6 +52,5 @@ export function isIdentifier(value: unknown): value is string {
 }
 
 function hasControls(value: string): boolean {
-  // eslint-disable-next-line no-control-regex -- Control characters are what this looks for.
   return /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/.test(value);
 }

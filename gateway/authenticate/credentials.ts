@@ -21,24 +21,25 @@ export function presentedAccessToken(
 ): string | null {
   // RFC 9700 §4.3.2: an access token in the query is refused: it ends up in logs and histories.
   if (query !== '' && carriesAccessToken(query)) throw malformed('credentials_in_query');
-  let authorization: string | undefined;
-  let apiKey: string | undefined;
-  for (let index = 0; index < rawHeaders.length; index += 2) {
-    const name = rawHeaders[index] ?? '';
-    if (name.length === 13 && name.toLowerCase() === 'authorization') {
-      // RFC 6750 §3.1: more than one method of sending a token is invalid_request.
-      if (authorization !== undefined) throw malformed('two_credentials');
-      authorization = rawHeaders[index + 1];
-    } else if (name.length === 7 && name.toLowerCase() === 'api-key') {
-      if (apiKey !== undefined) throw malformed('two_credentials');
-      apiKey = rawHeaders[index + 1];
-    }
-  }
+  const authorization = onlyField(rawHeaders, 'authorization');
+  const apiKey = onlyField(rawHeaders, 'api-key');
   if (authorization !== undefined && apiKey !== undefined) throw malformed('two_credentials');
   if (authorization !== undefined) return fromAuthorization(authorization);
   if (apiKey === undefined || !path.startsWith(azurePrefix)) return null;
   if (!b64token.test(apiKey)) throw malformed('malformed_credentials');
   return apiKey;
+}
+
+function onlyField(rawHeaders: readonly string[], field: string): string | undefined {
+  let value: string | undefined;
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index];
+    if (name?.length !== field.length || name.toLowerCase() !== field) continue;
+    // RFC 6750 §3.1: more than one method of sending a token is invalid_request.
+    if (value !== undefined) throw malformed('two_credentials');
+    value = rawHeaders[index + 1];
+  }
+  return value;
 }
 
 function fromAuthorization(authorization: string): string | null {

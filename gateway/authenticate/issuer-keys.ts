@@ -1,6 +1,6 @@
 // The keys of one JWKS document that may verify access tokens. Whatever is odd in it is left out without breaking the
 // good ones.
-import { createHash, createPublicKey, type JsonWebKey, type KeyObject } from 'node:crypto';
+import { createHash, createPublicKey, type KeyObject } from 'node:crypto';
 import type { SignatureAlgorithm } from './issuers-policy.ts';
 
 /** One public key of an issuer; the same object as long as the issuer lists the same key. */
@@ -67,13 +67,9 @@ export function publicDocument(document: Readonly<Record<string, unknown>>): {
 }
 
 function readKey(entry: unknown, { algorithms, keyIssuers }: KeyRequirements): IssuerKey | null {
-  if (!isObject(entry)) return null;
-  const { kid, use, key_ops: operations } = entry;
+  if (!isObject(entry) || !isForVerifying(entry)) return null;
+  const { kid } = entry;
   if (typeof kid !== 'string' || kid === '') return null;
-  if (use !== undefined && use !== 'sig') return null;
-  if (operations !== undefined && !(Array.isArray(operations) && operations.includes('verify'))) return null;
-  // A private key that was published is known to everybody.
-  if (Object.hasOwn(entry, 'd') || Object.hasOwn(entry, 'k')) return null;
   if (keyIssuers !== null && !servesTenant(entry['issuer'], keyIssuers)) return null;
   const algorithm = algorithms.find((candidate) => fits(entry, candidate));
   if (algorithm === undefined) return null;
@@ -83,6 +79,15 @@ function readKey(entry: unknown, { algorithms, keyIssuers }: KeyRequirements): I
     .update(key.export({ type: 'spki', format: 'der' }))
     .digest('base64url');
   return { keyId: kid, algorithm, key, fingerprint };
+}
+
+// RFC 7517 §4.2, §4.3: a key that says what it is for is used for nothing else. A private key that was published is
+// known to everybody.
+function isForVerifying(entry: Readonly<Record<string, unknown>>): boolean {
+  const { use, key_ops: operations } = entry;
+  if (use !== undefined && use !== 'sig') return false;
+  if (operations !== undefined && !(Array.isArray(operations) && operations.includes('verify'))) return false;
+  return !Object.hasOwn(entry, 'd') && !Object.hasOwn(entry, 'k');
 }
 
 function fits(entry: Readonly<Record<string, unknown>>, algorithm: SignatureAlgorithm): boolean {
@@ -98,7 +103,7 @@ function fits(entry: Readonly<Record<string, unknown>>, algorithm: SignatureAlgo
 function importKey(entry: Readonly<Record<string, unknown>>): KeyObject | null {
   try {
     // The members that Node reads are checked by Node; anything else in the entry is ignored.
-    return createPublicKey({ key: entry as JsonWebKey, format: 'jwk' });
+    return createPublicKey({ key: entry, format: 'jwk' });
   } catch {
     return null;
   }

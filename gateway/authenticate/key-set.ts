@@ -100,6 +100,8 @@ export class KeySet {
     this.#holders++;
     if (this.#holders > 1) return;
     if (this.#fetched === null) this.#adopt(this.#options.lastGood?.read() ?? null);
+    // A fetch that a close broke off brings nothing.
+    if (this.#flightAbort.signal.aborted) await this.#flight;
     await this.refresh();
   }
 
@@ -118,6 +120,7 @@ export class KeySet {
     this.#holders = Math.max(0, this.#holders - 1);
     if (this.#holders > 0) return;
     if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
     this.#flightAbort.abort(closed);
   }
 

@@ -157,8 +157,8 @@ export async function startFakeIssuer(options: FakeIssuerOptions = {}): Promise<
       failure = { mode, document };
     },
     hold: () => {
-      const { promise, resolve } = Promise.withResolvers<void>();
-      held = promise;
+      let resolve = (): void => undefined;
+      held = new Promise((release) => (resolve = release));
       return () => {
         held = null;
         resolve();

@@ -68,7 +68,7 @@ export async function assertRefused(
   } catch (error) {
     refusal = error;
   }
-  assert.ok(refusal instanceof GatewayError, refusal === undefined ? 'it was accepted' : String(refusal));
+  assert.ok(refusal instanceof GatewayError, refusal instanceof Error ? refusal.stack : 'it was accepted');
   assert.equal(refusal.code, code, `reason ${String(refusal.reason)}`);
   if (reason !== undefined) assert.equal(refusal.reason, reason);
   return refusal;
