@@ -5,7 +5,9 @@ import { secretReference } from '../core/secret.ts';
 
 /** A client application besides the built-in ones; only confidential clients for now (client credentials). */
 const extraClient = z.strictObject({
-  client_id: z.string().regex(/^[A-Za-z0-9._:/-]{1,128}$/, 'a client id has 1 to 128 letters, digits or . _ : / -'),
+  client_id: z
+    .string()
+    .regex(/^[A-Za-z0-9._:/-]{1,128}$/, 'a client id has 1 to 128 letters, digits or . _ : / -'),
   name: z.string().min(1).max(128).optional(),
   /** env:NAME or file:/path; at least 32 characters. */
   secret: secretReference,
@@ -17,7 +19,10 @@ export type ExtraClient = z.output<typeof extraClient>;
 /** Origin without path, query or trailing slash, as oauth and cookies need it. */
 const origin = z
   .url({ protocol: /^https?$/ })
-  .refine((text) => new URL(text).origin === text, 'give scheme, host and port only, without a trailing slash');
+  .refine(
+    (text) => new URL(text).origin === text,
+    'give scheme, host and port only, without a trailing slash',
+  );
 
 export const identityConfigSchema = z
   .strictObject({
@@ -59,9 +64,15 @@ export const identityConfigSchema = z
     /** Lifetimes, seconds. */
     access_token_ttl_s: z.int().min(60).max(86_400).default(3600),
     /** A refresh token not used for this long dies. */
-    refresh_token_idle_s: z.int().min(60).default(30 * 86_400),
+    refresh_token_idle_s: z
+      .int()
+      .min(60)
+      .default(30 * 86_400),
     /** However often it was renewed, a sign-in ends after this long. */
-    refresh_token_absolute_s: z.int().min(60).default(90 * 86_400),
+    refresh_token_absolute_s: z
+      .int()
+      .min(60)
+      .default(90 * 86_400),
     /** A browser stays signed in for this long. */
     session_ttl_s: z.int().min(60).default(43_200),
     /** A signing key older than this is replaced at the next start or daily check. */
@@ -71,13 +82,29 @@ export const identityConfigSchema = z
     const plain = config.tls === undefined && !config.insecure_plain_http && !config.tls_ends_at_proxy;
     if (plain && !isLoopback(config.listen)) {
       const ways = 'give tls, or set tls_ends_at_proxy (TLS ends in front) or insecure_plain_http';
-      context.addIssue({ code: 'custom', path: ['listen'], message: `plain HTTP beyond loopback is refused: ${ways}` });
+      context.addIssue({
+        code: 'custom',
+        path: ['listen'],
+        message: `plain HTTP beyond loopback is refused: ${ways}`,
+      });
     }
     if (config.listen.kind === 'unix' && config.public_url === undefined) {
       context.addIssue({ code: 'custom', path: ['listen'], message: 'a Unix socket needs public_url' });
     }
+    const isWildcard = config.listen.kind === 'tcp' && ['0.0.0.0', '::'].includes(config.listen.host);
+    if (isWildcard && config.public_url === undefined) {
+      context.addIssue({
+        code: 'custom',
+        path: ['listen'],
+        message: 'an address that stands for all needs public_url',
+      });
+    }
     if (config.tls !== undefined && config.public_url?.startsWith('http://') === true) {
-      context.addIssue({ code: 'custom', path: ['public_url'], message: 'with tls the public URL begins with https://' });
+      context.addIssue({
+        code: 'custom',
+        path: ['public_url'],
+        message: 'with tls the public URL begins with https://',
+      });
     }
   });
 export type IdentityConfig = z.output<typeof identityConfigSchema>;

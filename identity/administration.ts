@@ -1,0 +1,101 @@
+// What an administrator does to accounts directly on the database, with the server running or not.
+import {
+  accountRoles,
+  findAccountByUsername,
+  insertAccount,
+  updateAccount,
+  usernameProblem,
+  type Account,
+} from './accounts/accounts.ts';
+import { generatePassword } from './accounts/generated-password.ts';
+import { hashPassword, passwordProblem } from './accounts/password.ts';
+import type { Database } from './storage/database.ts';
+
+/** A wish that cannot be met, with a sentence for the operator. */
+export class AdministrationError extends Error {}
+
+/** Creates an account; without a password one is generated and returned. @throws AdministrationError */
+export async function createAccount(
+  database: Database,
+  wanted: {
+    username: string;
+    password?: string | undefined;
+    email?: string | undefined;
+    roles?: readonly string[] | undefined;
+  },
+): Promise<{ account: Account; generatedPassword: string | null }> {
+  const password = wanted.password ?? generatePassword();
+  const problem = usernameProblem(wanted.username) ?? passwordProblem(password, wanted.username);
+  if (problem !== null) throw new AdministrationError(problem);
+  const roles = wanted.roles ?? [accountRoles.ordinary];
+  const account = await insertAccount(database, {
+    username: wanted.username,
+    password,
+    email: wanted.email,
+    roles,
+  });
+  if (account === null) throw new AdministrationError('Username already registered');
+  return { account, generatedPassword: wanted.password === undefined ? password : null };
+}
+
+/** Adds a role; the account's next access token carries it. @throws AdministrationError */
+export async function grantRole(database: Database, username: string, role: string): Promise<Account> {
+  const account = await existing(database, username);
+  if (!/^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$/.test(role))
+    throw new AdministrationError(`${role} is not a role name`);
+  const roles = [...new Set([...account.roles, role])];
+  await updateAccount(database, account.id, { roles });
+  return { ...account, roles };
+}
+
+/** Takes a role away. @throws AdministrationError */
+export async function revokeRole(database: Database, username: string, role: string): Promise<Account> {
+  const account = await existing(database, username);
+  const roles = account.roles.filter((held) => held !== role);
+  if (roles.length === account.roles.length)
+    throw new AdministrationError(`${account.username} does not have the role ${role}`);
+  await updateAccount(database, account.id, { roles });
+  return { ...account, roles };
+}
+
+/** Sets a new password (generated when none is given) and ends every session and refresh token. @throws AdministrationError */
+export async function resetPassword(
+  database: Database,
+  username: string,
+  password?: string,
+): Promise<{ generatedPassword: string | null }> {
+  const account = await existing(database, username);
+  const chosen = password ?? generatePassword();
+  const problem = passwordProblem(chosen, account.username);
+  if (problem !== null) throw new AdministrationError(problem);
+  await updateAccount(database, account.id, { passwordHash: await hashPassword(chosen) });
+  await endSignIns(database, account.id);
+  return { generatedPassword: password === undefined ? chosen : null };
+}
+
+/** Disables or enables an account; a disabled one gets no token, whatever was granted before. @throws AdministrationError */
+export async function disableAccount(
+  database: Database,
+  username: string,
+  disabled = true,
+): Promise<Account> {
+  const account = await existing(database, username);
+  await updateAccount(database, account.id, { disabled });
+  if (disabled) await endSignIns(database, account.id);
+  return { ...account, disabled };
+}
+
+async function existing(database: Database, username: string): Promise<Account> {
+  const account = await findAccountByUsername(database, username);
+  if (account === null) throw new AdministrationError(`there is no account ${username}`);
+  return account;
+}
+
+// Device codes stay: their redemption then says access_denied instead of pretending that they never existed.
+async function endSignIns(database: Database, accountId: string): Promise<void> {
+  await database
+    .deleteFrom('records')
+    .where('account_id', '=', accountId)
+    .where('model', 'in', ['Session', 'RefreshToken', 'AuthorizationCode', 'AccessToken'])
+    .execute();
+}
