@@ -39,7 +39,9 @@ export function headPath(folder: string, writer: string): string {
 export function readHead(folder: string, writer: string): ChainPosition | null {
   try {
     const head = JSON.parse(readFileSync(headPath(folder, writer), 'utf8')) as Partial<ChainPosition>; // Checked below.
-    return typeof head.seq === 'number' && typeof head.hash === 'string' ? { seq: head.seq, hash: head.hash } : null;
+    return typeof head.seq === 'number' && typeof head.hash === 'string'
+      ? { seq: head.seq, hash: head.hash }
+      : null;
   } catch {
     return null;
   }

@@ -90,7 +90,10 @@ class ChainedLog implements AuditLog {
     this.#written = start.position;
     this.#day = start.day;
     // These lines, kept elsewhere, are anchors: verifyAuditLog can be asked whether the chain still holds them.
-    this.#log.info({ writer: this.#writer, seq: start.position.seq, hash: start.position.hash }, 'audit log continues');
+    this.#log.info(
+      { writer: this.#writer, seq: start.position.seq, hash: start.position.hash },
+      'audit log continues',
+    );
     for (const finding of start.findings) {
       this.#log.error(finding, 'the audit log did not end as it was written');
       this.append({ ...finding, at: this.#time() });
@@ -109,7 +112,8 @@ class ChainedLog implements AuditLog {
       this.#chain({ event: 'audit.lost', at: this.#time(), records: lost });
     }
     this.#chain(record);
-    if (this.#bufferedBytes > this.#maxBufferedBytes) this.#fail('the audit log cannot be written as fast as requests come');
+    if (this.#bufferedBytes > this.#maxBufferedBytes)
+      this.#fail('the audit log cannot be written as fast as requests come');
     this.#schedule(groupMs);
   }
 
@@ -124,7 +128,10 @@ class ChainedLog implements AuditLog {
     await this.#writing;
     await this.#write();
     await this.#file?.handle.close().catch(() => undefined);
-    this.#log.info({ writer: this.#writer, seq: this.#written.seq, hash: this.#written.hash }, 'audit log closed');
+    this.#log.info(
+      { writer: this.#writer, seq: this.#written.seq, hash: this.#written.hash },
+      'audit log closed',
+    );
   }
 
   #time(): string {
@@ -169,7 +176,9 @@ class ChainedLog implements AuditLog {
     } catch (error) {
       await this.#file?.handle.close().catch(() => undefined);
       this.#file = null;
-      this.#fail(`the audit log cannot be written (${(error as NodeJS.ErrnoException).code ?? 'unexpected error'})`);
+      this.#fail(
+        `the audit log cannot be written (${(error as NodeJS.ErrnoException).code ?? 'unexpected error'})`,
+      );
     }
   }
 
@@ -179,7 +188,7 @@ class ChainedLog implements AuditLog {
     const { day, text, end } = group; // The group may grow while this part of it is written.
     const file = await this.#fileOf(day);
     const bytes = Buffer.from(text, 'latin1');
-    for (let at = 0; at < bytes.length; ) {
+    for (let at = 0; at < bytes.length;) {
       at += (await file.handle.write(bytes, at, bytes.length - at, file.size + at)).bytesWritten;
     }
     file.size += bytes.length;
@@ -199,7 +208,11 @@ class ChainedLog implements AuditLog {
     }
     if (this.#file === null) {
       // Not in append mode: a retry after a failed write goes over what that left half written.
-      const handle = await open(auditFilePath(this.#folder, this.#writer, day), constants.O_RDWR | constants.O_CREAT, 0o600);
+      const handle = await open(
+        auditFilePath(this.#folder, this.#writer, day),
+        constants.O_RDWR | constants.O_CREAT,
+        0o600,
+      );
       const { size } = await handle.stat();
       this.#file = { handle, day, size: this.#whole?.day === day ? Math.min(size, this.#whole.size) : size };
     }

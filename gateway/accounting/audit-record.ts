@@ -6,7 +6,11 @@ import type { UnroutedRequest } from './index.ts';
 const longestText = 256;
 
 /** The record of a request that went through the pipeline. */
-export function requestRecord(received: Received, code: string, endedAt: number): Readonly<Record<string, unknown>> {
+export function requestRecord(
+  received: Received,
+  code: string,
+  endedAt: number,
+): Readonly<Record<string, unknown>> {
   const { outcome, response, route, startedAt } = received;
   return {
     event: 'request',

@@ -40,6 +40,8 @@ export function findStart(folder: string, writer: string): StartState {
     if (tail.last !== null) break; // A file begun on a new day may have no line yet; the one before it has.
   }
   const day = files.at(-1)?.day ?? '';
+  if (head !== null && findings.some(({ event }) => event === 'audit.damaged'))
+    return { position: head, day, findings };
   if (head !== null && head.seq > (found?.seq ?? 0)) {
     findings.push({ event: 'audit.truncated', last_found: found?.seq ?? 0, last_written: head.seq });
     return { position: head, day, findings };

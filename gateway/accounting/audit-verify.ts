@@ -95,7 +95,12 @@ class ChainVerifier {
     }
     if (this.records === 0) this.#readFirst(read, file, number);
     else if (read.seq !== this.last.seq + 1 || read.prev !== this.last.hash) {
-      this.#report(file, number, 'chain_broken', `record ${read.seq} does not follow record ${this.last.seq}`);
+      this.#report(
+        file,
+        number,
+        'chain_broken',
+        `record ${read.seq} does not follow record ${this.last.seq}`,
+      );
     }
     this.records++;
     this.last = { seq: read.seq, hash: read.hash };
@@ -108,7 +113,8 @@ class ChainVerifier {
     if (read.seq === 1 && read.prev !== chainStart.hash) {
       this.#report(file, number, 'chain_broken', 'the first record does not begin a chain');
     }
-    if (read.seq !== 1) this.#report(file, number, 'begins_late', `the records before ${read.seq} are not here`);
+    if (read.seq !== 1)
+      this.#report(file, number, 'begins_late', `the records before ${read.seq} are not here`);
   }
 
   #report(file: string, line: number, code: string, message: string): void {

@@ -44,7 +44,12 @@ export function received(parts: ReceivedParts = {}): Received {
     target: { path: '/v1/chat/completions', query: '' },
     route: { ...testRoute, ...parts.route },
     pathModel: null,
-    snapshot: { version: 1, digest: 'd1e2', models: new Map([['tiny-gpt2', 'embedded']]), ...parts.snapshot } as Snapshot,
+    snapshot: {
+      version: 1,
+      digest: 'd1e2',
+      models: new Map([['tiny-gpt2', 'embedded']]),
+      ...parts.snapshot,
+    } as Snapshot,
     services: {
       log: pino({ level: 'silent' }),
       auditLog: { append: () => undefined, problem: () => null, close: () => Promise.resolve() },

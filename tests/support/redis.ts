@@ -55,7 +55,18 @@ export async function startRedis(): Promise<PrivateRedis> {
 }
 
 async function start(folder: string, socket: string): Promise<ChildProcess> {
-  const options = ['--port', '0', '--unixsocket', socket, '--unixsocketperm', '700', '--save', '', '--dir', folder];
+  const options = [
+    '--port',
+    '0',
+    '--unixsocket',
+    socket,
+    '--unixsocketperm',
+    '700',
+    '--save',
+    '',
+    '--dir',
+    folder,
+  ];
   const child = spawn('redis-server', options, { stdio: 'ignore' });
   for (let attempt = 0; attempt < 200 && !existsSync(socket); attempt++) {
     if (child.exitCode !== null) throw new Error('redis-server does not start');

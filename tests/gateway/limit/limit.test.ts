@@ -20,15 +20,28 @@ const policy = {
   failed_authentications: { requests: 2, window: '1m' },
 };
 
-const authorized = (store: LimitStore, limits: string[], parts: ReceivedParts & { principal?: string } = {}): Authorized => {
+const authorized = (
+  store: LimitStore,
+  limits: string[],
+  parts: ReceivedParts & { principal?: string } = {},
+): Authorized => {
   const request = received({
     ...parts,
     route: { limits, ...parts.route },
     services: { limitStore: store, ...parts.services },
     snapshot: { limits: compileLimits(limitsSchema.parse(policy)) },
   });
-  const principal = { ...anonymousPrincipal(request.callerAddress), key: parts.principal ?? 'https://issuer alice' };
-  return { ...request, principal, body: null, model: null, effective: { roles: new Set(), decidedBy: 'test' } };
+  const principal = {
+    ...anonymousPrincipal(request.callerAddress),
+    key: parts.principal ?? 'https://issuer alice',
+  };
+  return {
+    ...request,
+    principal,
+    body: null,
+    model: null,
+    effective: { roles: new Set(), decidedBy: 'test' },
+  };
 };
 
 async function refusalOf(attempt: Promise<unknown>): Promise<GatewayError> {
@@ -100,29 +113,43 @@ describe('the limit stage', () => {
 
   it('counts one principal together, whatever the address', async () => {
     const store = createProcessStore();
-    for (let count = 0; count < 3; count++) await limit(authorized(store, ['long'], { callerAddress: `203.0.113.${count}` }));
-    assert.equal((await refusalOf(limit(authorized(store, ['long'], { callerAddress: '198.51.100.1' })))).code, 'rate_limit_exceeded');
+    for (let count = 0; count < 3; count++)
+      await limit(authorized(store, ['long'], { callerAddress: `203.0.113.${count}` }));
+    assert.equal(
+      (await refusalOf(limit(authorized(store, ['long'], { callerAddress: '198.51.100.1' })))).code,
+      'rate_limit_exceeded',
+    );
   });
 
   it('counts an IPv6 network as one caller', async () => {
     const store = createProcessStore();
     await limit(authorized(store, ['address'], { callerAddress: '2001:db8::1' }));
     await limit(authorized(store, ['address'], { callerAddress: '2001:db8::2' }));
-    assert.equal((await refusalOf(limit(authorized(store, ['address'], { callerAddress: '2001:db8::3' })))).code, 'rate_limit_exceeded');
+    assert.equal(
+      (await refusalOf(limit(authorized(store, ['address'], { callerAddress: '2001:db8::3' })))).code,
+      'rate_limit_exceeded',
+    );
     await limit(authorized(store, ['address'], { callerAddress: '2001:db8:0:1::3' }));
   });
 
   it('counts anonymous callers by address although the limit says principal', async () => {
     const store = createProcessStore();
     const anonymous = (callerAddress: string): Authorized =>
-      authorized(store, ['short'], { route: { anonymous: true }, callerAddress, principal: `anonymous ${callerAddress}` });
+      authorized(store, ['short'], {
+        route: { anonymous: true },
+        callerAddress,
+        principal: `anonymous ${callerAddress}`,
+      });
     await limit(anonymous('2001:db8::1'));
     await limit(anonymous('2001:db8::2'));
     assert.equal((await refusalOf(limit(anonymous('2001:db8::3')))).code, 'rate_limit_exceeded');
   });
 
   it('refuses rather than forget a limit that does not exist', async () => {
-    assert.equal((await refusalOf(limit(authorized(createProcessStore(), ['missing'])))).code, 'internal_error');
+    assert.equal(
+      (await refusalOf(limit(authorized(createProcessStore(), ['missing'])))).code,
+      'internal_error',
+    );
   });
 });
 
@@ -151,8 +178,12 @@ describe('the gate before authenticate', () => {
 
   it('counts an IPv6 network as one', async () => {
     const store = createProcessStore();
-    for (let count = 0; count < 2; count++) countFailedAuthentication(request(store, { callerAddress: `2001:db8::${count}` }));
-    assert.equal((await refusalOf(admit(request(store, { callerAddress: '2001:db8::ff' })))).code, 'rate_limit_exceeded');
+    for (let count = 0; count < 2; count++)
+      countFailedAuthentication(request(store, { callerAddress: `2001:db8::${count}` }));
+    assert.equal(
+      (await refusalOf(admit(request(store, { callerAddress: '2001:db8::ff' })))).code,
+      'rate_limit_exceeded',
+    );
   });
 
   it('does not count a request that brought no credential', async () => {
@@ -163,7 +194,8 @@ describe('the gate before authenticate', () => {
 
   it('counts a bad api-key as well', async () => {
     const store = createProcessStore();
-    for (let count = 0; count < 2; count++) countFailedAuthentication(request(store, { headers: { 'api-key': 'bad' } }));
+    for (let count = 0; count < 2; count++)
+      countFailedAuthentication(request(store, { headers: { 'api-key': 'bad' } }));
     assert.equal((await refusalOf(admit(request(store)))).code, 'rate_limit_exceeded');
   });
 
@@ -174,9 +206,15 @@ describe('the gate before authenticate', () => {
   });
 
   it('refuses everything while the audit log cannot be written', async () => {
-    const auditLog = { append: () => undefined, problem: () => 'the disk is full', close: () => Promise.resolve() };
+    const auditLog = {
+      append: () => undefined,
+      problem: () => 'the disk is full',
+      close: () => Promise.resolve(),
+    };
     for (const anonymous of [false, true]) {
-      const refusal = await refusalOf(admit(request(createProcessStore(), { services: { auditLog }, route: { anonymous } })));
+      const refusal = await refusalOf(
+        admit(request(createProcessStore(), { services: { auditLog }, route: { anonymous } })),
+      );
       assert.equal(refusal.code, 'audit_unavailable');
       assert.equal(refusal.definition.status, 503);
       assert.ok((refusal.retryAfterSeconds ?? 0) > 0);
@@ -184,8 +222,15 @@ describe('the gate before authenticate', () => {
   });
 
   it('refuses while the store does not answer, and never throws when it cannot count', async () => {
-    const down = (): Promise<never> => Promise.reject(new GatewayError('limit_store_unavailable', { retryAfterSeconds: 1 }));
-    const store: LimitStore = { kind: 'redis', consume: down, peek: down, problem: () => 'down', close: () => Promise.resolve() };
+    const down = (): Promise<never> =>
+      Promise.reject(new GatewayError('limit_store_unavailable', { retryAfterSeconds: 1 }));
+    const store: LimitStore = {
+      kind: 'redis',
+      consume: down,
+      peek: down,
+      problem: () => 'down',
+      close: () => Promise.resolve(),
+    };
     countFailedAuthentication(request(store));
     assert.equal((await refusalOf(admit(request(store)))).code, 'limit_store_unavailable');
     assert.equal((await refusalOf(limit(authorized(store, ['long'])))).code, 'limit_store_unavailable');

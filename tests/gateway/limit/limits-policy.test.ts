@@ -25,8 +25,14 @@ describe('limits.yaml', () => {
     ['no requests', 'limits: { a: { by: principal, requests: 0, window: 1m } }'],
     ['half a request', 'limits: { a: { by: principal, requests: 1.5, window: 1m } }'],
     ['a window below a second', 'limits: { a: { by: principal, requests: 1, window: 500ms } }'],
-    ['a window that is no whole number of seconds', 'limits: { a: { by: principal, requests: 1, window: 1500ms } }'],
-    ['a window above a day, which timers cannot keep', 'limits: { a: { by: principal, requests: 1, window: 25h } }'],
+    [
+      'a window that is no whole number of seconds',
+      'limits: { a: { by: principal, requests: 1, window: 1500ms } }',
+    ],
+    [
+      'a window above a day, which timers cannot keep',
+      'limits: { a: { by: principal, requests: 1, window: 25h } }',
+    ],
     ['a window without a unit', 'limits: { a: { by: principal, requests: 1, window: 60 } }'],
     ['an unknown subject', 'limits: { a: { by: subnet, requests: 1, window: 1m } }'],
     ['a misspelt key', 'limits: { a: { by: principal, request: 1, window: 1m } }'],

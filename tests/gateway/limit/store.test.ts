@@ -63,7 +63,11 @@ function keepsThePromise(open: () => LimitStore): void {
   it('looks without counting', async () => {
     const store = open();
     const failures = { name: 'failures', requests: 2, windowMs: 60_000 };
-    assert.deepEqual(await store.peek(failures, 'looked-at'), { permitted: true, remaining: 2, resetMs: 60_000 });
+    assert.deepEqual(await store.peek(failures, 'looked-at'), {
+      permitted: true,
+      remaining: 2,
+      resetMs: 60_000,
+    });
     await store.consume(failures, 'looked-at');
     assert.equal((await store.peek(failures, 'looked-at')).permitted, true);
     await store.consume(failures, 'looked-at');
@@ -112,7 +116,10 @@ describe('the limit store in Redis', { skip: redisMissing ?? false }, () => {
   it('shares its counts between gateways', async () => {
     const other = await createLimitStore({ redisUrl: redis.url, log });
     try {
-      const [here, there] = await Promise.all([permittedOf(store, 50, 'shared'), permittedOf(other, 50, 'shared')]);
+      const [here, there] = await Promise.all([
+        permittedOf(store, 50, 'shared'),
+        permittedOf(other, 50, 'shared'),
+      ]);
       assert.equal(here + there, 10);
     } finally {
       await other.close();
@@ -153,7 +160,13 @@ describe('the limit store in Redis', { skip: redisMissing ?? false }, () => {
 
   async function untilWell(of: LimitStore): Promise<void> {
     for (let attempt = 0; attempt < 100; attempt++) {
-      if (await of.consume({ ...rule, name: 'probe', requests: 1_000 }, 'probe').then(() => true, () => false)) return;
+      if (
+        await of.consume({ ...rule, name: 'probe', requests: 1_000 }, 'probe').then(
+          () => true,
+          () => false,
+        )
+      )
+        return;
       await delay(50);
     }
     assert.fail('the store does not come back');
@@ -162,11 +175,18 @@ describe('the limit store in Redis', { skip: redisMissing ?? false }, () => {
 
 describe('the limit store in the cluster primary', () => {
   it('permits exactly the limit of 100 parallel requests to two workers', async () => {
-    const primary = fork(join(import.meta.dirname, 'cluster-primary.ts'), { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
-    const [told] = (await once(primary, 'message')) as [{ permitted: number[]; kinds: string[]; failures: number }];
+    const primary = fork(join(import.meta.dirname, 'cluster-primary.ts'), {
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    });
+    const [told] = (await once(primary, 'message')) as [
+      { permitted: number[]; kinds: string[]; failures: number },
+    ];
     await once(primary, 'exit');
     assert.deepEqual(told.kinds, ['cluster', 'cluster']);
-    assert.equal(told.permitted.reduce((sum, part) => sum + part), 10);
+    assert.equal(
+      told.permitted.reduce((sum, part) => sum + part),
+      10,
+    );
     assert.equal(told.failures, 0);
   });
 });

@@ -1,0 +1,254 @@
+// One record and one count for each request, whatever became of it, and nothing in them that should not be.
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { pino } from 'pino';
+import { GatewayError } from '../../../core/errors.ts';
+import type { AuditLog } from '../../../gateway/accounting/audit-log.ts';
+import { account, accountUnrouted } from '../../../gateway/accounting/index.ts';
+import { createMetrics, type Metrics } from '../../../gateway/accounting/metrics.ts';
+import type { Outcome } from '../../../gateway/exchange.ts';
+import { anonymousPrincipal } from '../../../gateway/principal.ts';
+import type { Services } from '../../../gateway/services.ts';
+import { received } from '../../support/received.ts';
+
+type AuditRecord = Readonly<Record<string, unknown>>;
+
+function services(): { services: Services; records: AuditRecord[]; metrics: Metrics } {
+  const records: AuditRecord[] = [];
+  const auditLog: AuditLog = {
+    append: (record) => void records.push(record),
+    problem: () => null,
+    close: () => Promise.resolve(),
+  };
+  const metrics = createMetrics();
+  return {
+    services: { auditLog, metrics, log: pino({ level: 'silent' }) } as unknown as Services,
+    records,
+    metrics,
+  };
+}
+
+const alice = {
+  ...anonymousPrincipal('203.0.113.9'),
+  issuerName: 'embedded',
+  key: 'https://issuer alice',
+  clientId: 'cli',
+  claims: { secret: 'claim-value' },
+};
+
+function accounted(
+  outcome: Partial<Outcome>,
+  status = 200,
+  headers: Record<string, string> = {},
+): { record: AuditRecord; metrics: Metrics } {
+  const { services: deps, records, metrics } = services();
+  const request = received({
+    services: deps,
+    outcome,
+    headers: { authorization: 'Bearer access-token-text', ...headers },
+  });
+  request.response.writeHead(status);
+  account(request);
+  assert.equal(records.length, 1);
+  return { record: records[0] ?? {}, metrics };
+}
+
+const series = async (metrics: Metrics, start: string): Promise<string[]> =>
+  (await metrics.render()).body.split('\n').filter((line) => line.startsWith(start));
+
+describe('accounting for a request', () => {
+  it('records who did what, by which rule and policy, and what it cost', () => {
+    const { record } = accounted({
+      principal: alice,
+      model: 'tiny-gpt2',
+      decidedBy: 'roles.LLM.User',
+      upstream: 'embedded',
+      promptTokens: 12,
+      completionTokens: 34,
+      streamed: true,
+      firstByteAt: performance.now() + 1,
+    });
+    const { first_byte_ms: firstByteMs, duration_ms: durationMs, ...rest } = record;
+    assert.ok(Number(firstByteMs) >= 0 && Number(durationMs) >= 0);
+    assert.deepEqual(rest, {
+      event: 'request',
+      at: '2026-11-18T11:06:40.000Z',
+      request_id: 'req_01JD4Q7MZX2J5T8K9P3R6V0WYB',
+      client_request_id: null,
+      caller: '203.0.113.9',
+      principal: 'https://issuer alice',
+      issuer: 'embedded',
+      client_id: 'cli',
+      method: 'POST',
+      route: 'chat.completions',
+      action: 'chat.completions.create',
+      model: 'tiny-gpt2',
+      decided_by: 'roles.LLM.User',
+      policy: 'd1e2',
+      upstream: 'embedded',
+      status: 200,
+      code: 'ok',
+      reason: null,
+      streamed: true,
+      aborted: false,
+      prompt_tokens: 12,
+      completion_tokens: 34,
+    });
+  });
+
+  it('records a refusal with its code and private reason', () => {
+    const refusal = new GatewayError('invalid_token', { reason: 'kid_unknown' });
+    const { record } = accounted({ refusal }, 401);
+    assert.deepEqual(
+      [record['status'], record['code'], record['reason'], record['principal']],
+      [401, 'invalid_token', 'kid_unknown', null],
+    );
+  });
+
+  it('records a caller that went away before there was an answer', () => {
+    const { services: deps, records } = services();
+    account(received({ services: deps, outcome: { aborted: true } }));
+    assert.deepEqual(
+      [records[0]?.['status'], records[0]?.['code'], records[0]?.['aborted']],
+      [null, 'caller_gone', true],
+    );
+  });
+
+  it("records an upstream's own refusal by its status", () => {
+    assert.equal(accounted({}, 422).record['code'], 'http_422');
+  });
+
+  it('never records the credential or the claims', () => {
+    const text = JSON.stringify(accounted({ principal: alice }).record);
+    assert.doesNotMatch(text, /access-token-text|claim-value|Bearer/);
+  });
+
+  it("keeps a caller's own request id only when it looks like one", () => {
+    assert.equal(
+      accounted({}, 200, { 'x-client-request-id': 'abc-123' }).record['client_request_id'],
+      'abc-123',
+    );
+    for (const odd of ['a b', 'x'.repeat(129), 'é', '']) {
+      assert.equal(accounted({}, 200, { 'x-client-request-id': odd }).record['client_request_id'], null);
+    }
+  });
+
+  it('cuts what a caller can make long', () => {
+    const { record } = accounted(
+      {
+        model: 'm'.repeat(10_000),
+        refusal: new GatewayError('model_not_found', { reason: 'r'.repeat(10_000) }),
+      },
+      404,
+    );
+    assert.ok(JSON.stringify(record).length < 2_000);
+  });
+
+  it('never throws, whatever fails below', () => {
+    const deps = { log: pino({ level: 'silent' }) } as unknown as Services;
+    account(
+      received({ services: { ...deps, metrics: undefined, auditLog: undefined } as unknown as Services }),
+    );
+    accountUnrouted({ ...deps } as Services, {
+      id: 'req_1',
+      method: 'GET',
+      status: 404,
+      code: 'endpoint_not_found',
+      callerAddress: 'x',
+    });
+  });
+
+  it('records a request that reached no route', async () => {
+    const { services: deps, records, metrics } = services();
+    accountUnrouted(deps, {
+      id: 'req_1',
+      method: 'X'.repeat(1_000),
+      status: 404,
+      code: 'endpoint_not_found',
+      callerAddress: '::1',
+    });
+    assert.equal(records.length, 1);
+    assert.deepEqual(
+      [records[0]?.['route'], records[0]?.['status'], records[0]?.['code']],
+      [null, 404, 'endpoint_not_found'],
+    );
+    assert.ok(JSON.stringify(records[0]).length < 1_000);
+    assert.deepEqual(await series(metrics, 'sallyport_refusals_total{'), [
+      'sallyport_refusals_total{code="endpoint_not_found"} 1',
+    ]);
+  });
+});
+
+describe('the metrics', () => {
+  it('count requests, model tokens and durations under names of a closed set', async () => {
+    const { metrics } = accounted({
+      principal: alice,
+      model: 'tiny-gpt2',
+      promptTokens: 3,
+      completionTokens: 4,
+      firstByteAt: performance.now() + 1,
+    });
+    const { body, contentType } = await metrics.render();
+    assert.match(contentType, /^text\/plain/);
+    for (const line of [
+      'sallyport_requests_total{route="chat.completions",model="tiny-gpt2",code="ok"} 1',
+      'sallyport_model_tokens_total{model="tiny-gpt2",type="prompt"} 3',
+      'sallyport_model_tokens_total{model="tiny-gpt2",type="completion"} 4',
+      'sallyport_request_duration_seconds_count{route="chat.completions"} 1',
+      'sallyport_time_to_first_byte_seconds_count{route="chat.completions"} 1',
+      'sallyport_policy_reloads_total{outcome="refused"} 0',
+    ]) {
+      assert.ok(body.includes(`${line}\n`), line);
+    }
+    assert.match(body, /sallyport_build_info\{version="[^"]+",digest=""\} 1/);
+    assert.match(body, /process_cpu_seconds_total/);
+  });
+
+  it('grow no series for a model, subject or address that a caller chose', async () => {
+    const { services: deps, metrics } = services();
+    const count = async (): Promise<number> => (await metrics.render()).body.split('\n').length;
+    account(received({ services: deps, outcome: { model: 'made-up-0', principal: alice } }));
+    const before = await count();
+    for (let number = 1; number < 50; number++) {
+      const principal = { ...alice, key: `alice-${number}` };
+      account(
+        received({
+          services: deps,
+          outcome: { model: `made-up-${number}`, principal },
+          callerAddress: `203.0.113.${number}`,
+        }),
+      );
+    }
+    assert.equal(await count(), before);
+    assert.doesNotMatch((await metrics.render()).body, /made-up|alice|203\.0/);
+  });
+
+  it('say which issuer is ready and forget one that was removed', async () => {
+    let names = ['embedded', 'contoso'];
+    const metrics = createMetrics({
+      issuers: () =>
+        names.map((name) => ({
+          name,
+          issuer: `https://${name}`,
+          ready: name === 'embedded',
+          problem: null,
+          keyCount: 1,
+        })),
+      digest: () => 'abc',
+    });
+    assert.deepEqual(await series(metrics, 'sallyport_issuer_ready{'), [
+      'sallyport_issuer_ready{issuer="embedded"} 1',
+      'sallyport_issuer_ready{issuer="contoso"} 0',
+    ]);
+    names = ['embedded'];
+    assert.equal((await series(metrics, 'sallyport_issuer_ready{')).length, 1);
+  });
+
+  it('count reloads', async () => {
+    const metrics = createMetrics();
+    metrics.policyReloaded('refused');
+    assert.deepEqual(await series(metrics, 'sallyport_policy_reloads_total{outcome="refused"'), [
+      'sallyport_policy_reloads_total{outcome="refused"} 1',
+    ]);
+  });
+});
