@@ -18,6 +18,7 @@ import { openAssertionSigner } from './forward/assertion.ts';
 import { createUpstreams } from './forward/upstreams.ts';
 import { createLimitStore } from './limit/store.ts';
 import { createListener, readPair } from './listener.ts';
+import { startWorkers } from './workers.ts';
 import { policyContext } from './policies/context.ts';
 import { watchPolicies, type PolicyHolder, type PolicyHolderOptions } from './policies/reload.ts';
 import type { Services } from './services.ts';
@@ -27,6 +28,8 @@ export interface RunningGateway {
   readonly address: string;
   /** The internal listener (metrics, health). */
   readonly internalAddress: string;
+  /** Requests under way (with workers: the workers). */
+  readonly active: () => number;
   /** Reads the policies again; for SIGHUP. */
   reload(): void;
   /** Stops accepting, lets requests end within `drain_ms`, then cuts them. Idempotent. */
@@ -42,8 +45,15 @@ export interface GatewayDependencies {
  * so, and their requests are refused.
  * @throws ConfigurationError for policies with a fault; the system's error when an address or file cannot be had
  */
-export async function startGateway(config: GatewayConfig, { log = createLog('gateway') }: GatewayDependencies = {}): Promise<RunningGateway> {
+export async function startGateway(
+  config: GatewayConfig,
+  { log = createLog('gateway') }: GatewayDependencies = {},
+): Promise<RunningGateway> {
   mkdirSync(config.data, { recursive: true, mode: 0o700 });
+  return config.workers > 1 && cluster.isPrimary ? startWorkers(config, log) : startOne(config, log);
+}
+
+async function startOne(config: GatewayConfig, log: Logger): Promise<RunningGateway> {
   const callerAddress = createCallerAddress(config.trusted_proxies);
   const listener = createListener({
     tls: config.tls,
@@ -69,11 +79,12 @@ export async function startGateway(config: GatewayConfig, { log = createLog('gat
     control: createControlApp(control),
     isStopping: () => stopping,
   });
-  const internal = createServer(createInternalApp(control));
+  // With workers, the primary has the internal listener.
+  const internal = cluster.isWorker ? null : createServer(createInternalApp(control));
 
   try {
     await listen(listener, config.listen);
-    await listen(internal, config.internal_listen);
+    if (internal !== null) await listen(internal, config.internal_listen);
   } catch (error) {
     listener.close();
     policies.close();
@@ -87,9 +98,9 @@ export async function startGateway(config: GatewayConfig, { log = createLog('gat
   const close = async (): Promise<void> => {
     stopping = true;
     forgetCertificate();
-    const ended = Promise.all([ending(listener), ending(internal)]);
+    const ended = Promise.all([ending(listener), ...(internal === null ? [] : [ending(internal)])]);
     listener.closeIdleConnections();
-    internal.closeAllConnections();
+    internal?.closeAllConnections();
     const cut = setTimeout(() => {
       entry.abortAll();
       listener.closeAllConnections();
@@ -102,7 +113,8 @@ export async function startGateway(config: GatewayConfig, { log = createLog('gat
   };
   return {
     address: urlOf(config.listen, config.tls !== undefined, listener),
-    internalAddress: urlOf(config.internal_listen, false, internal),
+    internalAddress: urlOf(config.internal_listen, false, internal ?? undefined),
+    active: () => entry.active(),
     reload: () => void policies.reload(),
     close: () => (closing ??= close()),
   };
@@ -211,7 +223,10 @@ function followCertificate(config: GatewayConfig, listener: Server, log: Logger)
       listener.setSecureContext({ ...readPair(tls), minVersion: 'TLSv1.2' });
       log.info('the renewed certificate is in use');
     } catch (error) {
-      log.error({ code: (error as NodeJS.ErrnoException).code }, 'the renewed certificate cannot be used; the old one stays');
+      log.error(
+        { code: (error as NodeJS.ErrnoException).code },
+        'the renewed certificate cannot be used; the old one stays',
+      );
     }
   };
   watchFile(tls.cert, { persistent: false, interval: 2_000 }, renew);

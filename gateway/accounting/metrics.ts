@@ -1,8 +1,10 @@
 // Prometheus metrics; labels are closed sets only (route, model from configuration, code, issuer name), never a
 // subject, an address, a path or a request id.
+import cluster from 'node:cluster';
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
 import { packageVersion } from '../../core/package.ts';
 import type { IssuerStatus } from '../authenticate/index.ts';
+import { shareWithPrimary } from './worker-metrics.ts';
 
 /** What is counted when a request has ended. */
 export interface EndedRequest {
@@ -44,6 +46,7 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
   const registry = new Registry();
   const registers = [registry];
   collectDefaultMetrics({ register: registry });
+  if (cluster.isWorker) shareWithPrimary(registry);
   const requests = new Counter({
     name: 'sallyport_requests_total',
     help: 'Requests that have ended, by route, model and outcome code (ok, a code of the error catalogue, http_<status>, caller_gone).',

@@ -97,7 +97,7 @@ export async function startTestGateway(options: TestGatewayOptions = {}): Promis
     upstream,
     policies,
     auditFolder: join(config.data, 'audit'),
-    mint: (claims = {}) =>
+    mint: async (claims = {}) =>
       issuer.mint({
         aud: 'api://sallyport',
         azp: '5a11b0a7-0000-4000-8000-000000000001',
