@@ -45,12 +45,19 @@ export function completionRequest(options: CompletionOptions): CompletionRequest
     ...(options.temperature === undefined ? {} : { temperature: options.temperature }),
     ...(options.seed === undefined ? {} : { seed: options.seed }),
   };
-  if (!options.asChat) return { path: '/v1/completions', body: { ...common, prompt: options.prompt, max_tokens: options.maxTokens } };
+  if (!options.asChat)
+    return {
+      path: '/v1/completions',
+      body: { ...common, prompt: options.prompt, max_tokens: options.maxTokens },
+    };
   const messages = [
     ...(options.system === undefined ? [] : [{ role: 'system', content: options.system }]),
     { role: 'user', content: options.prompt },
   ];
-  return { path: '/v1/chat/completions', body: { ...common, messages, max_completion_tokens: options.maxTokens } };
+  return {
+    path: '/v1/chat/completions',
+    body: { ...common, messages, max_completion_tokens: options.maxTokens },
+  };
 }
 
 /** Streams an answer to `onText`. @throws CommandFailure for a refusal, an error event or a stream that breaks off */
@@ -62,7 +69,12 @@ export async function streamCompletion(
   const startedAt = performance.now();
   const response = await callGateway(connection, request.path, { body: request.body, signal });
   const id = requestId(response);
-  const answer = { text: '', model: null as string | null, finishReason: null as string | null, usage: null as CompletionResult['usage'] };
+  const answer = {
+    text: '',
+    model: null as string | null,
+    finishReason: null as string | null,
+    usage: null as CompletionResult['usage'],
+  };
   let firstAt: number | null = null;
   let isComplete = false;
   for await (const event of events(response, id)) {
@@ -108,7 +120,11 @@ interface Chunk {
 interface WireChunk {
   readonly error?: unknown;
   readonly model?: string;
-  readonly choices?: readonly { readonly text?: string; readonly delta?: { readonly content?: string | null }; readonly finish_reason?: string | null }[];
+  readonly choices?: readonly {
+    readonly text?: string;
+    readonly delta?: { readonly content?: string | null };
+    readonly finish_reason?: string | null;
+  }[];
   readonly usage?: { readonly prompt_tokens: number; readonly completion_tokens: number } | null;
 }
 
@@ -119,19 +135,26 @@ function parseChunk(event: string, id: string | null): Chunk {
   } catch {
     throw brokenOff(id);
   }
-  if (wire.error !== undefined) throw refusal(parseError(wire.error), 502, id, 'The answer broke off: {message}');
+  if (wire.error !== undefined)
+    throw refusal(parseError(wire.error), 502, id, 'The answer broke off: {message}');
   const choice = wire.choices?.[0];
   return {
     text: choice?.text ?? choice?.delta?.content ?? '',
     model: wire.model ?? null,
     finishReason: choice?.finish_reason ?? null,
-    usage: wire.usage ? { promptTokens: wire.usage.prompt_tokens, completionTokens: wire.usage.completion_tokens } : null,
+    usage: wire.usage
+      ? { promptTokens: wire.usage.prompt_tokens, completionTokens: wire.usage.completion_tokens }
+      : null,
   };
 }
 
 function brokenOff(id: string | null): CommandFailure {
-  return new CommandFailure(exitCodes.unreachable, 'The answer broke off: the connection ended before the model was done.', {
-    code: 'stream_broken',
-    hints: ['What was printed is not the whole answer.', ...(id === null ? [] : [id])],
-  });
+  return new CommandFailure(
+    exitCodes.unreachable,
+    'The answer broke off: the connection ended before the model was done.',
+    {
+      code: 'stream_broken',
+      hints: ['What was printed is not the whole answer.', ...(id === null ? [] : [id])],
+    },
+  );
 }

@@ -9,7 +9,11 @@ export class CommandFailure extends Error {
   /** Stable word for callers of `sallyport/token` and for `--json`: `sign_in_needed`, `gateway_unreachable` … */
   readonly code: string;
 
-  constructor(exitCode: ExitCode, message: string, options: { hints?: readonly string[]; code?: string; cause?: unknown } = {}) {
+  constructor(
+    exitCode: ExitCode,
+    message: string,
+    options: { hints?: readonly string[]; code?: string; cause?: unknown } = {},
+  ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = 'CommandFailure';
     this.exitCode = exitCode;
@@ -30,6 +34,8 @@ export function reportFailure(error: unknown, terminal: Terminal): ExitCode {
     for (const line of error.message.split('\n')) terminal.say(`${terminal.red('✗')} ${line}`);
     return 3;
   }
-  terminal.say(`${terminal.red('✗')} Something unexpected went wrong: ${error instanceof Error ? error.message : String(error)}`);
+  terminal.say(
+    `${terminal.red('✗')} Something unexpected went wrong: ${error instanceof Error ? error.message : String(error)}`,
+  );
   return 1;
 }

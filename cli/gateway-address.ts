@@ -22,9 +22,13 @@ export function resolveGateway(
 ): GatewayAddress {
   const profile = options.profile ?? nonEmpty(env['SALLYPORT_PROFILE']) ?? 'default';
   if (!/^[A-Za-z0-9._-]{1,64}$/.test(profile)) {
-    throw new CommandFailure(exitCodes.usage, 'A profile name has letters, digits, dots, dashes and underscores.');
+    throw new CommandFailure(
+      exitCodes.usage,
+      'A profile name has letters, digits, dots, dashes and underscores.',
+    );
   }
-  if (options.gateway !== undefined) return { gateway: checkedUrl(options.gateway, '--gateway', env), profile, namedBy: 'flag' };
+  if (options.gateway !== undefined)
+    return { gateway: checkedUrl(options.gateway, '--gateway', env), profile, namedBy: 'flag' };
   const fromEnvironment = nonEmpty(env['SALLYPORT_URL']);
   if (fromEnvironment !== undefined) {
     return { gateway: checkedUrl(fromEnvironment, 'SALLYPORT_URL', env), profile, namedBy: 'environment' };
@@ -50,15 +54,25 @@ export function isProtectedUrl(url: URL, env: NodeJS.ProcessEnv = process.env): 
 
 function checkedUrl(text: string, where: string, env: NodeJS.ProcessEnv): string {
   const url = URL.canParse(text) ? new URL(text) : null;
-  if (url === null || !/^https?:$/.test(url.protocol) || url.username !== '' || url.search !== '' || url.hash !== '') {
+  if (
+    url === null ||
+    !/^https?:$/.test(url.protocol) ||
+    url.username !== '' ||
+    url.search !== '' ||
+    url.hash !== ''
+  ) {
     throw new CommandFailure(exitCodes.usage, `The gateway address from ${where} is no plain http(s) URL.`, {
       hints: [`For example:  --gateway ${defaultGateway}`],
     });
   }
   if (!isProtectedUrl(url, env)) {
-    throw new CommandFailure(exitCodes.usage, `${url.origin} is plain HTTP beyond this machine: everybody on the way could read your token.`, {
-      hints: ['Use https, or accept that with SALLYPORT_INSECURE_HTTP=1.'],
-    });
+    throw new CommandFailure(
+      exitCodes.usage,
+      `${url.origin} is plain HTTP beyond this machine: everybody on the way could read your token.`,
+      {
+        hints: ['Use https, or accept that with SALLYPORT_INSECURE_HTTP=1.'],
+      },
+    );
   }
   return `${url.origin}${url.pathname.replace(/\/+$/, '')}`;
 }

@@ -14,7 +14,11 @@ export interface OpenAiError {
 }
 
 /** Sends one request; answers only a 2xx. @throws CommandFailure for a refusal or when nobody answers */
-export async function callGateway(connection: Connection, path: string, init: { body?: unknown; signal?: AbortSignal } = {}): Promise<Response> {
+export async function callGateway(
+  connection: Connection,
+  path: string,
+  init: { body?: unknown; signal?: AbortSignal } = {},
+): Promise<Response> {
   const { gateway } = connection.address;
   const session = await connection.session();
   let response: Response;
@@ -37,10 +41,14 @@ export async function callGateway(connection: Connection, path: string, init: { 
 }
 
 /** The models that the signed-in subject may use. */
-export async function listModels(connection: Connection): Promise<{ readonly models: readonly string[]; readonly headers: Headers }> {
+export async function listModels(
+  connection: Connection,
+): Promise<{ readonly models: readonly string[]; readonly headers: Headers }> {
   const response = await callGateway(connection, '/v1/models', { signal: AbortSignal.timeout(15_000) });
   const answer = (await response.json()) as { data?: readonly { id?: unknown }[] }; // Border: the ids are checked below.
-  const models = (answer.data ?? []).flatMap((model) => (typeof model.id === 'string' ? [printable(model.id)] : []));
+  const models = (answer.data ?? []).flatMap((model) =>
+    typeof model.id === 'string' ? [printable(model.id)] : [],
+  );
   return { models, headers: response.headers };
 }
 
@@ -51,18 +59,34 @@ export function requestId(response: Response): string | null {
 }
 
 /** The failure for an `error` member, of an answer or inside a stream. */
-export function refusal(error: OpenAiError, status: number, request: string | null, sentence = '{message}'): CommandFailure {
+export function refusal(
+  error: OpenAiError,
+  status: number,
+  request: string | null,
+  sentence = '{message}',
+): CommandFailure {
   const message = sentence.replace('{message}', error.message.replace(/\.$/, ''));
   const reference = [error.documentation, request].filter((part) => part !== null).join('     ');
-  const hints = [...(status === 401 ? ['Sign in again:  sallyport login'] : []), ...(reference === '' ? [] : [reference])];
-  return new CommandFailure(exitCodeOf(status, error.code), `${message} (${error.code}).`, { code: error.code, hints });
+  const hints = [
+    ...(status === 401 ? ['Sign in again:  sallyport login'] : []),
+    ...(reference === '' ? [] : [reference]),
+  ];
+  return new CommandFailure(exitCodeOf(status, error.code), `${message} (${error.code}).`, {
+    code: error.code,
+    hints,
+  });
 }
 
 /** Reads the members that are shown from an `error` object, whatever it holds. */
 export function parseError(value: unknown): OpenAiError {
   const error = typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
-  const text = (name: string): string | null => (typeof error[name] === 'string' ? printable(error[name]).slice(0, 500) : null);
-  return { message: text('message') ?? 'The gateway refused the request', code: text('code') ?? 'unknown', documentation: text('doc_url') };
+  const text = (name: string): string | null =>
+    typeof error[name] === 'string' ? printable(error[name]).slice(0, 500) : null;
+  return {
+    message: text('message') ?? 'The gateway refused the request',
+    code: text('code') ?? 'unknown',
+    documentation: text('doc_url'),
+  };
 }
 
 async function readError(response: Response): Promise<OpenAiError> {
@@ -72,10 +96,20 @@ async function readError(response: Response): Promise<OpenAiError> {
   } catch {
     // Not JSON: something else answered.
   }
-  return { message: `The gateway answered with status ${response.status}`, code: `http_${response.status}`, documentation: null };
+  return {
+    message: `The gateway answered with status ${response.status}`,
+    code: `http_${response.status}`,
+    documentation: null,
+  };
 }
 
-const refusedCodes: readonly string[] = ['model_not_found', 'content_blocked', 'parameter_above_ceiling', 'insufficient_scope', 'access_denied'];
+const refusedCodes: readonly string[] = [
+  'model_not_found',
+  'content_blocked',
+  'parameter_above_ceiling',
+  'insufficient_scope',
+  'access_denied',
+];
 
 function exitCodeOf(status: number, code: string): ExitCode {
   if (status === 401) return exitCodes.signInNeeded;

@@ -12,9 +12,11 @@ export function formatHelp(command: Command, help: Help): string {
     '          sallyport chat "The future of AI is"',
     '',
     'Commands:',
-    ...commands.map((entry, index) => `  ${(names[index] ?? '').padEnd(width)}  ${help.subcommandDescription(entry)}`),
+    ...commands.map(
+      (entry, index) => `  ${(names[index] ?? '').padEnd(width)}  ${help.subcommandDescription(entry)}`,
+    ),
     '',
-    '-h after any command shows its help.  -V prints the version.  --no-color: plain text.',
+    '-h after any command shows its help.  -V: version.  --no-color: plain text.',
     '',
   ].join('\n');
 }

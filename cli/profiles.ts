@@ -12,7 +12,11 @@ export interface Profile {
 /** The file of the profiles. */
 export function profilesFile(env: NodeJS.ProcessEnv = process.env): string {
   const base = env['XDG_CONFIG_HOME'];
-  return join(base === undefined || base === '' ? join(homedir(), '.config') : base, 'sallyport', 'profiles.json');
+  return join(
+    base === undefined || base === '' ? join(homedir(), '.config') : base,
+    'sallyport',
+    'profiles.json',
+  );
 }
 
 /** All profiles; an absent or unreadable file is an empty one, since it only holds a convenience. */
@@ -26,13 +30,19 @@ export function readProfiles(env: NodeJS.ProcessEnv = process.env): Readonly<Rec
 }
 
 /** Remembers the gateway of a profile. */
-export function rememberGateway(profile: string, gateway: string, env: NodeJS.ProcessEnv = process.env): void {
+export function rememberGateway(
+  profile: string,
+  gateway: string,
+  env: NodeJS.ProcessEnv = process.env,
+): void {
   const file = profilesFile(env);
   const profiles = readProfiles(env);
   if (profiles[profile]?.gateway === gateway) return;
   mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
   const draft = `${file}.${process.pid}.new`;
-  writeFileSync(draft, `${JSON.stringify({ ...profiles, [profile]: { gateway } }, null, 2)}\n`, { mode: 0o600 });
+  writeFileSync(draft, `${JSON.stringify({ ...profiles, [profile]: { gateway } }, null, 2)}\n`, {
+    mode: 0o600,
+  });
   renameSync(draft, file);
 }
 

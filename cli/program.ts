@@ -27,7 +27,11 @@ const entries: readonly CommandEntry[] = [
     summary: 'run one server: gateway, identity or model-server',
     load: async () => (await import('./commands/serve.ts')).registerServeCommand,
   },
-  { name: 'login', summary: 'sign in to the gateway', load: async () => (await import('./commands/login.ts')).registerLoginCommand },
+  {
+    name: 'login',
+    summary: 'sign in to the gateway',
+    load: async () => (await import('./commands/login.ts')).registerLoginCommand,
+  },
   {
     name: 'logout',
     summary: 'revoke and delete the stored sign-in',
@@ -142,7 +146,8 @@ function addHelpCommand(program: Command, terminal: Terminal): void {
       let command = program;
       for (const name of path) {
         const next = command.commands.find((candidate) => candidate.name() === name);
-        if (next === undefined) command.error(`error: unknown command '${name}'`, { code: 'commander.unknownCommand' });
+        if (next === undefined)
+          command.error(`error: unknown command '${name}'`, { code: 'commander.unknownCommand' });
         else command = next;
       }
       command.outputHelp();
@@ -156,7 +161,10 @@ function exitCodeHelp(): string {
 
 // Commander writes "error: unknown command 'lgin'\n(Did you mean login?)"; ours is one sentence and the way on.
 function usageFailure(text: string, terminal: Terminal): string {
-  const [sentence = '', suggestion] = text.trim().replace(/^error: /, '').split('\n');
+  const [sentence = '', suggestion] = text
+    .trim()
+    .replace(/^error: /, '')
+    .split('\n');
   const capital = sentence.charAt(0).toUpperCase() + sentence.slice(1).replace(/\.$/, '');
   const hint = suggestion?.replaceAll(/[()]/g, '') ?? '';
   return `${terminal.red('✗')} ${capital}.${hint === '' ? '' : ` ${hint}`}\n  ${terminal.command} -h  shows what there is.`;

@@ -40,9 +40,11 @@ export interface TerminalSources {
 
 /** Reads NO_COLOR, TERM, CI, COLUMNS and `--no-color` once. */
 export function createTerminal({ argv, env, stdout, stderr, stdin }: TerminalSources): Terminal {
-  const plain = isSet(env['NO_COLOR']) || env['TERM'] === 'dumb' || isSet(env['CI']) || argv.includes('--no-color');
+  const plain =
+    isSet(env['NO_COLOR']) || env['TERM'] === 'dumb' || isSet(env['CI']) || argv.includes('--no-color');
   const colour = stderr.isTTY === true && !plain;
-  const style = (open: number, close: number) => (text: string) => (colour ? `\u001b[${open}m${text}\u001b[${close}m` : text);
+  const style = (open: number, close: number) => (text: string) =>
+    colour ? `\u001b[${open}m${text}\u001b[${close}m` : text;
   const columns = Number(env['COLUMNS']);
   return {
     stdout,
@@ -65,7 +67,13 @@ export function createTerminal({ argv, env, stdout, stderr, stdin }: TerminalSou
 
 /** The terminal of this process. */
 export function processTerminal(): Terminal {
-  return createTerminal({ argv: process.argv, env: process.env, stdout: process.stdout, stderr: process.stderr, stdin: process.stdin });
+  return createTerminal({
+    argv: process.argv,
+    env: process.env,
+    stdout: process.stdout,
+    stderr: process.stderr,
+    stdin: process.stdin,
+  });
 }
 
 function isSet(value: string | undefined): boolean {

@@ -30,7 +30,11 @@ export function tokenProvider(options: TokenProviderOptions = {}): () => Promise
     const address = resolveGateway(options);
     const certificateAuthority = findCertificateAuthority(address.gateway, options.certificateAuthority);
     // A lifetime shorter than the margin would renew on every call; freshSession answers what the issuer gives.
-    return freshSession({ address, certificateAuthority, ...(options.minTtlSeconds === undefined ? {} : { minTtlSeconds }) });
+    return freshSession({
+      address,
+      certificateAuthority,
+      ...(options.minTtlSeconds === undefined ? {} : { minTtlSeconds }),
+    });
   };
   return async () => {
     if (cached !== null && secondsLeft(cached) > minTtlSeconds) return cached.access_token;

@@ -23,7 +23,8 @@ export function findCertificateAuthority(
   if (url.protocol !== 'https:') return undefined;
   const named = given ?? env['SALLYPORT_CA'];
   if (named !== undefined && named !== '') {
-    if (!existsSync(named)) throw new CommandFailure(exitCodes.usage, `There is no certificate authority file ${named}.`);
+    if (!existsSync(named))
+      throw new CommandFailure(exitCodes.usage, `There is no certificate authority file ${named}.`);
     return named;
   }
   const candidates = [join(packageRoot, 'data/tls/ca.pem')];
@@ -37,8 +38,10 @@ export async function createTrustedFetch(certificateAuthority: string | undefine
   const { Agent, fetch: undiciFetch } = await import('undici');
   const { rootCertificates, getCACertificates } = await import('node:tls');
   const extra = typeof getCACertificates === 'function' ? getCACertificates('extra') : [];
-  const dispatcher = new Agent({ connect: { ca: [...rootCertificates, ...extra, readFileSync(certificateAuthority, 'utf8')] } });
-  // undici's Response and the global one are the same thing in two typings.
-  const withAgent = undiciFetch as unknown as (url: string, init: RequestInit & { dispatcher: unknown }) => Promise<Response>;
+  const dispatcher = new Agent({
+    connect: { ca: [...rootCertificates, ...extra, readFileSync(certificateAuthority, 'utf8')] },
+  });
+  // Border: undici's fetch and Response are the global ones in another typing.
+  const withAgent = undiciFetch as unknown as (url: string, init: object) => Promise<Response>;
   return (url, init) => withAgent(url, { ...init, redirect: 'manual', dispatcher });
 }

@@ -10,14 +10,25 @@ export function isoSeconds(epochSeconds: number): string {
 export function longDate(epochSeconds: number): string {
   const date = new Date(epochSeconds * 1000);
   const sameYear = date.getFullYear() === new Date().getFullYear();
-  return date.toLocaleDateString('en-GB', { day: 'numeric', month: 'long', ...(sameYear ? {} : { year: 'numeric' }) });
+  return date.toLocaleDateString('en-GB', {
+    day: 'numeric',
+    month: 'long',
+    ...(sameYear ? {} : { year: 'numeric' }),
+  });
 }
 
 /** `in 59 min`, `in 3 h`, `2 min ago`. */
 export function fromNow(epochSeconds: number): string {
   const seconds = Math.round(epochSeconds - Date.now() / 1000);
   const size = Math.abs(seconds);
-  const amount = size < 90 ? `${size} s` : size < 5_400 ? `${Math.round(size / 60)} min` : size < 172_800 ? `${Math.round(size / 3600)} h` : `${Math.round(size / 86_400)} days`;
+  const amount =
+    size < 90
+      ? `${size} s`
+      : size < 5_400
+        ? `${Math.round(size / 60)} min`
+        : size < 172_800
+          ? `${Math.round(size / 3600)} h`
+          : `${Math.round(size / 86_400)} days`;
   return seconds < 0 ? `${amount} ago` : `in ${amount}`;
 }
 
@@ -38,5 +49,8 @@ export function homeRelative(path: string): string {
 /** Text from another machine, safe to show: control characters, which could drive the terminal, become `?`. */
 export function printable(text: string): string {
   // eslint-disable-next-line no-control-regex -- Control characters are exactly what is looked for.
-  return text.replaceAll(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, '?');
+  return text.replaceAll(
+    /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g,
+    '?',
+  );
 }

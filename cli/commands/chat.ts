@@ -23,7 +23,10 @@ interface ChatOptions extends ConnectionOptions {
 export function registerChatCommand(program: Command): void {
   withConnectionOptions(program.command('chat'))
     .description('Continue a text with a model. The text is echoed, unless it came from stdin.')
-    .addHelpText('before', 'Example:\n  sallyport chat "The future of AI is"\n  git diff | sallyport chat --model gpt2 -\n')
+    .addHelpText(
+      'before',
+      'Example:\n  sallyport chat "The future of AI is"\n  git diff | sallyport chat --model gpt2 -\n',
+    )
     .argument('[prompt...]', 'the text to continue; - reads stdin')
     .option('-m, --model <name>', 'the model (default: the first you may use)')
     .option('--chat', 'send it as a chat message, not as a text to continue')
@@ -32,12 +35,15 @@ export function registerChatCommand(program: Command): void {
     .option('--temperature <n>', '0 is always the most likely word', numberArgument)
     .option('--seed <n>', 'same seed, same text', numberArgument)
     .option('--json', 'one JSON object with text, usage and request_id')
-    .action((words: readonly string[], options: ChatOptions) => interruptible((signal) => chat(words, options, signal)));
+    .action((words: readonly string[], options: ChatOptions) =>
+      interruptible((signal) => chat(words, options, signal)),
+    );
 }
 
 async function chat(words: readonly string[], options: ChatOptions, signal: AbortSignal): Promise<void> {
   const terminal = processTerminal();
-  const fromStdin = words.length === 0 ? terminal.stdin.isTTY !== true : words.length === 1 && words[0] === '-';
+  const fromStdin =
+    words.length === 0 ? terminal.stdin.isTTY !== true : words.length === 1 && words[0] === '-';
   const prompt = fromStdin ? await readAll(terminal) : words.join(' ');
   if (prompt.trim() === '') {
     throw new CommandFailure(exitCodes.usage, 'There is no text to continue.', {
@@ -63,7 +69,10 @@ async function chat(words: readonly string[], options: ChatOptions, signal: Abor
 }
 
 /** Writes the answer as it comes; the echoed prompt waits for the first text, so that a refusal prints nothing. */
-function createScreen(terminal: Terminal, silent: boolean): { pending: (text: string) => void; write: (text: string) => void; endLine: () => void } {
+function createScreen(
+  terminal: Terminal,
+  silent: boolean,
+): { pending: (text: string) => void; write: (text: string) => void; endLine: () => void } {
   let waiting = '';
   let last = '\n';
   const show = (text: string): void => {
@@ -102,12 +111,18 @@ async function withModels(error: unknown, connection: Connection): Promise<unkno
     () => [],
   );
   const hint = models.length === 0 ? 'No model is open to you.' : `You may use: ${models.join(', ')}.`;
-  return new CommandFailure(error.exitCode, error.message, { code: error.code, hints: [hint, ...error.hints] });
+  return new CommandFailure(error.exitCode, error.message, {
+    code: error.code,
+    hints: [hint, ...error.hints],
+  });
 }
 
 function figures(result: CompletionResult): string {
   const { usage } = result;
-  const speed = usage === null || result.writingMs <= 0 ? null : Math.round((usage.completionTokens * 1000) / result.writingMs);
+  const speed =
+    usage === null || result.writingMs <= 0
+      ? null
+      : Math.round((usage.completionTokens * 1000) / result.writingMs);
   return [
     result.model,
     usage === null ? null : `${usage.promptTokens} + ${usage.completionTokens} tokens`,

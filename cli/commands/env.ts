@@ -25,14 +25,18 @@ async function printEnvironment(options: EnvOptions): Promise<void> {
   const assignments: Record<string, string> = {
     OPENAI_BASE_URL: `${connection.address.gateway}/v1`,
     OPENAI_API_KEY: session.access_token,
-    ...(connection.certificateAuthority === undefined ? {} : { NODE_EXTRA_CA_CERTS: resolve(connection.certificateAuthority) }),
+    ...(connection.certificateAuthority === undefined
+      ? {}
+      : { NODE_EXTRA_CA_CERTS: resolve(connection.certificateAuthority) }),
   };
   if (options.json === true) {
     terminal.json(assignments);
     return;
   }
-  for (const [name, value] of Object.entries(assignments)) terminal.data(`export ${name}=${shellQuote(value)}\n`);
-  if (terminal.interactive) terminal.say(terminal.dim(`# the token expires ${fromNow(session.expires_at)}; run it again then`));
+  for (const [name, value] of Object.entries(assignments))
+    terminal.data(`export ${name}=${shellQuote(value)}\n`);
+  if (terminal.interactive)
+    terminal.say(terminal.dim(`# the token expires ${fromNow(session.expires_at)}; run it again then`));
 }
 
 /** One shell word, whatever it holds. */

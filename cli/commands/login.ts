@@ -8,10 +8,16 @@ import { showClaims } from '../sign-in/access-token-claims.ts';
 import { deviceLogin } from '../sign-in/device-login.ts';
 import type { DeviceAuthorization } from '../sign-in/issuer-client.ts';
 import { showCode, startWaiting, type WaitingLine } from '../sign-in/prompt.ts';
-import { prepareStateFolder, sessionFile, stateFolder, writeSession, type Session } from '../sign-in/session-file.ts';
+import {
+  prepareStateFolder,
+  sessionFile,
+  stateFolder,
+  writeSession,
+  type Session,
+} from '../sign-in/session-file.ts';
 import { withLock } from '../sign-in/session-lock.ts';
 import { processTerminal, type Terminal } from '../terminal.ts';
-import { homeRelative, isoSeconds, longDate } from '../wording.ts';
+import { homeRelative, isoSeconds, longDate, printable } from '../wording.ts';
 
 interface LoginOptions extends ConnectionOptions {
   readonly clientId?: string;
@@ -23,11 +29,16 @@ interface LoginOptions extends ConnectionOptions {
 export function registerLoginCommand(program: Command): void {
   withConnectionOptions(program.command('login'))
     .description('Sign in with a code on any device: over SSH, in a container, without a browser here.')
-    .addHelpText('before', 'Example:\n  sallyport login\n  sallyport login --gateway https://llm.example.com\n')
+    .addHelpText(
+      'before',
+      'Example:\n  sallyport login\n  sallyport login --gateway https://llm.example.com\n',
+    )
     .option('--client-id <id>', 'sign in as this OAuth client, not the one the gateway names')
     .option('--qr', 'show a QR code also for an address on this machine')
     .option('--json', 'two JSON events on stdout: device_code, signed_in')
-    .action(async (options: LoginOptions) => interruptible((signal) => login(options, processTerminal(), signal)));
+    .action(async (options: LoginOptions) =>
+      interruptible((signal) => login(options, processTerminal(), signal)),
+    );
 }
 
 async function login(options: LoginOptions, terminal: Terminal, signal: AbortSignal): Promise<void> {
@@ -92,8 +103,8 @@ function signedInEvent(session: Session): Record<string, unknown> {
 
 function sayWelcome(session: Session, connection: Connection, terminal: Terminal): void {
   const { roles } = showClaims(session.access_token);
-  const name = session.username ?? session.subject ?? 'somebody whom the issuer does not name';
-  const shownRoles = roles.length === 0 ? '' : `     roles ${[...roles].sort().join(', ')}`;
+  const name = printable(session.username ?? session.subject ?? 'somebody whom the issuer does not name');
+  const shownRoles = roles.length === 0 ? '' : `     roles ${printable([...roles].sort().join(', '))}`;
   terminal.say();
   terminal.say(`${terminal.green('✓')} Signed in as ${name}${shownRoles}`);
   terminal.say(`  ${renewalSentence(session)}; stored in ${homeRelative(stateFolder())}`);
@@ -103,7 +114,9 @@ function sayWelcome(session: Session, connection: Connection, terminal: Terminal
 }
 
 function renewalSentence(session: Session): string {
-  if (session.refresh_token === null) return `valid until ${isoSeconds(session.expires_at)}, then sign in again`;
-  return session.refresh_expires_at === null ? 'renewed by itself' : `renewed by itself until ${longDate(session.refresh_expires_at)}`;
+  if (session.refresh_token === null)
+    return `valid until ${isoSeconds(session.expires_at)}, then sign in again`;
+  return session.refresh_expires_at === null
+    ? 'renewed by itself'
+    : `renewed by itself until ${longDate(session.refresh_expires_at)}`;
 }
-

@@ -5,7 +5,14 @@ import { exitCodes } from '../exit-codes.ts';
 import { CommandFailure } from '../failure.ts';
 import { resolveGateway } from '../gateway-address.ts';
 import { createIssuerClient, issuerOfSession } from '../sign-in/issuer-client.ts';
-import { deleteSession, listSessions, readSession, sessionFile, type Session, type SessionKey } from '../sign-in/session-file.ts';
+import {
+  deleteSession,
+  listSessions,
+  readSession,
+  sessionFile,
+  type Session,
+  type SessionKey,
+} from '../sign-in/session-file.ts';
 import { withLock } from '../sign-in/session-lock.ts';
 import { processTerminal, type Terminal } from '../terminal.ts';
 import { createTrustedFetch, findCertificateAuthority } from '../trusted-fetch.ts';
@@ -40,10 +47,14 @@ async function logout(options: LogoutOptions): Promise<void> {
   if (options.json === true) terminal.json(ended);
   else report(ended, terminal);
   if (ended.some((result) => !result.revoked)) {
-    throw new CommandFailure(exitCodes.unreachable, 'Deleted here, but the sign-in server could not be told.', {
-      code: 'not_revoked',
-      hints: ['The sign-in is still valid there until it expires; an administrator can end it.'],
-    });
+    throw new CommandFailure(
+      exitCodes.unreachable,
+      'Deleted here, but the sign-in server could not be told.',
+      {
+        code: 'not_revoked',
+        hints: ['The sign-in is still valid there until it expires; an administrator can end it.'],
+      },
+    );
   }
 }
 
@@ -74,7 +85,9 @@ async function revoke(session: Session, ca: string | undefined): Promise<boolean
   if (session.revocation_endpoint === null) return false;
   try {
     const fetch = await createTrustedFetch(findCertificateAuthority(session.gateway, ca));
-    await createIssuerClient(issuerOfSession(session), session.client_id, fetch).revoke(session.refresh_token);
+    await createIssuerClient(issuerOfSession(session), session.client_id, fetch).revoke(
+      session.refresh_token,
+    );
     return true;
   } catch {
     return false;
@@ -84,6 +97,9 @@ async function revoke(session: Session, ca: string | undefined): Promise<boolean
 function report(ended: readonly LogoutResult[], terminal: Terminal): void {
   if (ended.length === 0) terminal.say('You were not signed in.');
   for (const { gateway, profile, revoked } of ended) {
-    if (revoked) terminal.say(`${terminal.green('✓')} Signed out of ${gateway}${profile === 'default' ? '' : ` (profile ${profile})`}`);
+    if (revoked)
+      terminal.say(
+        `${terminal.green('✓')} Signed out of ${gateway}${profile === 'default' ? '' : ` (profile ${profile})`}`,
+      );
   }
 }

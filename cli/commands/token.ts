@@ -17,7 +17,10 @@ interface TokenOptions extends ConnectionOptions {
 export function registerTokenCommand(program: Command): void {
   withConnectionOptions(program.command('token'))
     .description('Print a valid access token and a newline; renewed when needed, never prompting.')
-    .addHelpText('before', 'Example:\n  OPENAI_API_KEY=$(sallyport token) ./my-program\n  sallyport token --min-ttl 30m\n')
+    .addHelpText(
+      'before',
+      'Example:\n  OPENAI_API_KEY=$(sallyport token) ./my-program\n  sallyport token --min-ttl 30m\n',
+    )
     .option('--min-ttl <duration>', 'renew unless valid for this long, e.g. 90s, 30m, 2h', durationArgument)
     .option('--json', 'access_token, expires_at (epoch seconds), issuer, subject, scopes')
     .action(printToken);

@@ -41,8 +41,11 @@ async function whoami(options: WhoamiOptions): Promise<void> {
 async function askGateway(connection: Connection): Promise<GatewayView> {
   try {
     const { models, headers } = await listModels(connection);
-    const [limit, remaining] = ['x-ratelimit-limit-requests', 'x-ratelimit-remaining-requests'].map((name) => Number(headers.get(name) ?? NaN));
-    const known = limit !== undefined && remaining !== undefined && Number.isFinite(limit) && Number.isFinite(remaining);
+    const [limit, remaining] = ['x-ratelimit-limit-requests', 'x-ratelimit-remaining-requests'].map((name) =>
+      Number(headers.get(name) ?? NaN),
+    );
+    const known =
+      limit !== undefined && remaining !== undefined && Number.isFinite(limit) && Number.isFinite(remaining);
     return { models, limit: known ? { limit, remaining } : null, failure: null };
   } catch (error) {
     return { models: null, limit: null, failure: error };
@@ -51,8 +54,14 @@ async function askGateway(connection: Connection): Promise<GatewayView> {
 
 function textView(session: Session, view: GatewayView): readonly string[] {
   const claims = showClaims(session.access_token);
-  const roles = claims.roles.length === 0 ? 'none in the token' : `${claims.roles.join(', ')}   (claim roles of the access token)`;
-  const groups = claims.groups.length === 0 ? null : `${claims.groups.length} (claim groups; the gateway may assign roles by them)`;
+  const roles =
+    claims.roles.length === 0
+      ? 'none in the token'
+      : `${claims.roles.join(', ')}   (claim roles of the access token)`;
+  const groups =
+    claims.groups.length === 0
+      ? null
+      : `${claims.groups.length} (claim groups; the gateway may assign roles by them)`;
   const renewal =
     session.refresh_token === null
       ? 'not renewed: sign in again then'

@@ -2,8 +2,20 @@
 // Prints nothing: what the person sees is the caller's.
 import { exitCodes } from '../exit-codes.ts';
 import { CommandFailure } from '../failure.ts';
-import { discoverIssuer, discoverProtectedResource, tlsFailure, unreachableIssuer } from './discovery.ts';
-import { createIssuerClient, IssuerRefusal, type DeviceAuthorization, type IssuedTokens, type IssuerClient } from './issuer-client.ts';
+import {
+  checkEndpoint,
+  discoverIssuer,
+  discoverProtectedResource,
+  tlsFailure,
+  unreachableIssuer,
+} from './discovery.ts';
+import {
+  createIssuerClient,
+  IssuerRefusal,
+  type DeviceAuthorization,
+  type IssuedTokens,
+  type IssuerClient,
+} from './issuer-client.ts';
 import { showClaims } from './access-token-claims.ts';
 import type { SessionKey, Session } from './session-file.ts';
 import { withTokens } from './renewal.ts';
@@ -32,14 +44,22 @@ export async function deviceLogin(options: DeviceLoginOptions): Promise<Session>
   const resource = await discoverProtectedResource(key.gateway, fetch, options.clientId);
   const metadata = await discoverIssuer(resource.issuer, fetch);
   if (metadata.device_authorization_endpoint === undefined) {
-    throw new CommandFailure(exitCodes.configurationInvalid, `${resource.issuer} does not offer sign-in with a device code.`, {
-      code: 'no_device_flow',
-      hints: ['Its operator switches the device code flow on for this client.'],
-    });
+    throw new CommandFailure(
+      exitCodes.configurationInvalid,
+      `${resource.issuer} does not offer sign-in with a device code.`,
+      {
+        code: 'no_device_flow',
+        hints: ['Its operator switches the device code flow on for this client.'],
+      },
+    );
   }
   const client = createIssuerClient(metadata, resource.clientId, fetch);
   const scope = [...new Set(['openid', 'profile', 'offline_access', ...resource.scopes])].join(' ');
   const authorization = await startDevice(client, scope, resource.issuer);
+  // A person opens these, perhaps by one key press: nothing but a web address of the usual kind.
+  checkEndpoint(authorization.verificationUri, 'verification_uri');
+  if (authorization.verificationUriComplete !== null)
+    checkEndpoint(authorization.verificationUriComplete, 'verification_uri_complete');
   options.onCode(authorization);
   const issued = await pollUntilDone(client, authorization, options);
   const shown = showClaims(issued.accessToken);
@@ -61,7 +81,11 @@ export async function deviceLogin(options: DeviceLoginOptions): Promise<Session>
   );
 }
 
-async function startDevice(client: IssuerClient, scope: string, issuer: string): Promise<DeviceAuthorization> {
+async function startDevice(
+  client: IssuerClient,
+  scope: string,
+  issuer: string,
+): Promise<DeviceAuthorization> {
   try {
     return await client.authorizeDevice(scope);
   } catch (error) {
@@ -70,7 +94,11 @@ async function startDevice(client: IssuerClient, scope: string, issuer: string):
   }
 }
 
-async function pollUntilDone(client: IssuerClient, authorization: DeviceAuthorization, options: DeviceLoginOptions): Promise<IssuedTokens> {
+async function pollUntilDone(
+  client: IssuerClient,
+  authorization: DeviceAuthorization,
+  options: DeviceLoginOptions,
+): Promise<IssuedTokens> {
   const expiresAt = Date.now() + authorization.expiresInSeconds * 1000;
   let intervalMs = authorization.intervalSeconds * 1000;
   let lostSince: number | null = null;
@@ -101,10 +129,14 @@ async function pollUntilDone(client: IssuerClient, authorization: DeviceAuthoriz
 }
 
 function networkLost(): CommandFailure {
-  return new CommandFailure(exitCodes.unreachable, 'The connection to the sign-in server was lost and did not come back.', {
-    code: 'network_lost',
-    hints: ['Nothing was stored. When the network is back:  sallyport login'],
-  });
+  return new CommandFailure(
+    exitCodes.unreachable,
+    'The connection to the sign-in server was lost and did not come back.',
+    {
+      code: 'network_lost',
+      hints: ['Nothing was stored. When the network is back:  sallyport login'],
+    },
+  );
 }
 
 const refusalSentences: Readonly<Record<string, string>> = {
@@ -120,8 +152,16 @@ function deviceRefusal(error: string): CommandFailure {
   const known = refusalSentences[error];
   const retry = error === 'expired_token' || error === 'access_denied';
   const safe = error.replaceAll(/[^a-z0-9_.-]/gi, '?').slice(0, 64);
-  return new CommandFailure(exitCodes.signInNeeded, known ?? `The sign-in server refused the sign-in (${safe}).`, {
-    code: safe,
-    hints: [retry ? 'Nothing was stored. Start again:  sallyport login' : 'Nothing was stored. Ask whoever runs the sign-in server.'],
-  });
+  return new CommandFailure(
+    exitCodes.signInNeeded,
+    known ?? `The sign-in server refused the sign-in (${safe}).`,
+    {
+      code: safe,
+      hints: [
+        retry
+          ? 'Nothing was stored. Start again:  sallyport login'
+          : 'Nothing was stored. Ask whoever runs the sign-in server.',
+      ],
+    },
+  );
 }

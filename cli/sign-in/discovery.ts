@@ -28,7 +28,11 @@ const timeoutMs = 10_000;
  * Checks: JSON object, `resource` is this gateway, an issuer on https or loopback, a client id (`ownClientId` wins).
  * Does not check: the issuer itself (discoverIssuer).
  */
-export async function discoverProtectedResource(gateway: string, fetch: Fetch, ownClientId?: string): Promise<ProtectedResource> {
+export async function discoverProtectedResource(
+  gateway: string,
+  fetch: Fetch,
+  ownClientId?: string,
+): Promise<ProtectedResource> {
   const base = new URL(gateway);
   // RFC 9728 §3.1: the well-known part stands between the host and the path of the resource.
   const url = `${base.origin}/.well-known/oauth-protected-resource${base.pathname === '/' ? '' : base.pathname}`;
@@ -40,13 +44,21 @@ export async function discoverProtectedResource(gateway: string, fetch: Fetch, o
   checkEndpoint(issuer, 'issuer');
   const clientId = ownClientId ?? document['sallyport_cli_client_id'];
   if (typeof clientId !== 'string' || clientId === '') {
-    throw new CommandFailure(exitCodes.configurationInvalid, `${gateway} names no client for this program to sign in with.`, {
-      code: 'no_client_id',
-      hints: ['Its operator sets one for the command line; or sign in with  --client-id ID.'],
-    });
+    throw new CommandFailure(
+      exitCodes.configurationInvalid,
+      `${gateway} names no client for this program to sign in with.`,
+      {
+        code: 'no_client_id',
+        hints: ['Its operator sets one for the command line; or sign in with  --client-id ID.'],
+      },
+    );
   }
   const scopes = document['scopes_supported'];
-  return { issuer, clientId, scopes: Array.isArray(scopes) ? scopes.filter((scope) => typeof scope === 'string') : [] };
+  return {
+    issuer,
+    clientId,
+    scopes: Array.isArray(scopes) ? scopes.filter((scope) => typeof scope === 'string') : [],
+  };
 }
 
 /**
@@ -79,48 +91,80 @@ export async function discoverIssuer(issuer: string, fetch: Fetch): Promise<Issu
 export function unreachableGateway(gateway: string): CommandFailure {
   return new CommandFailure(exitCodes.unreachable, `Nothing answers at ${gateway}.`, {
     code: 'gateway_unreachable',
-    hints: ['Is it running?  npm start', 'Another address:  --gateway URL,  or SALLYPORT_URL.  To look closer:  sallyport doctor'],
+    hints: [
+      'Is it running?  npm start',
+      'Another address:  --gateway URL,  or SALLYPORT_URL.  To look closer:  sallyport doctor',
+    ],
   });
 }
 
 /** The failure of every command whose issuer does not answer. */
 export function unreachableIssuer(issuer: string): CommandFailure {
-  return new CommandFailure(exitCodes.unreachable, `The sign-in server does not answer: ${new URL(issuer).origin}`, {
-    code: 'issuer_unreachable',
-    hints: ['The gateway itself is there. To look closer:  sallyport doctor'],
-  });
+  return new CommandFailure(
+    exitCodes.unreachable,
+    `The sign-in server does not answer: ${new URL(issuer).origin}`,
+    {
+      code: 'issuer_unreachable',
+      hints: ['The gateway itself is there. To look closer:  sallyport doctor'],
+    },
+  );
 }
 
 function notSallyport(gateway: string): CommandFailure {
-  return new CommandFailure(exitCodes.unreachable, `Something answers at ${gateway}, but it is not a Sallyport gateway.`, {
-    code: 'not_sallyport',
-    hints: ['It has no /.well-known/oauth-protected-resource. Check the address and the port:  --gateway URL'],
-  });
+  return new CommandFailure(
+    exitCodes.unreachable,
+    `Something answers at ${gateway}, but it is not a Sallyport gateway.`,
+    {
+      code: 'not_sallyport',
+      hints: [
+        'It has no /.well-known/oauth-protected-resource. Check the address and the port:  --gateway URL',
+      ],
+    },
+  );
 }
 
 // RFC 9728 §3.3: metadata whose resource is not the one that was asked must not be used.
 function checkResource(resource: unknown, gateway: string): void {
   if (typeof resource === 'string' && resource.replace(/\/$/, '') === gateway) return;
-  const named = typeof resource === 'string' && /^https?:\/\/[\x21-\x7e]+$/.test(resource) ? resource.replace(/\/$/, '') : null;
-  throw new CommandFailure(exitCodes.unreachable, `The gateway at ${gateway} calls itself ${named ?? 'something else'}.`, {
-    code: 'resource_mismatch',
-    hints: [named === null ? 'Check the address:  --gateway URL' : `Use that address:  --gateway ${named}`],
-  });
+  const named =
+    typeof resource === 'string' && /^https?:\/\/[\x21-\x7e]+$/.test(resource)
+      ? resource.replace(/\/$/, '')
+      : null;
+  throw new CommandFailure(
+    exitCodes.unreachable,
+    `The gateway at ${gateway} calls itself ${named ?? 'something else'}.`,
+    {
+      code: 'resource_mismatch',
+      hints: [named === null ? 'Check the address:  --gateway URL' : `Use that address:  --gateway ${named}`],
+    },
+  );
 }
 
-function checkEndpoint(value: unknown, name: string): void {
+/** @throws CommandFailure when an announced address is neither https nor on this machine. */
+export function checkEndpoint(value: unknown, name: string): void {
   if (typeof value === 'string' && URL.canParse(value) && isProtectedUrl(new URL(value))) return;
-  throw new CommandFailure(exitCodes.unreachable, `The ${name} that was announced is neither https nor on this machine; nothing was sent to it.`, {
-    code: 'insecure_endpoint',
-  });
+  throw new CommandFailure(
+    exitCodes.unreachable,
+    `The ${name} that was announced is neither https nor on this machine; nothing was sent to it.`,
+    {
+      code: 'insecure_endpoint',
+    },
+  );
 }
 
 /** A JSON object, null when the server answers something else. @throws what `unreachable` makes when nobody answers. */
-async function fetchJson(url: string, fetch: Fetch, unreachable: () => CommandFailure): Promise<Record<string, unknown> | null> {
+async function fetchJson(
+  url: string,
+  fetch: Fetch,
+  unreachable: () => CommandFailure,
+): Promise<Record<string, unknown> | null> {
   let response: Response;
   let text: string;
   try {
-    response = await fetch(url, { headers: { accept: 'application/json' }, signal: AbortSignal.timeout(timeoutMs) });
+    response = await fetch(url, {
+      headers: { accept: 'application/json' },
+      signal: AbortSignal.timeout(timeoutMs),
+    });
     text = await response.text();
   } catch (error) {
     throw tlsFailure(error, url) ?? unreachable();
@@ -129,7 +173,9 @@ async function fetchJson(url: string, fetch: Fetch, unreachable: () => CommandFa
   if (response.status !== 200) return null;
   try {
     const value: unknown = JSON.parse(text);
-    return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : null;
+    return typeof value === 'object' && value !== null && !Array.isArray(value)
+      ? (value as Record<string, unknown>)
+      : null;
   } catch {
     return null;
   }
@@ -143,10 +189,16 @@ export function tlsFailure(error: unknown, url: string): CommandFailure | null {
   const wrongProtocol = /WRONG_VERSION|EPROTO|PACKET_LENGTH/.test(code);
   return new CommandFailure(
     exitCodes.unreachable,
-    wrongProtocol ? `${origin} does not speak TLS.` : `The certificate of ${origin} is not trusted here (${code}).`,
+    wrongProtocol
+      ? `${origin} does not speak TLS.`
+      : `The certificate of ${origin} is not trusted here (${code}).`,
     {
       code: 'tls_untrusted',
-      hints: [wrongProtocol ? `Perhaps plain http:  --gateway ${origin.replace('https:', 'http:')}` : 'Trust its authority:  --ca FILE,  or NODE_EXTRA_CA_CERTS=FILE'],
+      hints: [
+        wrongProtocol
+          ? `Perhaps plain http:  --gateway ${origin.replace('https:', 'http:')}`
+          : 'Trust its authority:  --ca FILE,  or NODE_EXTRA_CA_CERTS=FILE',
+      ],
     },
   );
 }

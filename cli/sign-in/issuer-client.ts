@@ -67,9 +67,12 @@ export function createIssuerClient(metadata: IssuerMetadata, clientId: string, f
     },
     pollDevice: async (deviceCode) => {
       const grant = 'urn:ietf:params:oauth:grant-type:device_code';
-      return issuedTokens(await refusals(() => oauth.genericGrantRequest(configuration, grant, { device_code: deviceCode })));
+      return issuedTokens(
+        await refusals(() => oauth.genericGrantRequest(configuration, grant, { device_code: deviceCode })),
+      );
     },
-    refresh: async (refreshToken) => issuedTokens(await refusals(() => oauth.refreshTokenGrant(configuration, refreshToken))),
+    refresh: async (refreshToken) =>
+      issuedTokens(await refusals(() => oauth.refreshTokenGrant(configuration, refreshToken))),
     revoke: (secret) => refusals(() => oauth.tokenRevocation(configuration, secret)),
   };
 }
@@ -93,7 +96,9 @@ async function refusals<Result>(request: () => Promise<Result>): Promise<Result>
   }
 }
 
-function issuedTokens(answer: oauth.TokenEndpointResponse & Partial<oauth.TokenEndpointResponseHelpers>): IssuedTokens {
+function issuedTokens(
+  answer: oauth.TokenEndpointResponse & Partial<oauth.TokenEndpointResponseHelpers>,
+): IssuedTokens {
   const refreshExpiry = answer['refresh_token_expires_in'] ?? answer['refresh_expires_in']; // Entra, Keycloak.
   const claims = answer.claims?.();
   const username = claims?.['preferred_username'];

@@ -3,24 +3,31 @@
 import { renderANSI, renderUnicodeCompact } from 'uqr';
 import { isLoopbackUrl } from '../gateway-address.ts';
 import type { Terminal } from '../terminal.ts';
+import { printable } from '../wording.ts';
 import { copyToClipboard, openInBrowser } from './desktop.ts';
 import type { DeviceAuthorization } from './issuer-client.ts';
 
 /** The lines with address and code; the QR code stands between them where another device can use it. */
-export function showCode(authorization: DeviceAuthorization, terminal: Terminal, options: { readonly gateway: string; readonly qr: boolean }): void {
+export function showCode(
+  authorization: DeviceAuthorization,
+  terminal: Terminal,
+  options: { readonly gateway: string; readonly qr: boolean },
+): void {
   const { say, bold } = terminal;
   say(`Sign in to ${options.gateway}`);
   say();
-  say(`  1. Open     ${bold(authorization.verificationUri)}      on any device`);
+  say(`  1. Open     ${bold(printable(authorization.verificationUri))}      on any device`);
   if (options.qr || !isLoopbackUrl(new URL(authorization.verificationUri))) {
     const address = authorization.verificationUriComplete ?? authorization.verificationUri;
     say();
     // Coloured cells scan on light terminals too; plain blocks need a dark one.
-    const code = terminal.colour ? renderANSI(address, { border: 1 }) : renderUnicodeCompact(address, { border: 1 });
+    const code = terminal.colour
+      ? renderANSI(address, { border: 1 })
+      : renderUnicodeCompact(address, { border: 1 });
     for (const line of code.trimEnd().split('\n')) say(`     ${line}`);
     say();
   }
-  say(`  2. Enter    ${bold(authorization.userCode)}`);
+  say(`  2. Enter    ${bold(printable(authorization.userCode))}`);
   say();
   say("Go on only if that page shows the same code and this computer's name.");
 }
@@ -32,12 +39,17 @@ export interface WaitingLine {
 }
 
 /** Starts the countdown and, on a terminal, listens for `o` and `c`. `onCancel` is Ctrl-C while keys are read. */
-export function startWaiting(authorization: DeviceAuthorization, terminal: Terminal, onCancel: () => void): WaitingLine {
+export function startWaiting(
+  authorization: DeviceAuthorization,
+  terminal: Terminal,
+  onCancel: () => void,
+): WaitingLine {
   const expiresAt = Date.now() + authorization.expiresInSeconds * 1000;
   if (!terminal.interactive) {
     terminal.say(`Waiting for up to ${clock(authorization.expiresInSeconds * 1000)} minutes.`);
     return {
-      network: (lost) => terminal.say(lost ? 'The connection is lost; trying again.' : 'The connection is back.'),
+      network: (lost) =>
+        terminal.say(lost ? 'The connection is lost; trying again.' : 'The connection is back.'),
       end: () => undefined,
     };
   }
@@ -49,21 +61,29 @@ export function startWaiting(authorization: DeviceAuthorization, terminal: Termi
     drawn = line.length;
   };
   const stopKeys = listenForKeys(terminal, {
-    o: () => void openInBrowser(authorization.verificationUriComplete ?? authorization.verificationUri).then((opened) => {
-      note = opened ? 'opened in your browser   Ctrl-C cancels' : 'no browser here: open the address yourself';
-      draw();
-    }),
-    c: () => void copyToClipboard(authorization.userCode).then((copied) => {
-      note = copied ? 'code copied   Ctrl-C cancels' : 'no clipboard here: type the code';
-      draw();
-    }),
+    o: () =>
+      void openInBrowser(authorization.verificationUriComplete ?? authorization.verificationUri).then(
+        (opened) => {
+          note = opened
+            ? 'opened in your browser   Ctrl-C cancels'
+            : 'no browser here: open the address yourself';
+          draw();
+        },
+      ),
+    c: () =>
+      void copyToClipboard(authorization.userCode).then((copied) => {
+        note = copied ? 'code copied   Ctrl-C cancels' : 'no clipboard here: type the code';
+        draw();
+      }),
     '\u0003': onCancel,
   });
   draw();
   const timer = setInterval(draw, 1_000);
   return {
     network: (lost) => {
-      note = lost ? 'connection lost, trying again   Ctrl-C cancels' : 'o opens it here   c copies the code   Ctrl-C cancels';
+      note = lost
+        ? 'connection lost, trying again   Ctrl-C cancels'
+        : 'o opens it here   c copies the code   Ctrl-C cancels';
       draw();
     },
     end: () => {

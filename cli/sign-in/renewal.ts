@@ -52,7 +52,10 @@ export function secondsLeft(session: Session): number {
 }
 
 /** A session after the issuer gave new tokens; what it did not repeat stays. */
-export function withTokens(session: Omit<Session, 'access_token' | 'expires_at'>, issued: IssuedTokens): Session {
+export function withTokens(
+  session: Omit<Session, 'access_token' | 'expires_at'>,
+  issued: IssuedTokens,
+): Session {
   const now = Math.floor(Date.now() / 1000);
   return {
     ...session,
@@ -60,7 +63,10 @@ export function withTokens(session: Omit<Session, 'access_token' | 'expires_at'>
     expires_at: now + issued.expiresInSeconds,
     // RFC 6749 §6: without a new refresh token the old one stays.
     refresh_token: issued.refreshToken ?? session.refresh_token,
-    refresh_expires_at: issued.refreshExpiresInSeconds === null ? session.refresh_expires_at : now + issued.refreshExpiresInSeconds,
+    refresh_expires_at:
+      issued.refreshExpiresInSeconds === null
+        ? session.refresh_expires_at
+        : now + issued.refreshExpiresInSeconds,
     scope: issued.scope ?? session.scope,
   };
 }
@@ -69,10 +75,14 @@ async function renew(session: Session, options: RenewalOptions): Promise<Session
   const { address, folder } = options;
   const ended = signInNeeded(address, 'Your sign-in has ended at');
   if (session.refresh_token === null) throw ended;
-  const fetch = await createTrustedFetch(options.certificateAuthority ?? findCertificateAuthority(address.gateway, undefined));
+  const fetch = await createTrustedFetch(
+    options.certificateAuthority ?? findCertificateAuthority(address.gateway, undefined),
+  );
   const { createIssuerClient, IssuerRefusal, issuerOfSession } = await import('./issuer-client.ts');
   try {
-    const issued = await createIssuerClient(issuerOfSession(session), session.client_id, fetch).refresh(session.refresh_token);
+    const issued = await createIssuerClient(issuerOfSession(session), session.client_id, fetch).refresh(
+      session.refresh_token,
+    );
     const renewed = withTokens(session, issued);
     writeSession(renewed, folder);
     return renewed;
@@ -82,9 +92,13 @@ async function renew(session: Session, options: RenewalOptions): Promise<Session
       throw ended;
     }
     if (error instanceof IssuerRefusal) {
-      throw new CommandFailure(exitCodes.signInNeeded, `The sign-in server refuses to renew (${error.error}).  Run:  sallyport login`, {
-        code: 'sign_in_needed',
-      });
+      throw new CommandFailure(
+        exitCodes.signInNeeded,
+        `The sign-in server refuses to renew (${error.error}).  Run:  sallyport login`,
+        {
+          code: 'sign_in_needed',
+        },
+      );
     }
     // Still valid for a while: better used than refused, unless the caller asked for a longer life.
     if (options.minTtlSeconds === undefined && secondsLeft(session) > 10) return session;

@@ -1,6 +1,18 @@
 // The stored sign-in of one gateway and profile: one JSON file, 0600 in a 0700 folder, replaced by rename.
 // Trusts nobody else on the machine: wider modes on reading are a refusal with the chmod to run.
-import { chmodSync, closeSync, fsyncSync, mkdirSync, openSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { exitCodes } from '../exit-codes.ts';
@@ -108,34 +120,61 @@ export function listSessions(folder = stateFolder()): readonly SessionKey[] {
   if (statSync(folder, { throwIfNoEntry: false }) === undefined) return [];
   return readdirSync(folder).flatMap((name) => {
     const match = /^([^@]+)@(.+)\.json$/.exec(name);
-    return match?.[1] === undefined || match[2] === undefined ? [] : [{ profile: match[1], gateway: decodeURIComponent(match[2]) }];
+    return match?.[1] === undefined || match[2] === undefined
+      ? []
+      : [{ profile: match[1], gateway: decodeURIComponent(match[2]) }];
   });
 }
 
-function checkPrivate(path: string, stats: { readonly mode: number; readonly uid: number }, wanted: '600' | '700'): void {
+function checkPrivate(
+  path: string,
+  stats: { readonly mode: number; readonly uid: number },
+  wanted: '600' | '700',
+): void {
   checkOwner(path, stats.uid);
   if ((stats.mode & 0o077) === 0) return;
   const mode = (stats.mode & 0o777).toString(8);
-  throw new CommandFailure(exitCodes.signInNeeded, `Others on this machine can open ${path} (mode ${mode}), so its tokens are not used.`, {
-    code: 'session_exposed',
-    hints: [`Close it:  chmod ${wanted} '${path}'`, 'If you are not alone on this machine, also sign in again:  sallyport logout && sallyport login'],
-  });
+  throw new CommandFailure(
+    exitCodes.signInNeeded,
+    `Others on this machine can open ${path} (mode ${mode}), so its tokens are not used.`,
+    {
+      code: 'session_exposed',
+      hints: [
+        `Close it:  chmod ${wanted} '${path}'`,
+        'If you are not alone on this machine, also sign in again:  sallyport logout && sallyport login',
+      ],
+    },
+  );
 }
 
 function checkOwner(path: string, uid: number): void {
   const own = process.getuid?.();
   if (own === undefined || uid === own) return;
-  throw new CommandFailure(exitCodes.signInNeeded, `${path} belongs to another user (uid ${uid}), so it is not used.`, {
-    code: 'session_exposed',
-    hints: ['Run the command as the user who signed in, or set SALLYPORT_STATE_DIR to a folder of your own.'],
-  });
+  throw new CommandFailure(
+    exitCodes.signInNeeded,
+    `${path} belongs to another user (uid ${uid}), so it is not used.`,
+    {
+      code: 'session_exposed',
+      hints: [
+        'Run the command as the user who signed in, or set SALLYPORT_STATE_DIR to a folder of your own.',
+      ],
+    },
+  );
 }
 
 function parseSession(text: string): Session | null {
   try {
     const value = JSON.parse(text) as Partial<Session> | null; // Border: a file; every member used is checked below.
-    const strings = [value?.gateway, value?.profile, value?.issuer, value?.client_id, value?.token_endpoint, value?.access_token];
-    if (value?.version !== 1 || !strings.every((member) => typeof member === 'string' && member !== '')) return null;
+    const strings = [
+      value?.gateway,
+      value?.profile,
+      value?.issuer,
+      value?.client_id,
+      value?.token_endpoint,
+      value?.access_token,
+    ];
+    if (value?.version !== 1 || !strings.every((member) => typeof member === 'string' && member !== ''))
+      return null;
     if (typeof value.expires_at !== 'number' || !isStringOrNull(value.refresh_token)) return null;
     if (!isStringOrNull(value.revocation_endpoint)) return null;
     return value as Session;

@@ -17,10 +17,14 @@ export async function withLock<Result>(lockFile: string, work: () => Promise<Res
     const deadline = Date.now() + giveUpMs;
     while (!tryLock(lock)) {
       if (Date.now() > deadline) {
-        throw new CommandFailure(exitCodes.unexpected, `Another process has been renewing the sign-in for ${giveUpMs / 1000} s.`, {
-          code: 'renewal_blocked',
-          hints: [`It holds ${lockFile}; end it, and run the command again.`],
-        });
+        throw new CommandFailure(
+          exitCodes.unexpected,
+          `Another process has been renewing the sign-in for ${giveUpMs / 1000} s.`,
+          {
+            code: 'renewal_blocked',
+            hints: [`It holds ${lockFile}; end it, and run the command again.`],
+          },
+        );
       }
       await sleep(retryMs + Math.random() * retryMs);
     }
