@@ -45,9 +45,10 @@ export async function listModels(
   connection: Connection,
 ): Promise<{ readonly models: readonly string[]; readonly headers: Headers }> {
   const response = await callGateway(connection, '/v1/models', { signal: AbortSignal.timeout(15_000) });
-  const answer = (await response.json()) as { data?: readonly { id?: unknown }[] }; // Border: the ids are checked below.
-  const models = (answer.data ?? []).flatMap((model) =>
-    typeof model.id === 'string' ? [printable(model.id)] : [],
+  const answer = (await response.json()) as Record<string, unknown>; // Border: the list and its ids are checked here.
+  const list: readonly unknown[] = Array.isArray(answer['data']) ? answer['data'] : [];
+  const models = list.flatMap((entry) =>
+    typeof entry === 'object' && entry !== null && 'id' in entry && typeof entry.id === 'string' ? [printable(entry.id)] : [],
   );
   return { models, headers: response.headers };
 }

@@ -140,7 +140,7 @@ function addHelpCommand(program: Command, terminal: Terminal): void {
     .description('show help for a command, or: help exit-codes')
     .action((path: readonly string[]) => {
       if (path[0] === 'exit-codes') {
-        terminal.data(exitCodeHelp());
+        terminal.write(exitCodeHelp());
         return;
       }
       let command = program;

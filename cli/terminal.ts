@@ -3,7 +3,8 @@
 import type { Readable, Writable } from 'node:stream';
 
 type Output = Writable & { readonly isTTY?: boolean };
-type Input = Readable & { readonly isTTY?: boolean };
+/** `setRawMode` is there on a terminal only. */
+type Input = Readable & { readonly isTTY?: boolean; readonly setRawMode?: (raw: boolean) => unknown };
 
 /** The streams and manners of one run of the command line. */
 export interface Terminal {
@@ -18,7 +19,7 @@ export interface Terminal {
   /** `npx sallyport` or `sallyport`, as the person called it. */
   readonly command: string;
   /** Writes data to stdout, byte for byte. */
-  readonly data: (text: string) => void;
+  readonly write: (text: string) => void;
   /** Writes one JSON value and a newline to stdout. */
   readonly json: (value: unknown) => void;
   /** Writes one line of talk to stderr. */
@@ -54,7 +55,7 @@ export function createTerminal({ argv, env, stdout, stderr, stdin }: TerminalSou
     colour,
     width: Number.isInteger(columns) && columns >= 20 ? columns : 80,
     command: env['npm_command'] === 'exec' ? 'npx sallyport' : 'sallyport',
-    data: (text) => void stdout.write(text),
+    write: (text) => void stdout.write(text),
     json: (value) => void stdout.write(`${JSON.stringify(value)}\n`),
     say: (line = '') => void stderr.write(`${line}\n`),
     red: style(31, 39),

@@ -48,7 +48,6 @@ export function homeRelative(path: string): string {
 
 /** Text from another machine, safe to show: control characters, which could drive the terminal, become `?`. */
 export function printable(text: string): string {
-  // eslint-disable-next-line no-control-regex -- Control characters are exactly what is looked for.
   return text.replaceAll(
     /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g,
     '?',

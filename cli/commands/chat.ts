@@ -77,7 +77,7 @@ function createScreen(
   let last = '\n';
   const show = (text: string): void => {
     if (text === '' || silent) return;
-    terminal.data(terminal.stdout.isTTY === true ? printable(text) : text);
+    terminal.write(terminal.stdout.isTTY === true ? printable(text) : text);
     last = text.slice(-1);
   };
   return {

@@ -37,7 +37,7 @@ async function printBlock(client: ClientName, options: ConnectOptions): Promise<
     certificateAuthority: connection.certificateAuthority,
   });
   if (options.json === true) terminal.json({ client, ...block });
-  else terminal.data(block.text);
+  else terminal.write(block.text);
 }
 
 /** A model for the block; the block is printed also when nobody is signed in or nothing answers. */

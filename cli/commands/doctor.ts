@@ -41,6 +41,6 @@ function show({ check, status, detail, repair }: Finding, terminal: Terminal): v
   const mark = { ok: terminal.green('✓'), problem: terminal.red('✗'), skipped: terminal.dim('-') }[status];
   // The report is what this command is for, so it is data; colour only where stdout itself is a terminal.
   const plain = { ok: '✓', problem: '✗', skipped: '-' }[status];
-  terminal.data(`${terminal.stdout.isTTY === true ? mark : plain} ${check.padEnd(14)} ${detail}\n`);
-  if (repair !== null) terminal.data(`  ${''.padEnd(14)} ${repair}\n`);
+  terminal.write(`${terminal.stdout.isTTY === true ? mark : plain} ${check.padEnd(14)} ${detail}\n`);
+  if (repair !== null) terminal.write(`  ${''.padEnd(14)} ${repair}\n`);
 }

@@ -34,7 +34,7 @@ async function printEnvironment(options: EnvOptions): Promise<void> {
     return;
   }
   for (const [name, value] of Object.entries(assignments))
-    terminal.data(`export ${name}=${shellQuote(value)}\n`);
+    terminal.write(`export ${name}=${shellQuote(value)}\n`);
   if (terminal.interactive)
     terminal.say(terminal.dim(`# the token expires ${fromNow(session.expires_at)}; run it again then`));
 }

@@ -35,7 +35,7 @@ async function printToken(options: TokenOptions): Promise<void> {
     certificateAuthority: findCertificateAuthority(address.gateway, options.ca),
   });
   if (options.json !== true) {
-    terminal.data(`${session.access_token}\n`);
+    terminal.write(`${session.access_token}\n`);
     return;
   }
   terminal.json({

@@ -24,7 +24,7 @@ export function registerWhoamiCommand(program: Command): void {
 interface GatewayView {
   readonly models: readonly string[] | null;
   readonly limit: { readonly limit: number; readonly remaining: number } | null;
-  readonly failure: unknown;
+  readonly failure: Error | null;
 }
 
 async function whoami(options: WhoamiOptions): Promise<void> {
@@ -33,7 +33,7 @@ async function whoami(options: WhoamiOptions): Promise<void> {
   const session = await connection.session();
   const view = await askGateway(connection);
   if (options.json === true) terminal.json(jsonView(session, view));
-  else for (const line of textView(session, view)) terminal.data(`${line}\n`);
+  else for (const line of textView(session, view)) terminal.write(`${line}\n`);
   if (view.failure !== null) throw view.failure;
 }
 
@@ -48,7 +48,7 @@ async function askGateway(connection: Connection): Promise<GatewayView> {
       limit !== undefined && remaining !== undefined && Number.isFinite(limit) && Number.isFinite(remaining);
     return { models, limit: known ? { limit, remaining } : null, failure: null };
   } catch (error) {
-    return { models: null, limit: null, failure: error };
+    return { models: null, limit: null, failure: error instanceof Error ? error : new Error(String(error)) };
   }
 }
 

@@ -95,16 +95,16 @@ export function startWaiting(
 }
 
 function listenForKeys(terminal: Terminal, keys: Readonly<Record<string, () => void>>): () => void {
-  const stdin = terminal.stdin as NodeJS.ReadStream; // Interactive: stdin is a terminal, so raw mode exists.
+  const { stdin } = terminal;
   const onKey = (chunk: Buffer): void => {
     for (const key of chunk.toString('latin1')) keys[key.toLowerCase()]?.();
   };
-  stdin.setRawMode(true);
+  stdin.setRawMode?.(true);
   stdin.resume();
   stdin.on('data', onKey);
   return () => {
     stdin.off('data', onKey);
-    stdin.setRawMode(false);
+    stdin.setRawMode?.(false);
     stdin.pause();
   };
 }
