@@ -94,7 +94,7 @@ function securityHeaders(secure: boolean): RequestHandler {
       'referrer-policy': 'same-origin',
       'x-content-type-options': 'nosniff',
       'x-frame-options': 'DENY',
-      'x-request-id': String(request.id),
+      'x-request-id': typeof request.id === 'string' ? request.id : '',
     });
     if (secure) response.set('strict-transport-security', 'max-age=31536000');
     next();

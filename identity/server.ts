@@ -79,7 +79,7 @@ async function startWith(
     config.public_url ?? `${config.tls === undefined ? 'http' : 'https'}://${formatAddress(address)}`;
 
   const build = (): OpenIdProvider => {
-    const provider = createProvider({
+    const openIdProvider = createProvider({
       base,
       config,
       database,
@@ -87,15 +87,15 @@ async function startWith(
       cookieKey,
       pages: createProviderPages(database),
     });
-    provider.on('server_error', (_ctx, error) =>
+    openIdProvider.on('server_error', (_ctx, error) =>
       log.error({ event: 'openid_failed', name: error.name, reason: error.message }),
     );
-    return provider;
+    return openIdProvider;
   };
-  let provider = build();
+  let openIdProvider = build();
   const adopt = (fresh: readonly SigningKey[]): void => {
     keys = fresh;
-    provider = build();
+    openIdProvider = build();
   };
 
   const administrator = await createFirstAdministrator(database);
@@ -107,7 +107,7 @@ async function startWith(
     database,
     formKey,
     log,
-    currentProvider: () => provider,
+    currentProvider: () => openIdProvider,
     verifyAssertion: createAssertionVerifier({
       jwksFile: config.gateway_jwks,
       audience: assertionAudience.identity,

@@ -3,8 +3,8 @@ import { hash, verify, type Options } from '@node-rs/argon2';
 import { commonPasswords } from './common-passwords.ts';
 
 // OWASP's first choice for argon2id: 19 MiB, two passes, one lane.
-// The package's enum is ambient and const, which a type-stripping runtime cannot inline: 2 is Algorithm.Argon2id.
-const options: Options = { algorithm: 2, memoryCost: 19_456, timeCost: 2, parallelism: 1 };
+// Argon2id is the package's default; its enum is ambient and const, which a type-stripping runtime cannot read.
+const options: Options = { memoryCost: 19_456, timeCost: 2, parallelism: 1 };
 
 /** Shortest and longest acceptable password, in characters. 15 or more are recommended. */
 export const passwordLength = { least: 8, most: 256 } as const;
@@ -15,7 +15,7 @@ export const passwordLength = { least: 8, most: 256 } as const;
  * Does not check: character classes (they do not help) or expiry.
  */
 export function passwordProblem(password: string, username: string): string | null {
-  const length = [...password].length;
+  const length = Array.from(password).length;
   if (length < passwordLength.least)
     return `The password must have at least ${passwordLength.least} characters; 15 or more are recommended`;
   if (length > passwordLength.most) return `The password must have at most ${passwordLength.most} characters`;

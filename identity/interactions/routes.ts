@@ -167,7 +167,7 @@ async function decisionStep(step: Step): Promise<Page | null> {
     userCode: `${code.userCode.slice(0, 4)}-${code.userCode.slice(4)}`,
     address: place?.address ?? 'unknown',
     agent: place?.agent ?? '',
-    at: new Date((code.iat ?? 0) * 1000),
+    at: new Date(code.iat * 1000),
   });
 }
 

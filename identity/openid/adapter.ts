@@ -19,12 +19,14 @@ export function recordAdapter(database: Database): (model: string) => Adapter {
   return (model) => ({
     async upsert(id, payload, expiresIn) {
       const row = toRow(model, id, payload, expiresIn);
-      const { model: _model, id_hash: _hash, consumed_at: _never, ...columns } = row;
       const written = await database
         .insertInto('records')
         .values(row)
         .onConflict((conflict) =>
-          conflict.columns(['model', 'id_hash']).doUpdateSet(columns).where('records.settled', '=', 0),
+          conflict
+            .columns(['model', 'id_hash'])
+            .doUpdateSet(changeable(row))
+            .where('records.settled', '=', 0),
         )
         .returning('id_hash')
         .execute();
@@ -101,13 +103,12 @@ function toRow(
   payload: AdapterPayload,
   expiresIn: number | undefined,
 ): RecordsTable {
-  const { jti: _jti, session, ...rest } = payload;
-  // The session's cookie value is kept by the session's own record alone, as a hash.
-  const stored = session === undefined ? rest : { ...rest, session: { ...session, cookie: undefined } };
+  // What a bearer presents is kept as a hash alone: the record's own id, and the session's cookie in an interaction.
+  const session = payload.session === undefined ? undefined : { ...payload.session, cookie: undefined };
   return {
     model,
     id_hash: hashOf(id),
-    payload: JSON.stringify(stored),
+    payload: JSON.stringify({ ...payload, jti: undefined, session }),
     grant_id: payload.grantId ?? null,
     account_id: payload.accountId ?? null,
     user_code: payload.userCode ?? null,
@@ -117,6 +118,12 @@ function toRow(
     consumed_at: null,
     expires_at: expiresIn === undefined ? null : nowInSeconds() + expiresIn,
   };
+}
+
+/** The columns that a later save may change: neither the key nor that it was consumed. */
+function changeable(row: RecordsTable): Partial<RecordsTable> {
+  const { payload, grant_id, account_id, user_code, uid, settled, expires_at } = row;
+  return { payload, grant_id, account_id, user_code, uid, settled, expires_at };
 }
 
 function fromRow(

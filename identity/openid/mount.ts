@@ -43,30 +43,29 @@ export function openIdRoutes(deps: MountDeps): Router {
   router.get(`/.well-known/oauth-authorization-server${tenant}/v2.0`, (request, response) =>
     hand(deps, request, response, '/.well-known/oauth-authorization-server'),
   );
-  router.use(tenant, (request, response, next) => {
+  router.use(tenant, async (request, response, next) => {
     const path = request.path.toLowerCase().replace(/\/$/, '');
-    switch (`${request.method} ${path}`) {
+    switch (`${request.method === 'HEAD' ? 'GET' : request.method} ${path}`) {
       case 'GET /v2.0/.well-known/openid-configuration':
         return hand(deps, request, response, '/.well-known/openid-configuration');
       case 'GET /v2.0/.well-known/oauth-authorization-server':
         return hand(deps, request, response, '/.well-known/oauth-authorization-server');
       case `GET ${routes.code_verification}`:
-        return response.redirect(303, '/device');
       case `POST ${routes.code_verification}`:
-        return response.redirect(303, '/device');
+        // The throttled way in is /device.
+        response.redirect(303, '/device');
+        return;
       case `POST ${routes.device_authorization}`:
-        return limitDeviceStarts(deviceStarts, request, response, next);
-      case `POST ${routes.token}`:
-        return form(request, response, (error?: unknown) => {
-          if (error !== undefined) next(error);
-          else if (acceptTokenRequest(request, response, judgePoll)) {
-            replayBody(request);
-            next();
-          }
-        });
+        if (await mayStartDevice(deviceStarts, request, response)) next();
+        return;
       default:
         next();
     }
+  });
+  router.post(`${tenant}${routes.token}`, form, (request, response, next) => {
+    if (!acceptTokenRequest(request, response, judgePoll)) return;
+    replayBody(request);
+    next();
   });
   router.use(tenant, (request, response) => hand(deps, request, response));
   return router;
@@ -111,26 +110,24 @@ function pinOrigin(request: IncomingMessage, base: string): void {
   delete request.headers['x-forwarded-for'];
 }
 
-async function limitDeviceStarts(
+/** Counts a device authorization; false when it has been answered. */
+async function mayStartDevice(
   limiter: RateLimiterMemory,
   request: Request,
   response: Response,
-  next: () => void,
-): Promise<void> {
+): Promise<boolean> {
   try {
     await limiter.consume(callerOf(request).address);
+    return true;
   } catch (refusal) {
     if (!(refusal instanceof RateLimiterRes)) throw refusal;
     response.set('retry-after', String(Math.ceil(refusal.msBeforeNext / 1000)));
-    response
-      .status(429)
-      .json({
-        error: 'temporarily_unavailable',
-        error_description: 'too many sign-ins started from this address',
-      });
-    return;
+    response.status(429).json({
+      error: 'temporarily_unavailable',
+      error_description: 'too many sign-ins started from this address',
+    });
+    return false;
   }
-  next();
 }
 
 /** Rewrites a token request for oidc-provider; false when it has been answered. */
@@ -169,9 +166,9 @@ function showCodeForm(deps: MountDeps, request: Request, response: Response): Pr
 }
 
 async function submitCode(deps: MountDeps, request: Request, response: Response): Promise<void> {
-  const provider = deps.currentProvider();
+  const openIdProvider = deps.currentProvider();
   pinOrigin(request, deps.base);
-  const session = await provider.Session.get(provider.createContext(request, response) as never);
+  const session = await openIdProvider.Session.get(openIdProvider.createContext(request, response));
   // A form without its session cannot be ours; oidc-provider 9.13 would answer 500.
   if ((session as { new?: boolean }).new === true) {
     response.redirect(303, '/device');
@@ -193,9 +190,12 @@ async function submitCode(deps: MountDeps, request: Request, response: Response)
     });
     return;
   }
-  const known = await provider.DeviceCode.findByUserCode(typed.toUpperCase().replaceAll(/[^A-Z]/g, ''), {
-    ignoreExpiration: true,
-  });
+  const known = await openIdProvider.DeviceCode.findByUserCode(
+    typed.toUpperCase().replaceAll(/[^A-Z]/g, ''),
+    {
+      ignoreExpiration: true,
+    },
+  );
   if (known !== undefined) for (const subject of subjects) await forgiveAttempt(deps.database, subject);
   // The press on "It matches" comes after sign-in, on our own page.
   request.body = { xsrf: body['xsrf'], user_code: typed, confirm: 'yes' };

@@ -8,18 +8,18 @@ import { resourceScopes } from './scopes.ts';
 
 /** Issues an access token. The account must have been judged in the same request. */
 export async function issueForPassword(
-  provider: Provider,
+  openIdProvider: Provider,
   account: Account,
   lifetimeSeconds: number,
 ): Promise<string> {
-  const client = await provider.Client.find(builtInClientIds.localTest);
+  const client = await openIdProvider.Client.find(builtInClientIds.localTest);
   if (client === undefined) throw new Error('the local test client is missing');
-  const issued = new provider.AccessToken({
+  const issued = new openIdProvider.AccessToken({
     accountId: account.id,
     client,
     gty: 'password',
     scope: resourceScopes.access,
-    resourceServer: new provider.ResourceServer(resource, resourceServerInfo(lifetimeSeconds)),
+    resourceServer: new openIdProvider.ResourceServer(resource, resourceServerInfo(lifetimeSeconds)),
   } as never); // The published types lack members that the constructor documents.
   return issued.save();
 }

@@ -23,6 +23,7 @@ export { Provider as OpenIdProvider } from 'oidc-provider';
 /** Paths below `/{tenant}`, as Entra ID has them. */
 export const routes = {
   authorization: '/oauth2/v2.0/authorize',
+  // eslint-disable-next-line id-denylist -- oidc-provider's name of the route.
   token: '/oauth2/v2.0/token',
   device_authorization: '/oauth2/v2.0/devicecode',
   code_verification: '/oauth2/v2.0/deviceauth',
@@ -41,7 +42,7 @@ export interface ProviderPages {
     ctx: KoaContextWithOIDC,
     out: { error: string; error_description?: string | undefined },
   ) => void;
-  readonly confirmSignOut: (ctx: KoaContextWithOIDC) => void;
+  readonly confirmSignOut: (ctx: KoaContextWithOIDC) => Promise<void>;
   readonly signedOut: (ctx: KoaContextWithOIDC) => void;
 }
 
@@ -61,14 +62,14 @@ export function issuerOf(base: string, tenantId: string): string {
 
 /** Creates the provider; a new one replaces it when keys rotate, since all state is in the database. */
 export function createProvider(deps: ProviderDeps): Provider {
-  const provider = new Provider(issuerOf(deps.base, deps.config.tenant_id), configuration(deps));
+  const openIdProvider = new Provider(issuerOf(deps.base, deps.config.tenant_id), configuration(deps));
   // Host and scheme come from our own base URL (mount.ts sets the headers), never from the caller.
-  provider.proxy = true;
-  provider.use(async (ctx, next) => {
+  openIdProvider.proxy = true;
+  openIdProvider.use(async (ctx, next) => {
     await next();
     completeDeviceResponse(ctx as KoaContextWithOIDC, deps);
   });
-  return provider;
+  return openIdProvider;
 }
 
 function configuration(deps: ProviderDeps): Configuration {

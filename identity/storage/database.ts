@@ -23,6 +23,7 @@ export async function openDatabase(config: Pick<IdentityConfig, 'data' | 'databa
       ? sqliteFileDialect(join(config.data, 'identity.sqlite'))
       : postgresDialect(readSecret(config.database_url));
   const database: Database = new Kysely<IdentityTables>({ dialect });
+  // eslint-disable-next-line id-denylist -- kysely's name of the option.
   const { error } = await new Migrator({ db: database, provider: migrations }).migrateToLatest();
   if (error === undefined) return database;
   await database.destroy();
@@ -34,6 +35,9 @@ export async function openDatabase(config: Pick<IdentityConfig, 'data' | 'databa
   });
 }
 
+// PostgreSQL's type number of bigint.
+const int8 = pg.types.builtins.INT8;
+
 function postgresDialect(connectionString: string): Dialect {
   const pool = new pg.Pool({
     connectionString,
@@ -42,7 +46,7 @@ function postgresDialect(connectionString: string): Dialect {
     // Times are bigint columns; whole seconds fit a double for as long as it matters.
     types: {
       getTypeParser: (oid, format) =>
-        oid === 20 ? Number : (pg.types.getTypeParser(oid, format) as unknown),
+        oid === int8 ? Number : (pg.types.getTypeParser(oid, format) as unknown),
     },
   });
   // A connection that dies while idle is replaced by the pool; without a listener it would end the process.

@@ -68,6 +68,9 @@ export async function startTestIdentity(
   };
 }
 
+// eslint-disable-next-line @typescript-eslint/no-explicit-any -- parsed JSON of answers is asserted, not typed.
+export type Json = any;
+
 export interface Form {
   readonly action: string;
   readonly fields: Record<string, string>;
@@ -95,7 +98,7 @@ export class Browser {
     this.response = await fetch(this.url, {
       ...init,
       redirect: 'manual',
-      headers: { accept: 'text/html', ...init.headers, cookie },
+      headers: { accept: 'text/html', ...(init.headers as Record<string, string> | undefined), cookie },
     });
     for (const line of this.response.headers.getSetCookie()) this.#keep(line);
     const location = this.response.headers.get('location');
@@ -142,7 +145,8 @@ export class Browser {
 
   #keep(line: string): void {
     const [pair = '', ...attributes] = line.split('; ');
-    const [name = '', value = ''] = [pair.slice(0, pair.indexOf('=')), pair.slice(pair.indexOf('=') + 1)];
+    const name = pair.slice(0, pair.indexOf('='));
+    const value = pair.slice(pair.indexOf('=') + 1);
     const path = attributes.find((text) => text.startsWith('path='))?.slice(5) ?? '/';
     if (value === '') this.cookies.delete(`${name};${path}`);
     else this.cookies.set(`${name};${path}`, { value, path });
@@ -156,7 +160,7 @@ export async function postForm(
   headers: Record<string, string> = {},
 ) {
   const response = await fetch(url, { method: 'POST', body: new URLSearchParams(fields), headers });
-  const body: any = await response.json().catch(() => undefined);
+  const body: Json = (await response.json().catch(() => undefined)) as Json;
   return { status: response.status, headers: response.headers, body };
 }
 
@@ -168,7 +172,7 @@ export async function postJson(url: string, value: unknown, headers: Record<stri
     body,
     headers: { 'content-type': 'application/json', ...headers },
   });
-  const answer: any = await response.json().catch(() => undefined);
+  const answer: Json = (await response.json().catch(() => undefined)) as Json;
   return { status: response.status, headers: response.headers, body: answer };
 }
 
@@ -263,6 +267,6 @@ export function refresh(
 }
 
 /** The claims of a JWT, unverified. */
-export function claimsOf(jwt: string): any {
+export function claimsOf(jwt: string): Json {
   return JSON.parse(Buffer.from(jwt.split('.')[1] ?? '', 'base64url').toString());
 }
