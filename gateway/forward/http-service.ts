@@ -143,6 +143,15 @@ function move({ guarded, request, middleware, firstByteMs }: Move): Promise<void
       sent(clientRequest) {
         outgoing = clientRequest;
         if (isSettled) clientRequest.destroy();
+        // Without a listener Node drops the connection and says nothing; a tunnel is never opened.
+        clientRequest.on('upgrade', (answer, socket) => {
+          socket.destroy();
+          settle(invalidAnswer(answer));
+        });
+        clientRequest.on('close', () => {
+          if (!response.headersSent)
+            settle(new GatewayError('upstream_unavailable', { reason: 'upstream_closed' }));
+        });
         clientRequest.setTimeout(firstByteMs, () =>
           clientRequest.destroy(new GatewayError('upstream_timeout', { reason: 'upstream_silent' })),
         );
@@ -151,9 +160,7 @@ function move({ guarded, request, middleware, firstByteMs }: Move): Promise<void
         if (isSettled) return;
         const head = serviceAnswerHead(guarded, answer);
         if (head === null) {
-          settle(
-            new GatewayError('upstream_invalid_response', { reason: `upstream_${answer.statusCode ?? 0}` }),
-          );
+          settle(invalidAnswer(answer));
           return;
         }
         outcome.firstByteAt = performance.now();
@@ -175,6 +182,10 @@ function move({ guarded, request, middleware, firstByteMs }: Move): Promise<void
         (error: unknown) => settle(refusalOf(error)),
       );
   });
+}
+
+function invalidAnswer(answer: IncomingMessage): GatewayError {
+  return new GatewayError('upstream_invalid_response', { reason: `upstream_${answer.statusCode ?? 0}` });
 }
 
 function refusalOf(error: unknown): GatewayError {

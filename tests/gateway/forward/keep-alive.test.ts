@@ -14,17 +14,15 @@ import { ask, startStubGateway, type Answer, type StubGateway } from './stub-gat
 
 const wordOf = (request: FakeRequest): string => JSON.parse(request.body.toString()).user;
 
-function answer(request: FakeRequest, text: string, echo: string | null): string {
+function answer(text: string, echo: string | null): string {
   const headers = { 'content-type': 'application/json', ...(echo === null ? {} : { 'x-request-id': echo }) };
   return httpAnswer(200, headers, JSON.stringify({ choices: [{ text }] }));
 }
 
-const good = (request: FakeRequest): string => answer(request, wordOf(request), requestId(request));
-const goodWithoutEcho = (request: FakeRequest): string => answer(request, wordOf(request), null);
-const stray = (request: FakeRequest): string =>
-  answer(request, `stray of ${wordOf(request)}`, requestId(request));
-const strayWithoutEcho = (request: FakeRequest): string =>
-  answer(request, `stray of ${wordOf(request)}`, null);
+const good = (request: FakeRequest): string => answer(wordOf(request), requestId(request));
+const goodWithoutEcho = (request: FakeRequest): string => answer(wordOf(request), null);
+const stray = (request: FakeRequest): string => answer(`stray of ${wordOf(request)}`, requestId(request));
+const strayWithoutEcho = (request: FakeRequest): string => answer(`stray of ${wordOf(request)}`, null);
 
 async function crowd(
   gateway: StubGateway,

@@ -78,7 +78,7 @@ describe('an answer that is not streamed', () => {
     });
     const request = upstream.requests.at(-1);
     assert.equal(request?.body.toString(), body);
-    assert.deepEqual([...(request?.headers.keys() ?? [])].sort(), [
+    assert.deepEqual([...request.headers.keys()].sort(), [
       'accept',
       'authorization',
       'connection',
@@ -88,8 +88,8 @@ describe('an answer that is not streamed', () => {
       'user-agent',
       'x-request-id',
     ]);
-    assert.deepEqual(request?.headers.get('authorization'), ['Bearer upstream-secret']);
-    assert.match(request?.headers.get('user-agent')?.[0] ?? '', /^sallyport\//);
+    assert.deepEqual(request.headers.get('authorization'), ['Bearer upstream-secret']);
+    assert.match(request.headers.get('user-agent')?.[0] ?? '', /^sallyport\//);
   });
 
   const refusals: [title: string, status: number, error: object | string, expected: [number, string]][] = [

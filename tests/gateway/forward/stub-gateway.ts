@@ -5,6 +5,7 @@ import {
   createServer,
   request as httpRequest,
   type IncomingHttpHeaders,
+  type IncomingMessage,
   type ServerResponse,
 } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -77,7 +78,7 @@ export async function startStubGateway(options: StubOptions): Promise<StubGatewa
     ...options.route,
   };
   const models = options.models ?? ['tiny-gpt2'];
-  const server = createServer(async (request, response) => {
+  const handle = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const id = newRequestId(Date.now());
     const abort = new AbortController();
     responses.add(response);
@@ -143,7 +144,8 @@ export async function startStubGateway(options: StubOptions): Promise<StubGatewa
     }
     outcomes.push(outcome);
     watchers.forEach((watcher) => watcher());
-  });
+  };
+  const server = createServer((request, response) => void handle(request, response));
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
