@@ -1,7 +1,7 @@
 // Reads a JSON body: bounded, strict, once.
 import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage } from 'node:http';
-import { z } from 'zod';
+import type { z } from 'zod';
 import { GatewayError } from '../core/errors.ts';
 
 const maxDepth = 16;

@@ -51,7 +51,12 @@ export function createRoutes(services: RouteServices): RequestListener {
     const finish = (): void =>
       services.metrics.countRequest(route, response.statusCode, (performance.now() - startedAtMs) / 1000);
     response.once('close', finish);
+    // The echo proves to the gateway that an answer on a kept-alive connection belongs to its request.
+    const requestId = request.headers['x-request-id'];
+    if (typeof requestId === 'string' && /^[\w-]{1,64}$/.test(requestId))
+      response.setHeader('x-request-id', requestId);
     answer(request, response, path, services).catch((error: unknown) => {
+      if (response.destroyed) return; // The caller left; a body that broke off is no fault of ours.
       const refusal = refusalOf(error);
       if (refusal.code === 'internal_error')
         services.log.error({ route, problem: String(refusal.cause) }, 'a request failed');
@@ -72,13 +77,19 @@ async function answer(
   path: string,
   services: RouteServices,
 ): Promise<void> {
-  if (path === '/healthz') return answerHealth(request, response, services);
+  if (path === '/healthz') {
+    answerHealth(request, response, services);
+    return;
+  }
   if (path === '/metrics') return answerMetrics(request, response, services);
   const header = request.headers[assertionHeader];
   const principal = await services.verifyAssertion(typeof header === 'string' ? header : undefined);
   if (principal === null) throw new GatewayError('missing_credentials', { reason: 'assertion' });
   if (services.isStopping()) throw new GatewayError('gateway_stopping', { retryAfterSeconds: 1 });
-  if (routeOf(path) === '/v1/models') return answerModels(request, response, path, services);
+  if (routeOf(path) === '/v1/models') {
+    answerModels(request, response, path, services);
+    return;
+  }
   const endpoint = modelEndpoints.get(path);
   if (endpoint === undefined) throw new GatewayError('endpoint_not_found');
   assertMethod(request, 'POST');
@@ -135,6 +146,7 @@ function answerModels(
     owned_by: 'sallyport',
   }));
   if (path === '/v1/models') {
+    // eslint-disable-next-line id-denylist -- a name of the OpenAI wire format.
     sendJson(response, { object: 'list', data: listed });
     return;
   }

@@ -19,10 +19,12 @@ export interface Vocabulary {
 
 /** Reads the vocabulary from the model file's metadata. */
 export function readVocabulary(model: LlamaModel): Vocabulary {
-  const { model: kind, tokens: pieces, token_type: pieceTypes } = model.fileInfo.metadata.tokenizer.ggml;
+  const { model: kind, tokens: pieces } = model.fileInfo.metadata.tokenizer.ggml;
+  // Older files lack the types; the library declares them present.
+  const pieceTypes = model.fileInfo.metadata.tokenizer.ggml.token_type as readonly number[] | undefined;
   const size = pieces.length;
   const longestCharacters = pieces.reduce((longest, piece) => Math.max(longest, piece.length), 1);
-  if ((kind as string) !== 'gpt2') {
+  if (kind !== 'gpt2') {
     // Elsewhere a character of a piece is up to four bytes of text.
     return {
       size,

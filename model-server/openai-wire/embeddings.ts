@@ -42,6 +42,7 @@ export async function answerEmbeddings(call: EndpointCall): Promise<void> {
   }
   call.count({ promptTokens, completionTokens: 0 });
   const usage = { prompt_tokens: promptTokens, total_tokens: promptTokens };
+  // eslint-disable-next-line id-denylist -- a name of the OpenAI wire format.
   sendJson(call.response, { object: 'list', data: embeddings, model: call.modelId, usage });
 }
 

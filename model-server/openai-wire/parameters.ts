@@ -12,6 +12,7 @@ const isEmptyList = (value: unknown): boolean => Array.isArray(value) && value.l
 
 /** Members that change nothing here: they name the caller, or steer caches and billing that we do not have. */
 export const harmlessMembers = {
+  // eslint-disable-next-line id-denylist -- a name of the OpenAI wire format.
   user: z.string().optional(),
   metadata: z.record(z.string(), z.unknown()).optional(),
   store: z.boolean().optional(),

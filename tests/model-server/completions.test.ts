@@ -1,3 +1,4 @@
+/* eslint-disable @typescript-eslint/no-explicit-any -- JSON of answers is asserted, not typed. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { eventsOf, startGateway, type Answer, type Gateway } from './start.ts';

@@ -1,3 +1,4 @@
+/* eslint-disable @typescript-eslint/no-explicit-any, @typescript-eslint/restrict-plus-operands -- JSON of answers is asserted, not typed. */
 // Starts a real model server with the shipped model on a Unix socket, and speaks to it as the gateway does.
 import { execFileSync } from 'node:child_process';
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';

@@ -15,7 +15,7 @@ function scan(stopTexts: string[], pieces: string[]): { text: string; stopped: b
 
 /** Every way to cut a text into pieces would be 2^n; each single and double cut finds the mistakes. */
 function cuts(text: string): string[][] {
-  const ways: string[][] = [[text], [...text]];
+  const ways: string[][] = [[text], Array.from(text)];
   for (let first = 1; first < text.length; first++) {
     for (let second = first; second < text.length; second++)
       ways.push([text.slice(0, first), text.slice(first, second), text.slice(second)]);
