@@ -4,11 +4,12 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import type { Express, Response } from 'express';
-import { docsScript } from './assets.ts';
+import { apiPageScript, signedInScript } from './api-page-scripts.ts';
 import type { ControlDependencies } from './control-dependencies.ts';
 import { html } from './html.ts';
 import type { IssuerEndpoints } from './issuer-endpoints.ts';
 import { openApiDocument } from './openapi.ts';
+import { page, pageTop, stylesheetPath } from './page.ts';
 import { docsClientId } from './resource-metadata.ts';
 
 const swaggerFolder = dirname(createRequire(import.meta.url).resolve('swagger-ui-dist/package.json'));
@@ -19,31 +20,32 @@ const shell = html`<!doctype html>
       <meta charset="utf-8" />
       <meta name="viewport" content="width=device-width, initial-scale=1" />
       <title>API · Sallyport</title>
+      <meta name="color-scheme" content="light dark" />
       <link rel="stylesheet" href="/docs/assets/swagger-ui.css" />
+      <link rel="stylesheet" href="${stylesheetPath}" />
       <link rel="icon" href="/assets/icon.svg" type="image/svg+xml" />
       <script src="/docs/assets/swagger-ui-bundle.js" defer></script>
       <script src="/docs/assets/start.js" defer></script>
     </head>
     <body>
-      <main id="api">
-        <p>
-          The API page needs JavaScript. The same description as data:
-          <a href="/openapi.json">openapi.json</a>
-        </p>
+      ${pageTop}
+      <main id="main">
+        <div id="api">
+          <p class="page">
+            The API page needs JavaScript. The same description as data:
+            <a href="/openapi.json">openapi.json</a>
+          </p>
+        </div>
       </main>
     </body>
   </html> `.text;
 
-const redirectShell = html`<!doctype html>
-  <html lang="en">
-    <head>
-      <title>Signing in · Sallyport</title>
-    </head>
-    <body>
-      <p>Signing in. This window closes by itself.</p>
-      <script src="/docs/assets/oauth2-redirect.js"></script>
-    </body>
-  </html> `.text;
+const signedInPage = page({
+  title: 'Signed in · Sallyport',
+  body: html`<h1>Signed in</h1>
+    <p>Back to the API page: you can close this window.</p>`,
+  script: '/docs/assets/signed-in.js',
+});
 
 /** Adds the API page, its files and the OpenAPI document. */
 export function addApiPage(
@@ -63,13 +65,10 @@ export function addApiPage(
     const found = await endpoints();
     const origins = found === null ? [] : [new URL(found.tokenEndpoint).origin];
     response.set('content-security-policy', apiPagePolicy(origins));
-    // The sign-in window must be able to hand its code back to this one.
-    response.set('cross-origin-opener-policy', 'same-origin-allow-popups');
     response.type('html').send(shell);
   });
   app.get('/docs/oauth2-redirect.html', (_request, response) => {
-    response.set('cross-origin-opener-policy', 'unsafe-none').set('cache-control', 'no-store');
-    response.type('html').send(redirectShell);
+    response.set('cache-control', 'no-store').type('html').send(signedInPage);
   });
   app.get('/docs/assets/start.js', (_request, response) => {
     const settings = {
@@ -77,12 +76,14 @@ export function addApiPage(
       redirectUrl: `${deps.services.publicUrl}/docs/oauth2-redirect.html`,
       scopes: ['openid', ...deps.current().authentication.scopesSupported],
     };
-    response.type('text/javascript').send(docsScript(settings));
+    response.type('text/javascript').send(apiPageScript(settings));
+  });
+  app.get('/docs/assets/signed-in.js', (_request, response) => {
+    response.type('text/javascript').send(signedInScript);
   });
   for (const [name, type] of [
     ['swagger-ui.css', 'text/css'],
     ['swagger-ui-bundle.js', 'text/javascript'],
-    ['oauth2-redirect.js', 'text/javascript'],
   ] as const) {
     app.get(`/docs/assets/${name}`, (_request, response) => sendFile(response, name, type));
   }

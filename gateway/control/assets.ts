@@ -15,29 +15,33 @@ export const stylesheet = `:root {
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--back); color: var(--text); font: 1rem/1.6 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
 a { color: var(--link); }
-a:focus-visible, button:focus-visible, pre:focus-visible { outline: 3px solid var(--link); outline-offset: 2px; border-radius: 4px; }
+a:focus-visible, .snippet button:focus-visible, pre:focus-visible { outline: 3px solid var(--link); outline-offset: 2px; border-radius: 4px; }
 .skip { position: absolute; left: -999rem; }
 .skip:focus { left: 1rem; top: 1rem; background: var(--panel); padding: .5rem 1rem; z-index: 1; }
-header { border-bottom: 1px solid var(--line); background: var(--panel); }
-nav { max-width: 52rem; margin: 0 auto; padding: .75rem 1.25rem; display: flex; flex-wrap: wrap; gap: .5rem 2rem; align-items: center; }
-nav ul { display: flex; flex-wrap: wrap; gap: .25rem 1.5rem; list-style: none; margin: 0; padding: 0; }
+.top { border-bottom: 1px solid var(--line); background: var(--panel); }
+.top nav { max-width: 52rem; margin: 0 auto; padding: .75rem 1.25rem; display: flex; flex-wrap: wrap; gap: .5rem 2rem; align-items: center; }
+.top ul { display: flex; flex-wrap: wrap; gap: .25rem 1.5rem; list-style: none; margin: 0; padding: 0; }
 .brand { display: flex; gap: .6rem; align-items: center; font-weight: 650; font-size: 1.1rem; text-decoration: none; color: var(--text); }
-main { max-width: 52rem; margin: 0 auto; padding: 2rem 1.25rem 4rem; }
-h1 { font-size: 1.9rem; line-height: 1.25; margin: 0 0 .5rem; }
-h2 { font-size: 1.25rem; margin: 2.5rem 0 .5rem; }
-h3 { font-size: 1.05rem; margin: 1.75rem 0 .25rem; }
+.page { max-width: 52rem; margin: 0 auto; padding: 2rem 1.25rem 4rem; }
+.page h1 { font-size: 1.9rem; line-height: 1.25; margin: 0 0 .5rem; }
+.page h2 { font-size: 1.25rem; margin: 2.5rem 0 .5rem; }
+.page h3 { font-size: 1.05rem; margin: 1.75rem 0 .25rem; }
 .lead { font-size: 1.1rem; color: var(--muted); max-width: 42rem; margin: 0 0 1.25rem; }
 .state { display: inline-flex; gap: .6rem; align-items: baseline; padding: .4rem .9rem; border: 1px solid currentColor; border-radius: 2rem; font-weight: 600; margin: 0; }
 .state.good { color: var(--good); } .state.bad { color: var(--bad); }
-.snippet { position: relative; }
-pre { background: var(--code); border: 1px solid var(--line); border-radius: 8px; padding: .9rem 1rem; overflow-x: auto; font: .9rem/1.55 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }
-code { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; font-size: .92em; background: var(--code); padding: .1em .3em; border-radius: 4px; }
-pre code { background: none; padding: 0; font-size: inherit; }
-button { position: absolute; top: .5rem; right: .5rem; font: inherit; font-size: .85rem; padding: .25rem .7rem; color: var(--text); background: var(--panel); border: 1px solid var(--line); border-radius: 6px; cursor: pointer; }
-table { border-collapse: collapse; display: block; overflow-x: auto; }
-th, td { border: 1px solid var(--line); padding: .4rem .7rem; text-align: left; vertical-align: top; }
-th { background: var(--code); }
-blockquote { margin: 1rem 0; padding: .1rem 1rem; border-left: 4px solid var(--line); color: var(--muted); }
+.snippet { display: flex; flex-wrap: wrap; gap: .5rem; align-items: flex-start; margin: 1rem 0; }
+.snippet pre { flex: 1 1 16rem; min-width: 0; margin: 0; }
+.page pre { background: var(--code); border: 1px solid var(--line); border-radius: 8px; padding: .9rem 1rem; overflow-x: auto; font: .9rem/1.55 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }
+.page code { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; font-size: .92em; background: var(--code); padding: .1em .3em; border-radius: 4px; }
+.page pre code { background: none; padding: 0; font-size: inherit; }
+.snippet button { min-width: 5rem; font: inherit; font-size: .85rem; padding: .25rem .7rem; color: var(--text); background: var(--panel); border: 1px solid var(--line); border-radius: 6px; cursor: pointer; }
+.page table { border-collapse: collapse; }
+.page th, .page td { border: 1px solid var(--line); padding: .4rem .7rem; text-align: left; vertical-align: top; }
+.page td a, .page td code { overflow-wrap: anywhere; }
+.page td:first-child { min-width: 8rem; }
+.page th { background: var(--code); }
+@media (max-width: 40rem) { .page th, .page td { padding: .3rem .4rem; font-size: .9rem; } }
+.page blockquote { margin: 1rem 0; padding: .1rem 1rem; border-left: 4px solid var(--line); color: var(--muted); }
 `;
 
 /** A gate in a wall. */
@@ -59,25 +63,3 @@ export const copyScript = `for (const snippet of document.querySelectorAll('.sni
   snippet.append(button);
 }
 `;
-
-/** Fills the page in the window of the API page; \`settings\` is our own object, never a caller's. */
-export function docsScript(settings: Readonly<Record<string, unknown>>): string {
-  return `const settings = ${JSON.stringify(settings)};
-window.addEventListener('load', () => {
-  const ui = SwaggerUIBundle({
-    url: '/openapi.json',
-    dom_id: '#api',
-    deepLinking: true,
-    validatorUrl: null,
-    oauth2RedirectUrl: settings.redirectUrl,
-    presets: [SwaggerUIBundle.presets.apis],
-    // A public client has no secret; an empty one would make the issuer refuse the client.
-    requestInterceptor: (request) => {
-      if (typeof request.body === 'string') request.body = request.body.replace(/&client_secret=(?=&|$)/, '');
-      return request;
-    },
-  });
-  ui.initOAuth({ clientId: settings.clientId, scopes: settings.scopes, usePkceWithAuthorizationCodeGrant: true, appName: 'Sallyport' });
-});
-`;
-}

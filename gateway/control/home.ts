@@ -1,6 +1,6 @@
 // `/`: for a person what this is and how to use it, for curl three lines. Tells no version, model or account.
 import { html } from './html.ts';
-import { page } from './page.ts';
+import { copyScriptPath, page } from './page.ts';
 import type { Readiness } from './readiness.ts';
 
 /** The page for a browser. */
@@ -26,9 +26,13 @@ export function homePage(publicUrl: string, status: Readiness['status']): string
     ${snippet(`import OpenAI from 'openai';
 import { tokenProvider } from 'sallyport/token';
 
-const openai = new OpenAI({ baseURL: '${publicUrl}/v1', apiKey: tokenProvider() });
+const openai = new OpenAI({
+  baseURL: '${publicUrl}/v1',
+  apiKey: tokenProvider(),
+});
 for await (const model of openai.models.list()) console.log(model.id);`)}
-    ${snippet(`curl ${publicUrl}/v1/models -H "Authorization: Bearer $(npx sallyport token)"`)}
+    ${snippet(`curl ${publicUrl}/v1/models \\
+  -H "Authorization: Bearer $(npx sallyport token)"`)}
     <h2 id="more">More</h2>
     <ul>
       <li><a href="/docs">API</a>: every endpoint, to be tried in the browser</li>
@@ -38,7 +42,7 @@ for await (const model of openai.models.list()) console.log(model.id);`)}
       </li>
       <li><a href="/.well-known/oauth-protected-resource">Sign-in metadata</a> for programs (RFC 9728)</li>
     </ul>`;
-  return page({ title: 'Sallyport', body, copies: true });
+  return page({ title: 'Sallyport', body, script: copyScriptPath });
 }
 
 /** The three lines for curl. */

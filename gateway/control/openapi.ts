@@ -72,7 +72,12 @@ export function openApiDocument(deps: ControlDependencies, endpoints: IssuerEndp
       description: 'The OpenAI API behind a guarded door. Sign in with *Authorize*, then try any endpoint.',
     },
     servers: [{ url: deps.services.publicUrl }],
-    tags: [{ name: 'Models' }, { name: 'Accounts' }, { name: 'Gateway' }],
+    tags: [
+      { name: 'Models' },
+      { name: 'Azure-style paths', description: 'The same under the paths of Azure OpenAI.' },
+      { name: 'Accounts' },
+      { name: 'Gateway' },
+    ],
     security: [securityRequirement(endpoints, authentication.scopesSupported)],
     paths,
     components: {
@@ -113,7 +118,7 @@ function routeOperation(route: Route, method: string): Json {
   return {
     operationId: `${route.name}.${method.toLowerCase()}`,
     summary: operation?.summary ?? route.action,
-    tags: [operation?.tag ?? 'Accounts'],
+    tags: [route.path.startsWith('/openai/') ? 'Azure-style paths' : (operation?.tag ?? 'Accounts')],
     ...(parameters.length > 0 ? { parameters } : {}),
     ...(route.anonymous ? { security: [] } : {}),
     ...body,
