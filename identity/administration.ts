@@ -1,4 +1,5 @@
 // What an administrator does to accounts directly on the database, with the server running or not.
+import { existsSync } from 'node:fs';
 import {
   accountRoles,
   findAccountByUsername,
@@ -9,10 +10,23 @@ import {
 } from './accounts/accounts.ts';
 import { generatePassword } from './accounts/generated-password.ts';
 import { hashPassword, passwordProblem } from './accounts/password.ts';
-import type { Database } from './storage/database.ts';
+import type { IdentityConfig } from './config.ts';
+import { openDatabase, sqliteFile, type Database } from './storage/database.ts';
 
 /** A wish that cannot be met, with a sentence for the operator. */
 export class AdministrationError extends Error {}
+
+/** Opens the database that the server with this configuration uses. @throws AdministrationError when it has never run */
+export async function openForAdministration(
+  config: Pick<IdentityConfig, 'data' | 'database_url'>,
+): Promise<Database> {
+  if (config.database_url === undefined && !existsSync(sqliteFile(config.data))) {
+    throw new AdministrationError(
+      `there is no identity database in ${config.data} yet; start the server once`,
+    );
+  }
+  return openDatabase(config);
+}
 
 /** Creates an account; without a password one is generated and returned. @throws AdministrationError */
 export async function createAccount(

@@ -16,11 +16,16 @@ export function nowInSeconds(): number {
   return Math.floor(Date.now() / 1000);
 }
 
+/** Where the SQLite file lies. */
+export function sqliteFile(folder: string): string {
+  return join(folder, 'identity.sqlite');
+}
+
 /** Opens and migrates the database. @throws Error whose message never holds the database URL. */
 export async function openDatabase(config: Pick<IdentityConfig, 'data' | 'database_url'>): Promise<Database> {
   const dialect =
     config.database_url === undefined
-      ? sqliteFileDialect(join(config.data, 'identity.sqlite'))
+      ? sqliteFileDialect(sqliteFile(config.data))
       : postgresDialect(readSecret(config.database_url));
   const database: Database = new Kysely<IdentityTables>({ dialect });
   // eslint-disable-next-line id-denylist -- kysely's name of the option.

@@ -1,0 +1,196 @@
+// `sallyport account …`: accounts of the embedded identity server, directly on its database, with the server running
+// or not. Whoever may write that database is an administrator; no password or token is asked for.
+import type { Command } from 'commander';
+import {
+  AdministrationError,
+  createAccount,
+  disableAccount,
+  grantRole,
+  openForAdministration,
+  resetPassword,
+  revokeRole,
+} from '../../identity/administration.ts';
+import { listAccounts, type Account } from '../../identity/accounts/accounts.ts';
+import { defaultConfigFile, loadConfiguration } from '../compose.ts';
+import { exitCodes } from '../exit-codes.ts';
+import { CommandFailure } from '../failure.ts';
+import { processTerminal, type Terminal } from '../terminal.ts';
+import { printable } from '../wording.ts';
+
+type Database = Awaited<ReturnType<typeof openForAdministration>>;
+
+interface CommonOptions {
+  readonly config: string;
+  readonly json?: boolean;
+}
+
+/** Adds `account` and its commands to the tree. */
+export function registerAccountCommands(program: Command): void {
+  const account = program
+    .command('account')
+    .description('Administer the accounts of the embedded identity server.')
+    .addHelpText('before', 'Example:\n  sallyport account list\n  sallyport account grant ada LLM.Admin\n');
+  const command = (name: string, description: string): Command =>
+    account
+      .command(name)
+      .description(description)
+      .option('--config <file>', 'configuration file', defaultConfigFile)
+      .option('--json', 'print JSON');
+
+  command('list', 'List the accounts.').action((options: CommonOptions) =>
+    withDatabase(options, list(options)),
+  );
+  command('add <username>', 'Create an account; the password is generated unless given on stdin.')
+    .option('--role <role>', 'role of the account', 'LLM.User')
+    .option('--email <address>', 'e-mail address')
+    .option('--password-stdin', 'read the password from standard input')
+    .action((username: string, options: AddOptions) => withDatabase(options, add(username, options)));
+  command('grant <username> <role>', 'Give a role; the next access token carries it.').action(
+    (username: string, role: string, options: CommonOptions) =>
+      withDatabase(
+        options,
+        change(options, (database) => grantRole(database, username, role)),
+      ),
+  );
+  command(
+    'revoke <username> <role>',
+    'Take a role away; access tokens already issued keep it until they expire.',
+  ).action((username: string, role: string, options: CommonOptions) =>
+    withDatabase(
+      options,
+      change(options, (database) => revokeRole(database, username, role)),
+    ),
+  );
+  command('reset-password <username>', 'Set a new password and end every sign-in of the account.')
+    .option('--password-stdin', 'read the password from standard input')
+    .action((username: string, options: PasswordOptions) => withDatabase(options, reset(username, options)));
+  command('disable <username>', 'Refuse sign-in and new tokens from now on.').action(
+    (username: string, options: CommonOptions) =>
+      withDatabase(
+        options,
+        change(options, (database) => disableAccount(database, username)),
+      ),
+  );
+  command('enable <username>', 'Undo disable.').action((username: string, options: CommonOptions) =>
+    withDatabase(
+      options,
+      change(options, (database) => disableAccount(database, username, false)),
+    ),
+  );
+}
+
+interface PasswordOptions extends CommonOptions {
+  readonly passwordStdin?: boolean;
+}
+interface AddOptions extends PasswordOptions {
+  readonly role: string;
+  readonly email?: string;
+}
+
+type Action = (database: Database, terminal: Terminal) => Promise<void>;
+
+async function withDatabase(options: CommonOptions, act: Action): Promise<void> {
+  const { identity } = loadConfiguration({ configFile: options.config, env: process.env });
+  if (identity === undefined) {
+    throw new CommandFailure(exitCodes.configurationInvalid, `${options.config} has no identity section.`);
+  }
+  try {
+    const database = await openForAdministration(identity);
+    try {
+      await act(database, processTerminal());
+    } finally {
+      await database.destroy();
+    }
+  } catch (error) {
+    if (error instanceof AdministrationError)
+      throw new CommandFailure(exitCodes.unexpected, sentence(error.message));
+    throw error;
+  }
+}
+
+function list(options: CommonOptions): Action {
+  return async (database, terminal) => {
+    const accounts = await listAccounts(database);
+    if (options.json === true) {
+      terminal.json(accounts.map(jsonView));
+      return;
+    }
+    const width = Math.max(8, ...accounts.map((account) => account.username.length));
+    for (const account of accounts) {
+      const state = account.disabled ? '  disabled' : '';
+      terminal.write(`${printable(account.username).padEnd(width)}  ${account.roles.join(', ')}${state}\n`);
+    }
+  };
+}
+
+function add(username: string, options: AddOptions): Action {
+  return async (database, terminal) => {
+    const password = await passwordFrom(options);
+    const { account, generatedPassword } = await createAccount(database, {
+      username,
+      password,
+      email: options.email,
+      roles: [options.role],
+    });
+    report(terminal, options, { ...jsonView(account), ...passwordMember(generatedPassword) }, [
+      `${terminal.green('✓')} Created ${account.username} with ${account.roles.join(', ')}.`,
+      ...passwordLine(generatedPassword),
+    ]);
+  };
+}
+
+function reset(username: string, options: PasswordOptions): Action {
+  return async (database, terminal) => {
+    const { generatedPassword } = await resetPassword(database, username, await passwordFrom(options));
+    report(terminal, options, { username, ...passwordMember(generatedPassword) }, [
+      `${terminal.green('✓')} The password of ${printable(username)} is changed; every sign-in of the account has ended.`,
+      ...passwordLine(generatedPassword),
+    ]);
+  };
+}
+
+function change(options: CommonOptions, act: (database: Database) => Promise<Account>): Action {
+  return async (database, terminal) => {
+    const account = await act(database);
+    const state = account.disabled ? 'disabled' : account.roles.join(', ') || 'no roles';
+    report(terminal, options, jsonView(account), [`${terminal.green('✓')} ${account.username}: ${state}`]);
+  };
+}
+
+function report(terminal: Terminal, options: CommonOptions, json: unknown, lines: readonly string[]): void {
+  if (options.json === true) terminal.json(json);
+  else for (const line of lines) terminal.say(line);
+}
+
+function passwordMember(password: string | null): { password?: string } {
+  return password === null ? {} : { password };
+}
+
+function passwordLine(password: string | null): string[] {
+  return password === null ? [] : [`  Password  ${password}    shown only now`];
+}
+
+async function passwordFrom(options: PasswordOptions): Promise<string | undefined> {
+  if (options.passwordStdin !== true) return undefined;
+  const pieces: Buffer[] = [];
+  for await (const piece of process.stdin) pieces.push(piece as Buffer); // No encoding is set, so they are buffers.
+  return Buffer.concat(pieces)
+    .toString('utf8')
+    .replace(/\r?\n$/, '');
+}
+
+function jsonView(account: Account): Record<string, unknown> {
+  const { id, username, email, roles, disabled } = account;
+  return {
+    id,
+    username,
+    email,
+    roles,
+    disabled,
+    created_at: new Date(account.createdAt * 1000).toISOString(),
+  };
+}
+
+function sentence(text: string): string {
+  return `${text.charAt(0).toUpperCase()}${text.slice(1).replace(/\.$/, '')}.`;
+}
