@@ -2,7 +2,16 @@
 // Types are checked by `npm run check`, not here: a start must not wait for them. Runs on Node 20 and newer.
 import { createHash } from 'node:crypto';
 import { spawn } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, extname, join, relative } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
@@ -24,7 +33,9 @@ export async function buildIfStale() {
     if (existsSync(stampFile) || !existsSync(join(root, 'node_modules'))) {
       throw new BuildError('The TypeScript compiler is not installed.\n  Run:  npm ci');
     }
-    throw new BuildError('dist/ is missing and the compiler is not installed (npm ci --omit=dev).\n  Run:  npm ci');
+    throw new BuildError(
+      'dist/ is missing and the compiler is not installed (npm ci --omit=dev).\n  Run:  npm ci',
+    );
   }
   const stopTelling = tellIfSlow('building: TypeScript to dist/');
   try {
@@ -62,10 +73,14 @@ function fingerprintOf(sources) {
 }
 
 async function compile() {
-  const child = spawn(process.execPath, [compiler, '-p', 'tsconfig.build.json', '--noCheck', '--pretty', 'false'], {
-    cwd: root,
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
+  const child = spawn(
+    process.execPath,
+    [compiler, '-p', 'tsconfig.build.json', '--noCheck', '--pretty', 'false'],
+    {
+      cwd: root,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    },
+  );
   let output = '';
   child.stdout.on('data', (chunk) => (output += chunk));
   child.stderr.on('data', (chunk) => (output += chunk));

@@ -12,7 +12,10 @@ const module = (path) => [process.execPath, join(root, 'node_modules', path)];
 const steps = [
   { name: 'types', command: [...module('typescript/bin/tsc'), '-p', 'tsconfig.json', '--noEmit'] },
   { name: 'lint', command: [...module('eslint/bin/eslint.js'), '.'] },
-  { name: 'format', command: [...module('prettier/bin/prettier.cjs'), '--check', '--log-level', 'warn', '.'] },
+  {
+    name: 'format',
+    command: [...module('prettier/bin/prettier.cjs'), '--check', '--log-level', 'warn', '.'],
+  },
   { name: 'build', command: [process.execPath, 'scripts/build.mjs'] },
   { name: 'generated files are fresh', command: [process.execPath, 'scripts/generate.mjs', '--check'] },
 ];

@@ -11,5 +11,12 @@ try {
   process.stderr.write(`✗ ${error.message}\n`);
   process.exit(1);
 }
-const { startCommand } = await import('../dist/cli/commands/start.js');
-await startCommand().parseAsync(process.argv.slice(2), { from: 'user' });
+const { Command, CommanderError } = await import('commander');
+const { configureStart } = await import('../dist/cli/commands/start.js');
+try {
+  const command = configureStart(new Command('npm start --').exitOverride());
+  await command.parseAsync(process.argv.slice(2), { from: 'user' });
+} catch (error) {
+  if (!(error instanceof CommanderError)) throw error;
+  process.exitCode = error.exitCode === 0 ? 0 : 2;
+}

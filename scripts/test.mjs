@@ -48,7 +48,9 @@ stream.on('test:summary', (event) => {
   if (failed > 0) parts.push(`${failed} failed`);
   if (skipped > 0) parts.push(`${skipped} skipped`);
   const seconds = (event.duration_ms / 1000).toFixed(1);
-  process.stdout.write(`${event.success ? '✓' : '✗'} ${relative(root, event.file)}  ${parts.join(', ')}  ${seconds} s\n`);
+  process.stdout.write(
+    `${event.success ? '✓' : '✗'} ${relative(root, event.file)}  ${parts.join(', ')}  ${seconds} s\n`,
+  );
 });
 stream.on('end', finish);
 stream.resume();
@@ -72,12 +74,25 @@ function finish() {
   const told = new Set();
   for (const [index, { place, name, problem, file }] of failures.entries()) {
     process.stdout.write(`\n${index + 1}) ${name}\n   ${place}\n`);
-    process.stdout.write(`${problem.split('\n').slice(0, 25).map((line) => `   ${line}`).join('\n')}\n`);
+    process.stdout.write(
+      `${problem
+        .split('\n')
+        .slice(0, 25)
+        .map((line) => `   ${line}`)
+        .join('\n')}\n`,
+    );
     const output = outputOf.get(file);
     if (output === undefined || told.has(file)) continue;
     told.add(file);
     process.stdout.write(`   output of ${relative(root, file)}, its end:\n`);
-    process.stdout.write(`${output.trimEnd().split('\n').slice(-20).map((line) => `   | ${line}`).join('\n')}\n`);
+    process.stdout.write(
+      `${output
+        .trimEnd()
+        .split('\n')
+        .slice(-20)
+        .map((line) => `   | ${line}`)
+        .join('\n')}\n`,
+    );
   }
   if (skippedBecause.size > 0) process.stdout.write('\n');
   for (const [reason, count] of skippedBecause) process.stdout.write(`${count} skipped: ${reason}\n`);
