@@ -19,5 +19,9 @@ const client = new AzureOpenAI({
   apiVersion: '2024-10-21',
   azureADTokenProvider: getBearerTokenProvider(credential, metadata.scopes_supported[0]),
 });
-const completion = await client.completions.create({ model: 'tiny-gpt2', prompt: 'The future of AI is', max_tokens: 24 });
+const completion = await client.completions.create({
+  model: 'tiny-gpt2',
+  prompt: 'The future of AI is',
+  max_tokens: 24,
+});
 console.log('completion:', completion.choices[0].text.trim());

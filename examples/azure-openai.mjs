@@ -4,7 +4,7 @@ import { AzureOpenAI } from 'openai';
 import { tokenProvider } from 'sallyport/token';
 
 const client = new AzureOpenAI({
-  endpoint: process.env.AZURE_OPENAI_ENDPOINT ?? 'http://127.0.0.1:8080',
+  endpoint: process.env.SALLYPORT_URL ?? 'http://127.0.0.1:8080',
   apiVersion: '2024-10-21',
   azureADTokenProvider: tokenProvider(),
 });
@@ -18,6 +18,11 @@ const chat = await client.chat.completions.create({
 console.log('chat:', chat.choices[0].message.content.trim());
 
 process.stdout.write('stream: ');
-const stream = await client.completions.create({ model, prompt: 'The future of AI is', max_tokens: 24, stream: true });
+const stream = await client.completions.create({
+  model,
+  prompt: 'The future of AI is',
+  max_tokens: 24,
+  stream: true,
+});
 for await (const chunk of stream) process.stdout.write(chunk.choices[0]?.text ?? '');
 process.stdout.write('\n');

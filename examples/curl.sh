@@ -1,7 +1,7 @@
 #!/bin/sh
 # A completion with curl:  npx sallyport login && sh examples/curl.sh
 set -eu
-base=${OPENAI_BASE_URL:-http://127.0.0.1:8080/v1}
+base=${SALLYPORT_URL:-http://127.0.0.1:8080}/v1
 curl --fail-with-body --silent --show-error "$base/completions" \
   -H "Authorization: Bearer $(npx --no-install sallyport token)" \
   -H 'Content-Type: application/json' \

@@ -24,5 +24,9 @@ const signedIn = await application.acquireTokenByDeviceCode({
 console.log('signed in as', signedIn.account.username);
 
 const client = new OpenAI({ baseURL: `${gateway}/v1`, apiKey: signedIn.accessToken });
-const completion = await client.completions.create({ model: 'tiny-gpt2', prompt: 'The future of AI is', max_tokens: 24 });
+const completion = await client.completions.create({
+  model: 'tiny-gpt2',
+  prompt: 'The future of AI is',
+  max_tokens: 24,
+});
 console.log('completion:', completion.choices[0].text.trim());

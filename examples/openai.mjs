@@ -5,7 +5,7 @@ import OpenAI from 'openai';
 import { tokenProvider } from 'sallyport/token';
 
 const client = new OpenAI({
-  baseURL: process.env.OPENAI_BASE_URL ?? 'http://127.0.0.1:8080/v1',
+  baseURL: `${process.env.SALLYPORT_URL ?? 'http://127.0.0.1:8080'}/v1`,
   apiKey: tokenProvider(),
 });
 const model = process.env.MODEL ?? 'tiny-gpt2';
@@ -13,7 +13,12 @@ const model = process.env.MODEL ?? 'tiny-gpt2';
 const models = await client.models.list();
 console.log('models:', models.data.map((entry) => entry.id).join(', '));
 
-const completion = await client.completions.create({ model, prompt: 'The future of AI is', max_tokens: 24, seed: 1 });
+const completion = await client.completions.create({
+  model,
+  prompt: 'The future of AI is',
+  max_tokens: 24,
+  seed: 1,
+});
 console.log('completion:', completion.choices[0].text.trim());
 
 const chat = await client.chat.completions.create({

@@ -18,7 +18,7 @@ def access_token() -> str:
     return _cached["access_token"]
 
 
-client = OpenAI(base_url=os.environ.get("OPENAI_BASE_URL", "http://127.0.0.1:8080/v1"), api_key=access_token)
+client = OpenAI(base_url=os.environ.get("SALLYPORT_URL", "http://127.0.0.1:8080") + "/v1", api_key=access_token)
 stream = client.completions.create(model="tiny-gpt2", prompt="The future of AI is", max_tokens=24, stream=True)
 for chunk in stream:
     print(chunk.choices[0].text, end="", flush=True)
