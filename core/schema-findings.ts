@@ -17,6 +17,7 @@ export function objectionsOf(error: z.ZodError, schema: z.ZodType, value: unknow
 
 function translate(issue: z.core.$ZodIssue, schema: z.ZodType, value: unknown): SchemaObjection[] {
   const given = valueAt(value, issue.path);
+  // eslint-disable-next-line @typescript-eslint/switch-exhaustiveness-check -- The other codes keep the schema's sentence.
   switch (issue.code) {
     case 'unrecognized_keys': {
       const known = knownKeys(schema, value, issue.path);
@@ -148,10 +149,11 @@ export function nearest(word: string, known: readonly string[]): string | undefi
 /** Edit distance in which two swapped neighbours count once, because that is one slip of the hand. */
 function editsBetween(left: string, right: string): number {
   if (left.length === right.length) {
-    const at = [...left].findIndex((letter, index) => letter !== right[index]);
+    let at = 0;
+    while (at < left.length && left[at] === right[at]) at++;
     const swapped =
       at === -1 ? left : left.slice(0, at) + (left[at + 1] ?? '') + (left[at] ?? '') + left.slice(at + 2);
-    if (swapped === right) return at === -1 ? 0 : 1;
+    if (swapped === right) return at === left.length ? 0 : 1;
   }
   return distance(left, right);
 }
@@ -199,7 +201,7 @@ interface SchemaNode {
 
 /** Keys that the schema knows at a path: walks objects, records, arrays, wrappers and the fitting branch of unions. */
 function knownKeys(schema: z.ZodType, value: unknown, path: readonly PropertyKey[]): string[] {
-  let level = unwrap(schema as unknown as SchemaNode, value);
+  let level = unwrap(schema, value);
   for (const [depth, key] of path.entries()) {
     const given = valueAt(value, path.slice(0, depth + 1));
     level = level.flatMap((node) => childrenAt(node, key)).flatMap((node) => unwrap(node, given));

@@ -2,7 +2,6 @@
 // invisible characters and runs of white space. Homoglyphs of other scripts are not folded.
 
 // Printable ASCII and common white space needs no folding beyond letter case, which the matcher does by itself.
-// eslint-disable-next-line no-control-regex -- Control characters are what is looked for.
 const plain = /^[\t\n\r\x20-\x7e]*$/;
 // Zero-width joiners, soft hyphens, variation selectors, tags; and control characters that are not white space.
 const invisible = /[\p{Default_Ignorable_Code_Point}\p{Cf}]|(?![\t\n\v\f\r])\p{Cc}/gu;

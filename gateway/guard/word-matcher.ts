@@ -4,25 +4,29 @@
 /** Index of the first denied word that stands in the text as a word of its own, or -1. */
 export type WordMatcher = (text: string) => number;
 
+/** A state of the trie: which word ends here, and the states that follow by letter class. */
 interface Node {
   readonly next: Map<number, number>;
   /** Index of the word that ends here, or -1. */
   word: number;
-  /** State of the longest proper suffix. */
-  fail: number;
-  /** Nearest state on the suffix chain at which a word ends, or 0. */
-  output: number;
+}
+
+/** The automaton as flat tables; state 0 is the start. */
+interface Automaton {
+  /** Next state by `state * width + letter`, suffix links already followed. */
+  readonly table: Int32Array;
+  /** The first state at which a word ends, itself or on its suffix chain; 0 is none. */
+  readonly firstEnds: Int32Array;
+  /** The same for the suffixes of a state alone. */
+  readonly suffixEnds: Int32Array;
 }
 
 /** Compiles folded words; @returns a matcher that allocates nothing. */
 export function compileWords(words: readonly string[]): WordMatcher {
-  const nodes = linkSuffixes(plantWords(words));
   const { classOf, asciiClasses, width } = letterClasses(words);
-  const table = transitions(nodes, classOf, width);
+  const nodes = plantWords(words, classOf);
+  const { table, firstEnds, suffixEnds } = link(nodes, width);
   const ends = Int32Array.from(nodes, (node) => node.word);
-  const outputs = Int32Array.from(nodes, (node) => node.output);
-  // For each state the first state at which a word ends: itself or one on its suffix chain; 0 is none.
-  const firstEnds = Int32Array.from(nodes, (node, state) => (node.word === -1 ? node.output : state));
   const lengths = Int32Array.from(words, (word) => word.length);
 
   return (text) => {
@@ -32,8 +36,8 @@ export function compileWords(words: readonly string[]): WordMatcher {
       const letter = unit < 128 ? (asciiClasses[unit] ?? 0) : (classOf.get(unit) ?? 0);
       state = letter === 0 ? 0 : (table[state * width + letter] ?? 0);
       if (firstEnds[state] === 0) continue;
-      for (let at = firstEnds[state] ?? 0; at !== 0; at = outputs[at] ?? 0) {
-        const word = ends[at] ?? -1;
+      for (let end = firstEnds[state] ?? 0; end !== 0; end = suffixEnds[end] ?? 0) {
+        const word = ends[end] ?? -1;
         if (standsAlone(text, index + 1 - (lengths[word] ?? 0), index + 1)) return word;
       }
     }
@@ -41,59 +45,16 @@ export function compileWords(words: readonly string[]): WordMatcher {
   };
 }
 
-function plantWords(words: readonly string[]): Node[] {
-  const nodes: Node[] = [newNode()];
-  for (const [index, word] of words.entries()) {
-    let state = 0;
-    for (let at = 0; at < word.length; at++) {
-      const unit = word.charCodeAt(at);
-      const node = nodes[state];
-      let next = node?.next.get(unit);
-      if (next === undefined) {
-        next = nodes.push(newNode()) - 1;
-        node?.next.set(unit, next);
-      }
-      state = next;
-    }
-    const last = nodes[state];
-    if (last !== undefined && state !== 0 && last.word === -1) last.word = index;
-  }
-  return nodes;
-}
-
-const newNode = (): Node => ({ next: new Map(), word: -1, fail: 0, output: 0 });
-
-/** Breadth-first: a state's suffix link is known before its children's. */
-function linkSuffixes(nodes: Node[]): Node[] {
-  const queue = [0];
-  for (let state = queue.shift(); state !== undefined; state = queue.shift()) {
-    for (const [unit, child] of nodes[state]?.next ?? []) {
-      queue.push(child);
-      const node = nodes[child];
-      if (node === undefined) continue;
-      let fail = state === 0 ? 0 : (nodes[state]?.fail ?? 0);
-      if (state !== 0) {
-        while (fail !== 0 && nodes[fail]?.next.has(unit) !== true) fail = nodes[fail]?.fail ?? 0;
-        fail = nodes[fail]?.next.get(unit) ?? 0;
-      }
-      node.fail = fail;
-      const suffix = nodes[fail];
-      node.output = suffix === undefined || fail === 0 ? 0 : suffix.word === -1 ? suffix.output : fail;
-    }
-  }
-  return nodes;
-}
-
 /** Numbers the letters that occur in words, so that the table is small; 0 is every other letter. */
 function letterClasses(words: readonly string[]): {
-  classOf: Map<number, number>;
+  classOf: ReadonlyMap<number, number>;
   asciiClasses: Uint16Array;
   width: number;
 } {
   const classOf = new Map<number, number>();
   for (const word of words) {
-    for (let at = 0; at < word.length; at++) {
-      const unit = word.charCodeAt(at);
+    for (let index = 0; index < word.length; index++) {
+      const unit = word.charCodeAt(index);
       if (!classOf.has(unit)) classOf.set(unit, classOf.size + 1);
     }
   }
@@ -105,24 +66,45 @@ function letterClasses(words: readonly string[]): {
   return { classOf, asciiClasses, width: classOf.size + 1 };
 }
 
-/** The full transition table: for each state and letter the next state, suffix links already followed. */
-function transitions(
-  nodes: readonly Node[],
-  classOf: ReadonlyMap<number, number>,
-  width: number,
-): Int32Array {
+function plantWords(words: readonly string[], classOf: ReadonlyMap<number, number>): Node[] {
+  const root: Node = { next: new Map(), word: -1 };
+  const nodes = [root];
+  for (const [index, word] of words.entries()) {
+    let node = root;
+    for (let at = 0; at < word.length; at++) {
+      const letter = classOf.get(word.charCodeAt(at)) ?? 0;
+      const following = node.next.get(letter);
+      const next =
+        following === undefined ? { next: new Map<number, number>(), word: -1 } : (nodes[following] ?? root);
+      if (following === undefined) node.next.set(letter, nodes.push(next) - 1);
+      node = next;
+    }
+    if (node !== root && node.word === -1) node.word = index;
+  }
+  return nodes;
+}
+
+/** Breadth-first, so that a state's longest proper suffix is complete before the state is. */
+function link(nodes: readonly Node[], width: number): Automaton {
   const table = new Int32Array(nodes.length * width);
+  const firstEnds = new Int32Array(nodes.length);
+  const suffixEnds = new Int32Array(nodes.length);
+  const suffixes = new Int32Array(nodes.length);
   const queue = [0];
-  for (let state = queue.shift(); state !== undefined; state = queue.shift()) {
-    const node = nodes[state];
-    if (node === undefined) continue;
-    for (const [unit, letter] of classOf) {
-      const child = node.next.get(unit);
-      if (child !== undefined) queue.push(child);
-      table[state * width + letter] = child ?? (state === 0 ? 0 : (table[node.fail * width + letter] ?? 0));
+  for (const state of queue) {
+    const suffix = suffixes[state] ?? 0;
+    suffixEnds[state] = firstEnds[suffix] ?? 0;
+    firstEnds[state] = nodes[state]?.word === -1 ? (suffixEnds[state] ?? 0) : state;
+    for (let letter = 1; letter < width; letter++) {
+      const onSuffix = state === 0 ? 0 : (table[suffix * width + letter] ?? 0);
+      const child = nodes[state]?.next.get(letter);
+      table[state * width + letter] = child ?? onSuffix;
+      if (child === undefined) continue;
+      suffixes[child] = onSuffix;
+      queue.push(child);
     }
   }
-  return table;
+  return { table, firstEnds, suffixEnds };
 }
 
 const wordCharacter = /[\p{L}\p{N}\p{M}_]/u;

@@ -47,8 +47,8 @@ export function watchDirectory({
   };
 
   /** The folder itself, and its parent: a directory that is a link is swapped there. */
-  const rearm = (folder: string): void => {
-    if (folder === watched) return;
+  const rearm = (folder: string): boolean => {
+    if (folder === watched) return false;
     for (const watcher of watchers) watcher.close();
     watched = folder;
     const folders = new Set([folder.split('\0')[0] ?? directory, dirname(directory)]);
@@ -63,12 +63,15 @@ export function watchDirectory({
         return []; // No such folder now, or no watches left: the poll does it alone.
       }
     });
+    return true;
   };
 
   const look = async (): Promise<void> => {
     const state = await stateOf(directory);
     if (closed) return;
-    rearm(state.folder);
+    const isMoved = rearm(state.folder);
+    // What changed between the look and the new watchers, or was still on its way to the old ones, is read now.
+    if (isMoved) settle();
     if (last !== null && last !== state.files) settle();
     last = state.files;
   };

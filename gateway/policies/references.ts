@@ -127,30 +127,46 @@ const actionsOf = (routes: PolicyFiles['routes']): string[] => [
 /** Odd but harmless: patterns that match nothing now, limits and guards that no route names. */
 function warningsOf({ roles, routes, limits, guards }: Readable, context: PolicyContext): Finding[] {
   if (roles === undefined || routes === undefined) return [];
+  const entries = Object.values(routes.value.routes);
+  const unnamed = (
+    file: YamlFile<unknown> | undefined,
+    section: 'limits' | 'guards',
+    names: readonly string[],
+  ): Finding[] =>
+    names
+      .filter((name) => !entries.some((route) => route[section].includes(name)))
+      .flatMap((name) => noEffect(file, [section, name], `no route names this ${section.slice(0, -1)}`));
+  return [
+    ...Object.keys(roles.value.roles).flatMap((name) => roleWarnings(name, { roles, routes }, context)),
+    ...unnamed(limits, 'limits', Object.keys(limits?.value.limits ?? {})),
+    ...unnamed(guards, 'guards', Object.keys(guards?.value.guards ?? {})),
+  ];
+}
+
+function roleWarnings(
+  name: string,
+  { roles, routes }: Pick<PolicyFiles, 'roles' | 'routes'>,
+  context: PolicyContext,
+): Finding[] {
+  const role = roles.value.roles[name];
   const models = [...context.models.keys()];
   const actions = actionsOf(routes);
-  const warnings: Finding[] = [];
-  const warn = (file: YamlFile<unknown>, path: readonly PropertyKey[], message: string): unknown =>
-    warnings.push(file.finding(path, message, { code: 'no_effect' }));
-  for (const [name, role] of Object.entries(roles.value.roles)) {
-    for (const [index, pattern] of role.models.entries()) {
-      const matches = modelMatcher(pattern);
-      if (pattern !== '*' && !models.some((model) => matches(model)))
-        warn(roles, ['roles', name, 'models', index], `no upstream serves the model ${pattern}`);
-    }
-    for (const [index, pattern] of role.permits.entries()) {
-      if (!actions.some((action) => matchesAction(pattern, action)))
-        warn(roles, ['roles', name, 'permits', index], `no route has an action ${pattern}`);
-    }
-  }
-  const entries = Object.values(routes.value.routes);
-  for (const name of Object.keys(limits?.value.limits ?? {})) {
-    if (limits !== undefined && !entries.some((route) => route.limits.includes(name)))
-      warn(limits, ['limits', name], 'no route names this limit');
-  }
-  for (const name of Object.keys(guards?.value.guards ?? {})) {
-    if (guards !== undefined && !entries.some((route) => route.guards.includes(name)))
-      warn(guards, ['guards', name], 'no route names this guard');
-  }
-  return warnings;
+  const unserved = (role?.models ?? []).flatMap((pattern, index) => {
+    const matches = modelMatcher(pattern);
+    if (pattern === '*' || models.some((model) => matches(model))) return [];
+    return noEffect(roles, ['roles', name, 'models', index], `no upstream serves the model ${pattern}`);
+  });
+  const unrouted = (role?.permits ?? []).flatMap((pattern, index) => {
+    if (actions.some((action) => matchesAction(pattern, action))) return [];
+    return noEffect(roles, ['roles', name, 'permits', index], `no route has an action ${pattern}`);
+  });
+  return [...unserved, ...unrouted];
+}
+
+function noEffect(
+  file: YamlFile<unknown> | undefined,
+  path: readonly PropertyKey[],
+  message: string,
+): Finding[] {
+  return file === undefined ? [] : [file.finding(path, message, { code: 'no_effect' })];
 }

@@ -238,7 +238,10 @@ describe('denied words', () => {
     const word = (): string => Array.from({ length: 1 + random(4) }, () => 'abc'[random(3)]).join('');
     for (let round = 0; round < 500; round++) {
       const words = Array.from({ length: 1 + random(5) }, word);
-      const text = Array.from({ length: random(6) }, () => word() + [' ', '-', '', '.'][random(4)]).join('');
+      const text = Array.from(
+        { length: random(6) },
+        () => `${word()}${[' ', '-', '', '.'][random(4)] ?? ''}`,
+      ).join('');
       const compiled = compileGuards(
         guardsSchema.parse({ guards: { w: { kind: 'denied_words', words } } }),
       ).byName.get('w');

@@ -50,9 +50,12 @@ function watchTemporary(options: { linked?: boolean; pollMs?: number } = {}): Wa
   return { directory, holder, swaps, problems, logged };
 }
 
-/** Waits until something holds; a test that never gets there is ended by its timeout. */
+/** Waits until something holds; gives up long after it should have, so that the test process ends. */
 async function until(holds: () => boolean): Promise<void> {
-  while (!holds()) await new Promise((resolve) => setTimeout(resolve, 10));
+  for (let round = 0; !holds(); round++) {
+    assert.ok(round < 2_000, 'it never came to hold');
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
 }
 
 /** What editors and deployments do: write beside, then rename over. */
@@ -66,14 +69,16 @@ function replace(directory: string, files: Readonly<Record<string, string>>): vo
 const moreModels = edited('roles.yaml', 'models: [tiny-gpt2]', 'models: [tiny-gpt2, premium-*]');
 const faulty = edited('roles.yaml', 'permits: [models.list', 'permts: [models.list');
 
-describe('policies in use', { timeout: 30_000 }, () => {
+describe('policies in use', () => {
   it('are swapped when a file is written in place', async () => {
     const { directory, holder, swaps } = watchTemporary();
     const before = holder.current();
     writeFileSync(join(directory, 'roles.yaml'), moreModels['roles.yaml'] ?? '');
     await until(() => swaps.length === 1);
     const after = holder.current();
-    assert.deepEqual(swaps, [{ oldDigest: before.digest, newDigest: after.digest, changedFiles: ['roles.yaml'], version: 2 }]);
+    assert.deepEqual(swaps, [
+      { oldDigest: before.digest, newDigest: after.digest, changedFiles: ['roles.yaml'], version: 2 },
+    ]);
     assert.notEqual(after.authorization, before.authorization);
     assert.equal(after.version, 2);
   });
@@ -106,7 +111,10 @@ describe('policies in use', { timeout: 30_000 }, () => {
 
   it('are swapped when Kubernetes swaps ..data', async () => {
     const { directory, holder, swaps } = watchTemporary();
-    for (const [version, files] of [['..1', goodFiles], ['..2', { ...goodFiles, ...moreModels }]] as const) {
+    for (const [version, files] of [
+      ['..1', goodFiles],
+      ['..2', { ...goodFiles, ...moreModels }],
+    ] as const) {
       mkdirSync(join(directory, version));
       for (const [name, text] of Object.entries(files)) writeFileSync(join(directory, version, name), text);
     }
@@ -141,7 +149,10 @@ describe('policies in use', { timeout: 30_000 }, () => {
     replace(directory, faulty);
     await until(() => holder.problem() !== null);
     assert.equal(holder.current(), before);
-    assert.match(holder.problem() ?? '', /roles\.yaml:3:5 roles\.LLM\.User\.permts: unknown key "permts"; did you mean "permits"\?/);
+    assert.match(
+      holder.problem() ?? '',
+      /roles\.yaml:3:5 roles\.LLM\.User\.permts: unknown key "permts"; did you mean "permits"\?/,
+    );
     assert.equal(holder.reload(), false);
     assert.equal(holder.reload(), false);
     assert.equal(problems.length, 1);
@@ -169,12 +180,34 @@ describe('policies in use', { timeout: 30_000 }, () => {
   const damages: [string, (directory: string) => void][] = [
     ['a file is deleted', (directory) => unlinkSync(join(directory, 'limits.yaml'))],
     ['a file is emptied', (directory) => writeFileSync(join(directory, 'issuers.yaml'), '')],
-    ['a file is cut in two', (directory) => writeFileSync(join(directory, 'routes.yaml'), (goodFiles['routes.yaml'] ?? '').slice(0, 200))],
+    [
+      'a file is cut in two',
+      (directory) =>
+        writeFileSync(join(directory, 'routes.yaml'), (goodFiles['routes.yaml'] ?? '').slice(0, 200)),
+    ],
     ['the whole directory is deleted', (directory) => rmSync(directory, { recursive: true })],
-    ['a file becomes a directory', (directory) => (unlinkSync(join(directory, 'guards.yaml')), mkdirSync(join(directory, 'guards.yaml')))],
-    ['a link leads nowhere', (directory) => (unlinkSync(join(directory, 'guards.yaml')), symlinkSync('nowhere', join(directory, 'guards.yaml')))],
-    ['the audience is emptied', (directory) => replace(directory, edited('issuers.yaml', '[api://sallyport]', '[]'))],
-    ['a file of another name appears', (directory) => writeFileSync(join(directory, 'rules.yaml'), 'rules: []')],
+    [
+      'a file becomes a directory',
+      (directory) => {
+        unlinkSync(join(directory, 'guards.yaml'));
+        mkdirSync(join(directory, 'guards.yaml'));
+      },
+    ],
+    [
+      'a link leads nowhere',
+      (directory) => {
+        unlinkSync(join(directory, 'guards.yaml'));
+        symlinkSync('nowhere', join(directory, 'guards.yaml'));
+      },
+    ],
+    [
+      'the audience is emptied',
+      (directory) => replace(directory, edited('issuers.yaml', '[api://sallyport]', '[]')),
+    ],
+    [
+      'a file of another name appears',
+      (directory) => writeFileSync(join(directory, 'rules.yaml'), 'rules: []'),
+    ],
   ];
   for (const [what, damage] of damages) {
     it(`stay when ${what}`, async () => {
@@ -202,7 +235,10 @@ describe('policies in use', { timeout: 30_000 }, () => {
   it('are not held at all when the first bundle has a fault', () => {
     const { directory, remove } = writePolicies(faulty);
     const log = pino({ level: 'silent' });
-    assert.throws(() => watchPolicies({ directory, context, authentication: { log }, log }), ConfigurationError);
+    assert.throws(
+      () => watchPolicies({ directory, context, authentication: { log }, log }),
+      ConfigurationError,
+    );
     remove();
   });
 });
