@@ -62,10 +62,12 @@ async function collect({ request, response, route }: Authenticated): Promise<Buf
     request.on('end', () =>
       resolve(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks, length)),
     );
-    const cut = (): void =>
+    const cut = (): void => {
+      if (request.complete) return; // `close` also follows a whole body; an error made in vain would cost 3 µs.
       reject(
         new GatewayError('body_invalid', { params: { problem: 'it was cut off' }, reason: 'caller_gone' }),
       );
+    };
     request.on('error', cut);
     request.on('close', cut);
   });
