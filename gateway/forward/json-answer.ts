@@ -11,6 +11,8 @@ export interface JsonAnswer {
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
   readonly bytes: Buffer;
+  /** The same as text. */
+  readonly text: string;
   readonly json: Readonly<Record<string, unknown>>;
 }
 
@@ -69,13 +71,14 @@ export function createJsonAnswer(options: JsonAnswerOptions): AnswerSink {
     end() {
       if (isOver) return;
       const bytes = pieces.length === 1 && pieces[0] !== undefined ? pieces[0] : Buffer.concat(pieces);
-      const json = isUtf8(bytes) ? parseObject(bytes.toString('utf8')) : null;
+      const text = isUtf8(bytes) ? bytes.toString('utf8') : '';
+      const json = parseObject(text);
       if (!isSuccess()) fail(refused(json));
       else if (json === null)
         fail(new GatewayError('upstream_invalid_response', { reason: 'upstream_not_json' }));
       else if (isError(json['error']))
         fail(new GatewayError('upstream_invalid_response', { reason: 'upstream_error_in_200' }));
-      else options.done({ status, headers, bytes, json });
+      else options.done({ status, headers, bytes, text, json });
     },
     failed: fail,
   };
