@@ -41,6 +41,7 @@ a:focus-visible, .snippet button:focus-visible, pre:focus-visible { outline: 3px
 .page td:first-child { min-width: 8rem; }
 .page th { background: var(--code); }
 @media (max-width: 40rem) { .page th, .page td { padding: .3rem .4rem; font-size: .9rem; } }
+.swagger-ui .auth-container .wrapper:has(label[for^="client_secret"]), .swagger-ui .auth-container div:has(> label[for^="client_secret"]) { display: none; } /* A public client has none. */
 .page blockquote { margin: 1rem 0; padding: .1rem 1rem; border-left: 4px solid var(--line); color: var(--muted); }
 `;
 

@@ -103,7 +103,7 @@ function securitySchemes(endpoints: IssuerEndpoints | null, scopes: readonly str
     tokenUrl: endpoints.tokenEndpoint,
     scopes: { ...Object.fromEntries(scopes.map((scope) => [scope, 'Use this gateway'])), openid: 'Sign in' },
   };
-  return { signIn: { type: 'oauth2', flows: { authorizationCode } }, accessToken };
+  return { signIn: { type: 'oauth2', flows: { authorizationCode } } };
 }
 
 function routeOperation(route: Route, method: string): Json {
