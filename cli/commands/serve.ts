@@ -63,14 +63,12 @@ async function startServer(
     }
     case 'identity': {
       const { startIdentity } = await import('../../identity/server.ts');
-      const onTerminal = isSupervised && process.env['SALLYPORT_SUPERVISOR_TERMINAL'] === '1';
-      const firstAdministrator = (username: string, password: string): void =>
+      const firstAdministrator = (username: string, password: string): void => {
         tellSupervisor({ event: 'first_administrator', username, password });
+      };
       // Without the hook the identity server writes the password to a file of mode 0600.
-      return startIdentity(
-        section(configuration.identity, server, configuration),
-        onTerminal ? { firstAdministrator } : {},
-      );
+      const hooks = isSupervised ? { firstAdministrator } : {};
+      return startIdentity(section(configuration.identity, server, configuration), hooks);
     }
     case 'model-server': {
       const { startModelServer } = await import('../../model-server/server.ts');

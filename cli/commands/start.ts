@@ -107,28 +107,35 @@ interface Supervision {
 
 function supervise({ configuration, servers, options, report }: Supervision): Supervisor {
   const isTerminal = process.stdout.isTTY;
-  return superviseServers({
+  let isComplete = false;
+  // While everything starts at once, one server not reaching another yet is no news.
+  const warn = (sentence: string): void => {
+    if (isComplete) report.note('!', sentence);
+  };
+  const supervisor = superviseServers({
     servers,
-    spawn: (server) => forkServer(server, options, isTerminal),
+    spawn: (server) => forkServer(server, options),
     report,
     place: (server, address) => placeOf(server, address, configuration),
     takeLine: (server) =>
       isTerminal
-        ? keepInFile(server, configuration.dataFolder, (sentence) => report.note('!', sentence))
+        ? keepInFile(server, configuration.dataFolder, warn)
         : passThrough((text) => void process.stderr.write(text)),
     secondsSinceStart: () => performance.now() / 1000,
     drainMs: configuration.gateway?.drain_ms ?? 10_000,
   });
+  const completed = (): void => void (isComplete = true);
+  supervisor.started.then(completed, completed);
+  return supervisor;
 }
 
-function forkServer(server: ServerName, options: StartOptions, isTerminal: boolean): ChildProcess {
+function forkServer(server: ServerName, options: StartOptions): ChildProcess {
   const ending = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
   const entry = fileURLToPath(new URL(`../supervisor/server-process.${ending}`, import.meta.url));
   return fork(entry, [server, ...startArguments(options)], {
     detached: true, // A process group of its own: Ctrl-C reaches the supervisor alone.
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     execArgv: [...process.execArgv, '--disable-warning=ExperimentalWarning'],
-    env: { ...process.env, SALLYPORT_SUPERVISOR_TERMINAL: isTerminal ? '1' : '0' },
   });
 }
 

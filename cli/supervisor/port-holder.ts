@@ -1,5 +1,6 @@
 // Who listens on a TCP port of this machine, where the kernel tells (Linux: /proc). Best effort: undefined elsewhere.
 import { readFileSync, readdirSync, readlinkSync } from 'node:fs';
+import { basename } from 'node:path';
 
 export interface PortHolder {
   readonly pid: number;
@@ -16,11 +17,15 @@ export function portHolder(port: number): PortHolder | undefined {
   for (const pid of list('/proc').filter((name) => /^\d+$/.test(name))) {
     for (const descriptor of list(`/proc/${pid}/fd`)) {
       const inode = /^socket:\[(\d+)\]$/.exec(link(`/proc/${pid}/fd/${descriptor}`))?.[1];
-      if (inode !== undefined && sockets.has(inode))
-        return { pid: Number(pid), program: read(`/proc/${pid}/comm`).trim() };
+      if (inode !== undefined && sockets.has(inode)) return { pid: Number(pid), program: programOf(pid) };
     }
   }
   return undefined;
+}
+
+// Not `comm`: a Node process calls its first thread MainThread there.
+function programOf(pid: string): string {
+  return basename(read(`/proc/${pid}/cmdline`).split('\0')[0] ?? '') || read(`/proc/${pid}/comm`).trim();
 }
 
 function listeningInodes(table: string, port: number): string[] {

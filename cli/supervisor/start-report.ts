@@ -1,4 +1,6 @@
 // What a start tells: on a terminal the block a person reads, elsewhere JSON lines for whoever collects logs.
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { packageVersion } from '../../core/package.ts';
 import { paintMark } from './paint.ts';
 import { serverTitles, type ServerName } from './start-failure.ts';
@@ -14,6 +16,11 @@ export interface StartReport {
   complete(seconds: number): void;
   /** Something happened later: a stop, a restart, a warning of a server. Clears the line of `waiting`. */
   note(mark: '✓' | '!' | '✗' | ' ', sentence: string): void;
+}
+
+interface Administrator {
+  readonly username: string;
+  readonly password: string;
 }
 
 export interface ReportOptions {
@@ -40,7 +47,7 @@ export function terminalReport(options: ReportOptions): StartReport {
   const order = (['identity', 'model-server', 'gateway'] as const).filter((name) =>
     options.servers.includes(name),
   );
-  let administrator: { username: string; password: string } | undefined;
+  let administrator: Administrator | undefined;
   let printed = 0;
   let begun = false;
   let statusShown = false;
@@ -82,6 +89,7 @@ export function terminalReport(options: ReportOptions): StartReport {
     },
     firstAdministrator(username, password) {
       administrator = { username, password };
+      saveAdministrator(options.dataFolder, administrator); // Until the block is shown: a start can still fail.
     },
     waiting(servers, seconds) {
       clearStatus();
@@ -91,9 +99,21 @@ export function terminalReport(options: ReportOptions): StartReport {
     complete(seconds) {
       flush(` ready in ${seconds.toFixed(1)} s`);
       for (const text of closingLines(options, administrator)) line(text);
+      if (administrator !== undefined) rmSync(administratorFile(options.dataFolder), { force: true });
     },
     note: (mark, sentence) => line(`${mark} ${sentence}`),
   };
+}
+
+/** Where the password of the first administrator waits until it was shown or used. */
+function administratorFile(dataFolder: string): string {
+  return join(dataFolder, 'first-admin');
+}
+
+function saveAdministrator(dataFolder: string, administrator: Administrator): string {
+  const file = administratorFile(dataFolder);
+  writeFileSync(file, `${administrator.username}\n${administrator.password}\n`, { mode: 0o600 });
+  return file;
 }
 
 function row(name: string, text: string): string {
@@ -104,18 +124,18 @@ function shortTitle(name: ServerName): string {
   return name === 'identity' ? 'identity' : serverTitles[name];
 }
 
-function closingLines(
-  options: ReportOptions,
-  administrator: { username: string; password: string } | undefined,
-): string[] {
+function closingLines(options: ReportOptions, administrator: Administrator | undefined): string[] {
   const policies = `Policies in ${options.policies}/ reload when saved.`;
   const reach = options.isLoopback ? 'Only this computer can connect' : 'Other computers can connect';
   const trust =
     options.authorityFile === undefined
       ? []
       : [`  Trust it elsewhere:  export NODE_EXTRA_CA_CERTS=${options.authorityFile}`];
-  if (!options.isFirstRun && administrator === undefined)
-    return [...trust, `  ${policies}  Ctrl-C stops everything.`];
+  if (administrator === undefined && !options.isFirstRun) {
+    const file = administratorFile(options.dataFolder);
+    const unread = existsSync(file) ? [`  First administrator: password in ${file}`] : [];
+    return [...trust, ...unread, `  ${policies}  Ctrl-C stops everything.`];
+  }
   const account =
     administrator === undefined
       ? []
@@ -136,7 +156,7 @@ function closingLines(
 }
 
 /** One JSON object per event, for logs that a machine collects. */
-export function jsonReport(options: Pick<ReportOptions, 'write'>): StartReport {
+export function jsonReport(options: Pick<ReportOptions, 'write' | 'dataFolder'>): StartReport {
   const told = new Set<ServerName>();
   const emit = (
     level: 'info' | 'warn' | 'error',
@@ -153,7 +173,11 @@ export function jsonReport(options: Pick<ReportOptions, 'write'>): StartReport {
         address: place,
         ...(detail === '' ? {} : { detail }),
       }),
-    firstAdministrator: () => undefined, // Never logged: the identity server writes a file (start.ts).
+    firstAdministrator(username, password) {
+      // A log keeps what it is told, so the password goes to a file; identity deletes it at the first sign-in.
+      const file = saveAdministrator(options.dataFolder, { username, password });
+      emit('info', `first administrator: password in ${file}`);
+    },
     waiting(servers) {
       const untold = servers.filter((server) => !told.has(server));
       untold.forEach((server) => told.add(server));

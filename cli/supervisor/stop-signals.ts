@@ -30,7 +30,7 @@ export function stopWithSignals({ supervisor, report, lock }: StopOptions): void
     }
     stopping = true;
     const sentence = setTimeout(
-      () => report.note(' ', ' stopping: open answers may finish. Ctrl-C again stops now.'),
+      () => report.note(' ', 'stopping: open answers may finish. Ctrl-C again stops now.'),
       silentMs,
     );
     void supervisor.stop(limitMs).then(() => {

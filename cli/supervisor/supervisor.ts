@@ -73,7 +73,7 @@ export function superviseServers(options: SupervisorOptions): Supervisor {
         report.firstAdministrator(event.username, event.password);
         break;
       case 'draining':
-        report.note(' ', ` ${drainSentence(event.open, options.drainMs)}`);
+        report.note(' ', drainSentence(event.open, options.drainMs));
         break;
       case 'failed':
         kill();
