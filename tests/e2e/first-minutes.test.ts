@@ -184,8 +184,8 @@ describe('over plain HTTP on loopback', { skip }, () => {
     await popup.getByLabel('Password').fill(stack.administrator.password);
     await popup.getByRole('button', { name: 'Sign in' }).click();
     await popup.getByRole('button', { name: 'Allow' }).click();
-    await dialog.getByRole('button', { name: 'Logout' }).waitFor();
-    await dialog.getByRole('button', { name: 'Close' }).click();
+    await dialog.getByText('Logout').waitFor();
+    await dialog.getByText('Close', { exact: true }).click();
     await page
       .locator('.opblock-summary-path', { hasText: /^\/v1\/models$/ })
       .first()
