@@ -217,7 +217,9 @@ function accountBody(account: Account): Record<string, unknown> {
     username: account.username,
     email: account.email,
     full_name: account.fullName,
-    role: account.roles[0] ?? null,
+    role: account.roles.includes(accountRoles.administrator)
+      ? accountRoles.administrator
+      : (account.roles[0] ?? null),
     roles: account.roles,
     disabled: account.disabled,
     created_at: new Date(account.createdAt * 1000).toISOString(),

@@ -25,19 +25,22 @@ async function activeClaims(
   presented: string,
   deps: { readonly database: Database; readonly keys: readonly SigningKey[]; readonly issuer: string },
 ): Promise<Record<string, unknown> | null> {
-  const publicKeys = deps.keys.map(({ kty, n, e, kid, alg, use }) => ({ kty, n, e, kid, alg, use }));
+  const publicKeys = deps.keys.map(({ kty = 'RSA', n = '', e = '', kid, alg, use }) => ({
+    kty,
+    n,
+    e,
+    kid,
+    alg,
+    use,
+  }));
   try {
-    const { payload } = await jwtVerify(
-      presented,
-      createLocalJWKSet({ keys: publicKeys.map((key) => ({ ...key, kty: key.kty ?? 'RSA' })) as never }),
-      {
-        algorithms: ['RS256'],
-        typ: 'at+jwt',
-        issuer: deps.issuer,
-        audience: resource,
-        requiredClaims: ['exp', 'sub', 'client_id'],
-      },
-    );
+    const { payload } = await jwtVerify(presented, createLocalJWKSet({ keys: publicKeys }), {
+      algorithms: ['RS256'],
+      typ: 'at+jwt',
+      issuer: deps.issuer,
+      audience: resource,
+      requiredClaims: ['exp', 'sub', 'client_id'],
+    });
     if (payload['idtyp'] === 'user') {
       const account = await findAccountById(deps.database, String(payload.sub));
       if (account === null || account.disabled) return null;

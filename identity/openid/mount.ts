@@ -143,7 +143,7 @@ function acceptTokenRequest(request: Request, response: Response, judgePoll: Jud
   if (
     body['grant_type'] === deviceCodeGrant &&
     typeof body['device_code'] === 'string' &&
-    judgePoll(body['device_code']) === 'too-fast'
+    judgePoll(`${String(body['client_id'])} ${body['device_code']}`) === 'too-fast'
   ) {
     response.set('cache-control', 'no-store');
     response.status(400).json({ error: 'slow_down', error_description: 'poll less often' });

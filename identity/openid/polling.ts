@@ -5,8 +5,8 @@ import { LRUCache } from 'lru-cache';
 
 const graceMs = 500;
 
-/** Answers whether a poll with this device code comes too fast. */
-export type JudgePoll = (deviceCode: string) => 'fine' | 'too-fast';
+/** Answers whether a poll comes too fast; the key names the client and its device code. */
+export type JudgePoll = (poll: string) => 'fine' | 'too-fast';
 
 /** Creates the judge. */
 export function createPollJudge(options: {
@@ -19,8 +19,8 @@ export function createPollJudge(options: {
     max: 10_000,
     ttl: options.lifetimeSeconds * 1000,
   });
-  return (deviceCode) => {
-    const key = createHash('sha256').update(deviceCode).digest('base64');
+  return (poll) => {
+    const key = createHash('sha256').update(poll).digest('base64');
     const last = polls.get(key);
     const intervalMs = last?.intervalMs ?? options.intervalSeconds * 1000;
     const tooFast = last !== undefined && now() - last.at < intervalMs - graceMs;

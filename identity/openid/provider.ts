@@ -15,6 +15,7 @@ import type { SigningKey } from '../storage/signing-keys.ts';
 import { recordAdapter } from './adapter.ts';
 import { accountClaims, accountTokenClaims, clientTokenClaims } from './claims.ts';
 import { clientMetadata, deviceCodeGrant } from './clients.ts';
+import { answerForJwt } from './introspection.ts';
 import { promptPolicy } from './prompts.ts';
 import { asksForResource, assertKnownScopes, openIdScopes, parseScopes, resourceScopes } from './scopes.ts';
 
@@ -67,7 +68,11 @@ export function createProvider(deps: ProviderDeps): Provider {
   openIdProvider.proxy = true;
   openIdProvider.use(async (ctx, next) => {
     await next();
-    completeDeviceResponse(ctx as KoaContextWithOIDC, deps);
+    const context = ctx as KoaContextWithOIDC;
+    // Requests that oidc-provider does not route have no `oidc`.
+    if ((context as { oidc?: unknown }).oidc === undefined) return;
+    completeDeviceResponse(context, deps);
+    await answerForJwt(context, { ...deps, issuer: openIdProvider.issuer });
   });
   return openIdProvider;
 }
@@ -257,8 +262,7 @@ async function extraTokenClaims(
 }
 
 function completeDeviceResponse(ctx: KoaContextWithOIDC, { base, config }: ProviderDeps): void {
-  // Requests that oidc-provider does not route have no `oidc`.
-  if ((ctx as { oidc?: unknown }).oidc === undefined || ctx.oidc.route !== 'device_authorization') return;
+  if (ctx.oidc.route !== 'device_authorization') return;
   const body = ctx.body as { user_code?: string } | undefined;
   if (body?.user_code === undefined) return;
   const uri = `${base}/device`;

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
 import type { z } from 'zod';
 import { identityConfigSchema, type IdentityConfig } from '../../identity/config.ts';
@@ -59,6 +60,7 @@ export async function startTestIdentity(
     rotateSigningKey: () => server.rotateSigningKey(),
     restart: async () => {
       await server.close();
+      await sleep(30); // fetch must notice that its kept connections are gone.
       server = await startIdentity(config, hooks);
     },
     close: async () => {
