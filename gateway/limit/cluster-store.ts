@@ -14,7 +14,9 @@ export function hostClusterCounters(): void {
 
 /** Counters of a worker; a primary that does not answer in time makes requests 503. */
 export function createClusterStore(): LimitStore {
-  const counterOf = windowCounters((options) => new RateLimiterCluster({ ...options, timeoutMs: answerTimeoutMs }));
+  const counterOf = windowCounters(
+    (options) => new RateLimiterCluster({ ...options, timeoutMs: answerTimeoutMs }),
+  );
   const cache = createPeekCache();
   let problem: string | null = null;
   const asked = async <T>(answer: Promise<T>): Promise<T> => {
@@ -34,7 +36,8 @@ export function createClusterStore(): LimitStore {
       cache.counted(rule, key, state);
       return state;
     },
-    peek: (rule, key) => cache.peek(rule, key, async () => afterPeek(rule, await asked(counterOf(rule).get(key)))),
+    peek: (rule, key) =>
+      cache.peek(rule, key, async () => afterPeek(rule, await asked(counterOf(rule).get(key)))),
     problem: () => problem,
     close: () => Promise.resolve(),
   };

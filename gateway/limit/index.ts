@@ -25,7 +25,8 @@ export interface Reservation {
 export async function admit(received: Received): Promise<void> {
   const { auditLog, limitStore } = received.services;
   const problem = auditLog.problem();
-  if (problem !== null) throw new GatewayError('audit_unavailable', { reason: problem, retryAfterSeconds: 5 });
+  if (problem !== null)
+    throw new GatewayError('audit_unavailable', { reason: problem, retryAfterSeconds: 5 });
   if (received.route.anonymous) return; // No credential is read there; the route's own limits count the address.
   const rule = received.snapshot.limits.failedAuthentications;
   const state = await limitStore.peek(rule, addressKey(received.callerAddress));
@@ -42,9 +43,8 @@ export function countFailedAuthentication(received: Received): void {
   const { authorization, 'api-key': apiKey } = received.request.headers;
   if (authorization === undefined && apiKey === undefined) return;
   const rule = received.snapshot.limits.failedAuthentications;
-  received.services.limitStore
-    .consume(rule, addressKey(received.callerAddress))
-    .catch(() => undefined); // The store's own problem() tells of it; the caller already has a 401.
+  // A store that is down tells of it itself; the caller already has a 401.
+  received.services.limitStore.consume(rule, addressKey(received.callerAddress)).catch(() => undefined);
 }
 
 /**
@@ -74,7 +74,8 @@ export async function limit(authorized: Authorized): Promise<Limited> {
 
 /** An anonymous principal has no name but its address, so both kinds of limit count the address. */
 function subjectKey(authorized: Authorized, entry: CompiledLimit): string {
-  if (entry.by === 'caller_address' || authorized.route.anonymous) return addressKey(authorized.callerAddress);
+  if (entry.by === 'caller_address' || authorized.route.anonymous)
+    return addressKey(authorized.callerAddress);
   return authorized.principal.key;
 }
 

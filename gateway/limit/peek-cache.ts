@@ -18,7 +18,8 @@ export interface PeekCache {
 /** Creates an empty cache. */
 export function createPeekCache(): PeekCache {
   const states = new LRUCache<string, Promise<LimitState>>({ max: maxEntries, ttl: maxAgeMs });
-  const nameOf = (rule: LimitRule, key: string): string => `${rule.name}:${rule.requests}:${rule.windowMs} ${key}`;
+  const nameOf = (rule: LimitRule, key: string): string =>
+    `${rule.name}:${rule.requests}:${rule.windowMs} ${key}`;
   return {
     peek(rule, key, read) {
       const name = nameOf(rule, key);

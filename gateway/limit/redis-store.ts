@@ -27,7 +27,9 @@ export async function createRedisStore(options: { url: string; log: Logger }): P
   client.on('ready', () => report(null));
   client.on('close', () => report('Redis is not reachable'));
   // The message of a connection error may hold the address of Redis; its code says enough.
-  client.on('error', (error: NodeJS.ErrnoException) => report(`Redis is not reachable (${error.code ?? 'error'})`));
+  client.on('error', (error: NodeJS.ErrnoException) =>
+    report(`Redis is not reachable (${error.code ?? 'error'})`),
+  );
   await client.connect().catch(() => undefined); // Reported by the events above; ioredis goes on trying.
 
   const counterOf = windowCounters(

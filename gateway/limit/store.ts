@@ -38,7 +38,10 @@ export interface LimitStore {
  * Redis when `redisUrl` is given, the primary's memory in a worker of node:cluster, else this process.
  * A Redis that is down does not stop the start: requests are refused and /readyz says why until it answers.
  */
-export async function createLimitStore(options: { redisUrl: string | null; log: Logger }): Promise<LimitStore> {
+export async function createLimitStore(options: {
+  redisUrl: string | null;
+  log: Logger;
+}): Promise<LimitStore> {
   if (options.redisUrl !== null) return createRedisStore({ url: options.redisUrl, log: options.log });
   return cluster.isWorker ? createClusterStore() : createProcessStore();
 }
