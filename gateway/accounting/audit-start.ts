@@ -25,26 +25,31 @@ export interface StartState {
  */
 export function findStart(folder: string, writer: string): StartState {
   const files = listAuditFiles(folder).filter((file) => file.writer === writer);
+  const { found, findings } = readEnd(files.map((file) => file.path));
   const head = readHead(folder, writer);
+  const day = files.at(-1)?.day ?? '';
+  if (head === null || head.seq <= (found?.seq ?? 0)) return { position: found ?? chainStart, day, findings };
+  if (!findings.some(({ event }) => event === 'audit.damaged')) {
+    findings.push({ event: 'audit.truncated', last_found: found?.seq ?? 0, last_written: head.seq });
+  }
+  return { position: head, day, findings };
+}
+
+/** The last whole record; a file begun on a new day may have no line yet, then the one before it has. */
+function readEnd(paths: readonly string[]): { found: ChainPosition | null; findings: StartFinding[] } {
   const findings: StartFinding[] = [];
-  let found: ChainPosition | null = null;
-  for (const file of files.toReversed()) {
-    const tail = readTail(file.path);
+  for (const path of paths.toReversed()) {
+    const tail = readTail(path);
     if (tail.tornBytes > 0) {
-      truncateSync(file.path, tail.wholeBytes);
+      truncateSync(path, tail.wholeBytes);
       findings.push({ event: 'audit.repaired', torn_bytes: tail.tornBytes });
     }
-    if (!tail.endsLine) appendFileSync(file.path, '\n');
-    if (tail.last === 'unreadable') findings.push({ event: 'audit.damaged', file: basename(file.path) });
-    else found = tail.last;
-    if (tail.last !== null) break; // A file begun on a new day may have no line yet; the one before it has.
+    if (!tail.endsLine) appendFileSync(path, '\n');
+    if (tail.last === 'unreadable') {
+      findings.push({ event: 'audit.damaged', file: basename(path) });
+      return { found: null, findings };
+    }
+    if (tail.last !== null) return { found: tail.last, findings };
   }
-  const day = files.at(-1)?.day ?? '';
-  if (head !== null && findings.some(({ event }) => event === 'audit.damaged'))
-    return { position: head, day, findings };
-  if (head !== null && head.seq > (found?.seq ?? 0)) {
-    findings.push({ event: 'audit.truncated', last_found: found?.seq ?? 0, last_written: head.seq });
-    return { position: head, day, findings };
-  }
-  return { position: found ?? chainStart, day, findings };
+  return { found: null, findings };
 }
