@@ -32,7 +32,7 @@ export interface Connection {
 /** Resolves the shared options. @throws CommandFailure (usage) */
 export async function connect(options: ConnectionOptions): Promise<Connection> {
   const address = resolveGateway(options);
-  const certificateAuthority = findCertificateAuthority(address.gateway, options.ca);
+  const certificateAuthority = findCertificateAuthority(address, options.ca);
   return {
     address,
     certificateAuthority,

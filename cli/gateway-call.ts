@@ -48,7 +48,9 @@ export async function listModels(
   const answer = (await response.json()) as Record<string, unknown>; // Border: the list and its ids are checked here.
   const list: readonly unknown[] = Array.isArray(answer['data']) ? answer['data'] : [];
   const models = list.flatMap((entry) =>
-    typeof entry === 'object' && entry !== null && 'id' in entry && typeof entry.id === 'string' ? [printable(entry.id)] : [],
+    typeof entry === 'object' && entry !== null && 'id' in entry && typeof entry.id === 'string'
+      ? [printable(entry.id)]
+      : [],
   );
   return { models, headers: response.headers };
 }

@@ -102,17 +102,14 @@ async function* checkIssuer({ address, fetch }: Connection): AsyncGenerator<Find
     yield problem('discovery', resource.failure);
     return;
   }
-  const { issuer, clientId } = resource.value;
+  const { issuer } = resource.value;
   const metadata = await attempt(() => discoverIssuer(issuer, fetch));
   if (metadata.failure !== null) {
     yield problem('discovery', metadata.failure);
     return;
   }
   const hasDeviceCode = metadata.value.device_authorization_endpoint !== undefined;
-  yield ok(
-    'discovery',
-    `issuer ${printable(issuer)}, client ${printable(clientId)}${hasDeviceCode ? '' : ', no device code'}`,
-  );
+  yield ok('discovery', `issuer ${printable(issuer)}${hasDeviceCode ? '' : ', no device code'}`);
   const keys = metadata.value.jwks_uri;
   if (keys === undefined) return;
   const answer = await attempt(() => fetch(keys, { signal: patience() }));

@@ -1,12 +1,15 @@
-// What each profile remembers, in $XDG_CONFIG_HOME/sallyport/profiles.json: the gateway signed in to last.
+// What each profile remembers, in $XDG_CONFIG_HOME/sallyport/profiles.json: the gateway signed in to last,
+// and the certificate authority trusted for it.
 // JSON, not YAML, because the fast path of `sallyport token` reads it.
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 
 /** One profile's remembered settings. */
 export interface Profile {
-  readonly gateway?: string;
+  readonly gateway?: string | undefined;
+  /** The certificate authority that was trusted for this gateway at sign-in. */
+  readonly ca?: string | undefined;
 }
 
 /** The file of the profiles. */
@@ -29,20 +32,18 @@ export function readProfiles(env: NodeJS.ProcessEnv = process.env): Readonly<Rec
   }
 }
 
-/** Remembers the gateway of a profile. */
-export function rememberGateway(
-  profile: string,
-  gateway: string,
-  env: NodeJS.ProcessEnv = process.env,
-): void {
+/** Remembers a profile; paths become absolute. */
+export function rememberProfile(name: string, profile: Profile, env: NodeJS.ProcessEnv = process.env): void {
   const file = profilesFile(env);
   const profiles = readProfiles(env);
-  if (profiles[profile]?.gateway === gateway) return;
+  const remembered = {
+    gateway: profile.gateway,
+    ...(profile.ca === undefined ? {} : { ca: resolve(profile.ca) }),
+  };
+  if (profiles[name]?.gateway === remembered.gateway && profiles[name]?.ca === remembered.ca) return;
   mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
   const draft = `${file}.${process.pid}.new`;
-  writeFileSync(draft, `${JSON.stringify({ ...profiles, [profile]: { gateway } }, null, 2)}\n`, {
-    mode: 0o600,
-  });
+  writeFileSync(draft, `${JSON.stringify({ ...profiles, [name]: remembered }, null, 2)}\n`, { mode: 0o600 });
   renameSync(draft, file);
 }
 
@@ -50,6 +51,10 @@ function isProfiles(value: unknown): value is Record<string, Profile> {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
   return Object.values(value).every((entry: unknown) => {
     if (typeof entry !== 'object' || entry === null) return false;
-    return !('gateway' in entry) || typeof entry.gateway === 'string';
+    return [Reflect.get(entry, 'gateway'), Reflect.get(entry, 'ca')].every(isOptionalText);
   });
+}
+
+function isOptionalText(value: unknown): boolean {
+  return value === undefined || typeof value === 'string';
 }

@@ -28,7 +28,7 @@ export function tokenProvider(options: TokenProviderOptions = {}): () => Promise
   let inFlight: Promise<Session> | null = null;
   const load = async (): Promise<Session> => {
     const address = resolveGateway(options);
-    const certificateAuthority = findCertificateAuthority(address.gateway, options.certificateAuthority);
+    const certificateAuthority = findCertificateAuthority(address, options.certificateAuthority);
     // A lifetime shorter than the margin would renew on every call; freshSession answers what the issuer gives.
     return freshSession({
       address,

@@ -6,16 +6,17 @@ import { packageRoot } from '../core/package.ts';
 import { exitCodes } from './exit-codes.ts';
 import { CommandFailure } from './failure.ts';
 import { isLoopbackUrl } from './gateway-address.ts';
+import { readProfiles } from './profiles.ts';
 
 /** The part of fetch that the command line uses. */
 export type Fetch = (url: string, init?: RequestInit) => Promise<Response>;
 
 /**
- * The certificate authority to trust beside the system's: --ca, SALLYPORT_CA, else the local authority that
- * `npm start -- --tls` made in this project (in the current folder only for a gateway on this machine).
+ * The certificate authority to trust beside the system's: --ca, SALLYPORT_CA, the one of the sign-in, else the local
+ * authority that `npm start -- --tls` made in this project (in the current folder only for a gateway on this machine).
  */
 export function findCertificateAuthority(
-  gateway: string,
+  { gateway, profile }: { readonly gateway: string; readonly profile: string },
   given: string | undefined,
   env: NodeJS.ProcessEnv = process.env,
 ): string | undefined {
@@ -27,8 +28,12 @@ export function findCertificateAuthority(
       throw new CommandFailure(exitCodes.usage, `There is no certificate authority file ${named}.`);
     return named;
   }
-  const candidates = [join(packageRoot, 'data/tls/ca.pem')];
-  if (isLoopbackUrl(url)) candidates.unshift(join(process.cwd(), 'data/tls/ca.pem'));
+  const remembered = readProfiles(env)[profile];
+  const candidates = [
+    ...(remembered?.gateway === gateway && remembered.ca !== undefined ? [remembered.ca] : []),
+    ...(isLoopbackUrl(url) ? [join(process.cwd(), 'data/tls/ca.pem')] : []),
+    join(packageRoot, 'data/tls/ca.pem'),
+  ];
   return candidates.find((candidate) => existsSync(candidate));
 }
 

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { connect, withConnectionOptions, type Connection, type ConnectionOptions } from '../connection.ts';
 import { interruptible } from '../interrupt.ts';
-import { rememberGateway } from '../profiles.ts';
+import { rememberProfile } from '../profiles.ts';
 import { showClaims } from '../sign-in/access-token-claims.ts';
 import { deviceLogin } from '../sign-in/device-login.ts';
 import type { DeviceAuthorization } from '../sign-in/issuer-client.ts';
@@ -70,7 +70,7 @@ async function login(options: LoginOptions, terminal: Terminal, signal: AbortSig
     endWaiting();
     const file = sessionFile(session);
     await withLock(`${file}.lock`, () => Promise.resolve(writeSession(session)));
-    rememberGateway(session.profile, session.gateway);
+    rememberProfile(session.profile, { gateway: session.gateway, ca: connection.certificateAuthority });
     if (options.json === true) terminal.json(signedInEvent(session));
     else sayWelcome(session, connection, terminal);
   } finally {

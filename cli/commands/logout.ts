@@ -84,7 +84,7 @@ async function revoke(session: Session, ca: string | undefined): Promise<boolean
   if (session.refresh_token === null) return true;
   if (session.revocation_endpoint === null) return false;
   try {
-    const fetch = await createTrustedFetch(findCertificateAuthority(session.gateway, ca));
+    const fetch = await createTrustedFetch(findCertificateAuthority(session, ca));
     await createIssuerClient(issuerOfSession(session), session.client_id, fetch).revoke(
       session.refresh_token,
     );

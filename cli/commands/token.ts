@@ -32,7 +32,7 @@ async function printToken(options: TokenOptions): Promise<void> {
   const session = await freshSession({
     address,
     minTtlSeconds: options.minTtl,
-    certificateAuthority: findCertificateAuthority(address.gateway, options.ca),
+    certificateAuthority: findCertificateAuthority(address, options.ca),
   });
   if (options.json !== true) {
     terminal.write(`${session.access_token}\n`);

@@ -181,25 +181,30 @@ async function fetchJson(
   }
 }
 
-/** The failure for a certificate that is not trusted, or null when the cause is another. */
+/** The failure for a certificate that is not trusted or the wrong protocol, or null when the cause is another. */
 export function tlsFailure(error: unknown, url: string): CommandFailure | null {
-  const code = errorCode(error);
-  if (code === null || !/CERT|SELF_SIGNED|UNABLE_TO_VERIFY|ERR_TLS|ERR_SSL|EPROTO/.test(code)) return null;
-  const { origin } = new URL(url);
-  const wrongProtocol = /WRONG_VERSION|EPROTO|PACKET_LENGTH/.test(code);
-  return new CommandFailure(
-    exitCodes.unreachable,
-    wrongProtocol
-      ? `${origin} does not speak TLS.`
-      : `The certificate of ${origin} is not trusted here (${code}).`,
-    {
-      code: 'tls_untrusted',
-      hints: [
-        wrongProtocol
-          ? `Perhaps plain http:  --gateway ${origin.replace('https:', 'http:')}`
-          : 'Trust its authority:  --ca FILE,  or NODE_EXTRA_CA_CERTS=FILE',
-      ],
-    },
+  const code = errorCode(error) ?? '';
+  const { origin, protocol } = new URL(url);
+  const failure = (message: string, hint: string): CommandFailure =>
+    new CommandFailure(exitCodes.unreachable, message, { code: 'tls_untrusted', hints: [hint] });
+  if (protocol === 'http:') {
+    // A TLS server ends a plain request without an answer.
+    if (!/^(UND_ERR_SOCKET|HPE_)/.test(code)) return null;
+    return failure(
+      `${origin} ended the connection without an answer.`,
+      `Perhaps it speaks TLS:  --gateway ${origin.replace('http:', 'https:')}`,
+    );
+  }
+  if (/WRONG_VERSION|EPROTO|PACKET_LENGTH/.test(code)) {
+    return failure(
+      `${origin} does not speak TLS.`,
+      `Perhaps plain http:  --gateway ${origin.replace('https:', 'http:')}`,
+    );
+  }
+  if (!/CERT|SELF_SIGNED|UNABLE_TO_VERIFY|ERR_TLS|ERR_SSL/.test(code)) return null;
+  return failure(
+    `The certificate of ${origin} is not trusted here (${code}).`,
+    'Trust its authority:  --ca FILE,  or NODE_EXTRA_CA_CERTS=FILE',
   );
 }
 

@@ -1,6 +1,8 @@
 // The command line as an OAuth client, on openid-client: device authorization, one poll, refresh, revocation.
 // Trusts the endpoints found by discovery.ts and sends tokens to nothing else.
+import { hostname, platform } from 'node:os';
 import * as oauth from 'openid-client';
+import { packageVersion } from '../../core/package.ts';
 import type { Fetch } from '../trusted-fetch.ts';
 import type { IssuerMetadata } from './discovery.ts';
 import type { Session } from './session-file.ts';
@@ -47,7 +49,11 @@ export interface IssuerClient {
 /** Makes the client. Methods throw IssuerRefusal for an OAuth error, and whatever fetch throws when nobody answers. */
 export function createIssuerClient(metadata: IssuerMetadata, clientId: string, fetch: Fetch): IssuerClient {
   const configuration = new oauth.Configuration({ ...metadata }, clientId, undefined, oauth.None());
-  configuration[oauth.customFetch] = (url, init) => fetch(url, init as RequestInit); // openid-client types its own narrower init.
+  configuration[oauth.customFetch] = (url, init) => {
+    const headers = new Headers(init.headers);
+    headers.set('user-agent', userAgent());
+    return fetch(url, { ...init, headers } as RequestInit); // openid-client types its own narrower init.
+  };
   configuration.timeout = 15;
   // Endpoints were checked to be https or loopback when they were discovered.
   // eslint-disable-next-line @typescript-eslint/no-deprecated -- The library marks it so to be seen; loopback needs it.
@@ -84,6 +90,11 @@ export function issuerOfSession(session: Session): IssuerMetadata {
     token_endpoint: session.token_endpoint,
     ...(session.revocation_endpoint === null ? {} : { revocation_endpoint: session.revocation_endpoint }),
   };
+}
+
+/** Names this computer, so that the confirmation page can: who did not start the sign-in sees a strange name. */
+function userAgent(): string {
+  return `sallyport/${packageVersion} (${hostname().replaceAll(/[^A-Za-z0-9._-]/g, '?')}; ${platform()})`;
 }
 
 async function refusals<Result>(request: () => Promise<Result>): Promise<Result> {

@@ -16,8 +16,10 @@ export function showCode(
   const { say, bold } = terminal;
   say(`Sign in to ${options.gateway}`);
   say();
-  say(`  1. Open     ${bold(printable(authorization.verificationUri))}      on any device`);
-  if (options.qr || !isLoopbackUrl(new URL(authorization.verificationUri))) {
+  const isHere = isLoopbackUrl(new URL(authorization.verificationUri));
+  const where = isHere ? 'in a browser on this machine' : 'on any device';
+  say(`  1. Open     ${bold(printable(authorization.verificationUri))}      ${where}`);
+  if (options.qr || !isHere) {
     const address = authorization.verificationUriComplete ?? authorization.verificationUri;
     say();
     // Coloured cells scan on light terminals too; plain blocks need a dark one.

@@ -76,7 +76,7 @@ async function renew(session: Session, options: RenewalOptions): Promise<Session
   const ended = signInNeeded(address, 'Your sign-in has ended at');
   if (session.refresh_token === null) throw ended;
   const fetch = await createTrustedFetch(
-    options.certificateAuthority ?? findCertificateAuthority(address.gateway, undefined),
+    options.certificateAuthority ?? findCertificateAuthority(address, undefined),
   );
   const { createIssuerClient, IssuerRefusal, issuerOfSession } = await import('./issuer-client.ts');
   try {

@@ -46,7 +46,7 @@ describe('sallyport login', () => {
       [
         'Sign in to {gateway}',
         '',
-        '  1. Open     {issuer}/device      on any device',
+        '  1. Open     {issuer}/device      in a browser on this machine',
         '  2. Enter    WDJB-MJHT',
         '',
         "Go on only if that page shows the same code and this computer's name.",
