@@ -30,6 +30,7 @@ export interface AuditLogOptions {
 const groupMs = 10;
 /** Written records wait this long for the disk itself: what a power cut can lose. */
 const syncMs = 250;
+const oneDayMs = 86_400_000;
 /** A failed write is tried again after this. */
 const retryMs = 1_000;
 
@@ -67,6 +68,7 @@ class ChainedLog implements AuditLog {
   /** Where the chain stands on disk. */
   #written: ChainPosition;
   #day: string;
+  #dayEndsAt = 0;
   #groups: Group[] = [];
   #bufferedBytes = 0;
   #lost = 0;
@@ -141,8 +143,7 @@ class ChainedLog implements AuditLog {
   #chain(record: Readonly<Record<string, unknown>>): void {
     const { line, next } = chainLine(this.#position, record);
     this.#position = next;
-    const today = this.#time().slice(0, 10);
-    if (today > this.#day) this.#day = today;
+    this.#turnDay();
     let group = this.#groups.at(-1);
     if (group?.day !== this.#day) {
       group = { day: this.#day, text: '', end: next };
@@ -151,6 +152,14 @@ class ChainedLog implements AuditLog {
     group.text += `${line}\n`;
     group.end = next;
     this.#bufferedBytes += line.length + 1; // Lines are ASCII.
+  }
+
+  /** A clock that goes back does not reopen the file of an older day. */
+  #turnDay(): void {
+    if (this.#now() < this.#dayEndsAt) return;
+    const today = this.#time().slice(0, 10);
+    this.#dayEndsAt = Date.parse(today) + oneDayMs;
+    if (today > this.#day) this.#day = today;
   }
 
   #schedule(delayMs: number): void {
