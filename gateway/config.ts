@@ -4,9 +4,11 @@ import { isLoopback, listenAddress } from '../core/address.ts';
 import { secretReference } from '../core/secret.ts';
 
 const upstream = z.strictObject({
+  /** `openai`: serves models in the OpenAI wire format; `http`: any other service, for routes of kind http. */
   kind: z.enum(['openai', 'http']),
   /** `unix:path`, `http://host:port` or `https://host:port`, optionally with a path prefix. */
   url: z.string().regex(/^(unix:.+|https?:\/\/[^\s]+)$/, 'an upstream is unix:path, http://… or https://…'),
+  /** Ids of the models that it serves; a model belongs to the first upstream that lists it. */
   models: z.array(z.string().min(1)).default([]),
   /** Which internal service the signed identity assertion is for; absent: none is sent. */
   assertion: z.enum(['model-server', 'identity']).optional(),
@@ -14,8 +16,10 @@ const upstream = z.strictObject({
   api_key: secretReference.optional(),
   /** Extra certificate authority for https upstreams, PEM file. */
   ca: z.string().optional(),
+  /** How long the gateway waits for the upstream, milliseconds. */
   timeouts: z
     .strictObject({
+      /** Until there is a connection. */
       connect_ms: z.int().min(1).default(2_000),
       /** Until the answer's head. */
       first_byte_ms: z.int().min(1).default(60_000),
@@ -23,6 +27,7 @@ const upstream = z.strictObject({
       idle_ms: z.int().min(1).default(30_000),
     })
     .prefault({}),
+  /** Connections kept to this upstream. */
   max_connections: z.int().min(1).default(128),
   /** `ask`: usage is asked for in every stream and removed again where the caller did not want it. */
   stream_usage: z.enum(['ask', 'leave']).default('ask'),
@@ -45,18 +50,25 @@ const redisUrl = z
 
 export const gatewayConfigSchema = z
   .strictObject({
+    /** Where callers connect: host:port, [ipv6]:port or unix:path. */
     listen: listenAddress.prefault('127.0.0.1:8080'),
+    /** Where metrics and health are answered; never public. */
     internal_listen: listenAddress.prefault('127.0.0.1:9464'),
     /** What callers type, without a trailing slash; default: made from `listen`. */
     public_url: z.url().optional(),
-    tls: z.strictObject({ cert: z.string(), key: z.string() }).optional(),
+    /** Certificate and key of the public listener; read again when they change. */
+    tls: z
+      .strictObject({ cert: z.string().describe('PEM file.'), key: z.string().describe('PEM file.') })
+      .optional(),
     /** Permits plain HTTP beyond loopback: everybody on the path can read tokens. */
     insecure_plain_http: z.boolean().default(false),
     /** TLS ends at a proxy in front; permits plain HTTP beyond loopback. */
     tls_ends_at_proxy: z.boolean().default(false),
     /** Addresses or CIDR blocks whose X-Forwarded-For is believed; none by default. */
     trusted_proxies: z.array(z.string()).default([]),
+    /** Folder of the policies. */
     policies: z.string().default('policies'),
+    /** Folder for the audit log and the issuers' last good keys. */
     data: z.string().default('data/gateway'),
     /** What `issuer: embedded` in issuers.yaml stands for. */
     embedded_issuer: z.url().optional(),
@@ -64,10 +76,18 @@ export const gatewayConfigSchema = z
     issuer_ca: z.string().optional(),
     /** Where the public keys of the assertions are written for internal services. */
     assertion_jwks: z.string().default('data/run/gateway-jwks.json'),
+    /** Whom requests are forwarded to, by name. */
     upstreams: z.record(z.string().regex(/^[a-z0-9-]+$/), upstream).default({}),
     /** Counters in Redis instead of process memory, for more than one gateway. */
-    redis: z.strictObject({ url: redisUrl }).optional(),
+    redis: z
+      .strictObject({
+        /** redis://host:port or rediss://host:port; one with a password as env:NAME or file:/path. */
+        url: redisUrl,
+      })
+      .optional(),
+    /** Processes that share the public address and its counters. */
     workers: z.int().min(1).max(64).default(1),
+    /** How long a stop waits for running requests, milliseconds. */
     drain_ms: z.int().min(0).default(10_000),
   })
   .superRefine((config, context) => {

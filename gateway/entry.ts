@@ -25,7 +25,7 @@ export interface EntryOptions {
 
 export interface Entry {
   onRequest(request: IncomingMessage, response: ServerResponse): void;
-  onMalformed(refusal: GatewayError, socket: Duplex): string;
+  onMalformed(refusal: GatewayError, socket: Duplex, isUnderWay: boolean): string;
   /** Answers a request outside the pipeline with a refusal and accounts for it. */
   refuseUnrouted(request: IncomingMessage, response: ServerResponse, refusal: GatewayError): void;
   /** Aborts what is still running; for the end of a drain. */
@@ -121,18 +121,20 @@ export function createEntry(options: EntryOptions): Entry {
         refuseUnrouted(request, response, refusal);
       }
     },
-    onMalformed(refusal, socket) {
+    onMalformed(refusal, socket, isUnderWay) {
       const id = newRequestId(Date.now());
       const rendered = renderRefusal(refusal, refusalContext(id, '/v1'));
       const remote = (socket as { remoteAddress?: string }).remoteAddress ?? 'unknown'; // A net or TLS socket.
-      accountUnrouted(services, {
-        id,
-        method: '',
-        status: rendered.status,
-        code: refusal.code,
-        reason: refusal.reason ?? null,
-        callerAddress: remote,
-      });
+      if (!isUnderWay) {
+        accountUnrouted(services, {
+          id,
+          method: '',
+          status: rendered.status,
+          code: refusal.code,
+          reason: refusal.reason ?? null,
+          callerAddress: remote,
+        });
+      }
       const head = Object.entries({ ...rendered.headers, connection: 'close' }).map(
         ([name, value]) => `${name}: ${value}\r\n`,
       );

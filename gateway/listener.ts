@@ -2,7 +2,6 @@
 import { readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
-import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { GatewayError } from '../core/errors.ts';
 
@@ -10,8 +9,11 @@ export interface ListenerOptions {
   /** PEM files; without them the listener speaks plain HTTP. */
   readonly tls: { readonly cert: string; readonly key: string } | undefined;
   readonly onRequest: (request: IncomingMessage, response: ServerResponse) => void;
-  /** Answers a request that never became one; the result is written as it is. */
-  readonly onMalformed: (refusal: GatewayError, socket: Duplex) => string;
+  /**
+   * Renders the answer to what the parser refused; it is written as it is. `isUnderWay`: the head was good and the
+   * request is in the pipeline, which accounts for it.
+   */
+  readonly onMalformed: (refusal: GatewayError, socket: Duplex, isUnderWay: boolean) => string;
 }
 
 const limits = {
@@ -44,12 +46,12 @@ export function createListener(options: ListenerOptions): Server {
       return;
     }
     // An answer already on its way must not be followed by a second one.
-    const current = (socket as Socket & { _httpMessage?: ServerResponse | null })._httpMessage; // Node keeps the answer in progress there.
+    const current = (socket as { _httpMessage?: ServerResponse | null })._httpMessage ?? null; // Node keeps the answer in progress there.
     if (current?.headersSent === true) {
       socket.destroy();
       return;
     }
-    socket.end(options.onMalformed(refusalOf(error), socket));
+    socket.end(options.onMalformed(refusalOf(error), socket, current !== null));
   });
   return server;
 }
@@ -73,6 +75,7 @@ function refusalOf(error: NodeJS.ErrnoException): GatewayError {
       });
     case 'ERR_HTTP_REQUEST_TIMEOUT':
       return new GatewayError('request_timeout', { reason: error.code });
+    case undefined:
     default:
       return new GatewayError('malformed_request', {
         params: { problem: 'it is not valid HTTP' },

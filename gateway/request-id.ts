@@ -13,14 +13,14 @@ export function newRequestId(nowMs: number): string {
     used = 0;
   }
   let id = 'req_';
-  for (let shift = 45; shift >= 0; shift -= 5) id += alphabet[Math.floor(nowMs / 2 ** shift) % 32];
+  for (let shift = 45; shift >= 0; shift -= 5) id += alphabet.charAt(Math.floor(nowMs / 2 ** shift) % 32);
   // 80 bits in two halves of 40, five bits a character.
   for (let half = 0; half < 2; half++) {
     const high = pool.readUInt8(used);
     const low = pool.readUInt32BE(used + 1);
     used += 5;
-    id += `${alphabet[high >> 3]}${alphabet[((high & 7) << 2) | (low >>> 30)]}`;
-    for (let shift = 25; shift >= 0; shift -= 5) id += alphabet[(low >>> shift) & 31];
+    id += alphabet.charAt(high >> 3) + alphabet.charAt(((high & 7) << 2) | (low >>> 30));
+    for (let shift = 25; shift >= 0; shift -= 5) id += alphabet.charAt((low >>> shift) & 31);
   }
   return id;
 }

@@ -58,7 +58,7 @@ async function startOne(config: GatewayConfig, log: Logger): Promise<RunningGate
   const listener = createListener({
     tls: config.tls,
     onRequest: (request, response) => entry.onRequest(request, response),
-    onMalformed: (refusal, socket) => entry.onMalformed(refusal, socket),
+    onMalformed: (refusal, socket, isUnderWay) => entry.onMalformed(refusal, socket, isUnderWay),
   });
   let publicUrl = config.public_url?.replace(/\/+$/, '') ?? urlOf(config.listen, config.tls !== undefined);
   const { policies, services } = await openServices(config, log, () => publicUrl);

@@ -35,11 +35,11 @@ export interface PolicyHolderOptions {
 
 export interface PolicyHolder {
   /** The snapshot in use; a request takes it once. */
-  current(): Snapshot;
+  readonly current: () => Snapshot;
   /** The bundle of that snapshot. */
-  bundle(): Bundle;
+  readonly bundle: () => Bundle;
   /** Why the newest edit is not in use, in words for an operator; null when all is well. */
-  problem(): string | null;
+  readonly problem: () => string | null;
   /** Reads the directory now (SIGHUP); @returns whether what is in use is what the directory says. */
   reload(): boolean;
   /** Resolves when the first round of fetching the issuers' keys is over, well or badly. */

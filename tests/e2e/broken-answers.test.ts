@@ -203,7 +203,7 @@ describe('a hanging upstream', () => {
       const answer = await client.chat.completions.create({ model, messages, stream: true });
       await assert.rejects(
         async () => {
-          for await (const _ of answer);
+          for await (const piece of answer) assert.ok(piece);
         },
         (error: unknown) => (error as { code: string }).code === 'upstream_timeout',
       );

@@ -89,7 +89,6 @@ describe('over plain HTTP on loopback', { skip }, () => {
     assert.equal(code, 0, stderr);
     assert.equal(stdout, '');
     assert.match(stderr, /Signed in as admin/);
-    // eslint-disable-next-line no-control-regex -- an escape byte is what must not be there.
     assert.doesNotMatch(stderr, /\x1b/);
     assert.equal(statSync(join(stack.home, 'state')).mode & 0o077, 0);
   });

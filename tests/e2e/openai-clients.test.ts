@@ -158,7 +158,8 @@ for (const [name, create] of clients) {
         max_tokens: 400,
         stream: true,
       });
-      for await (const _ of stream) {
+      for await (const piece of stream) {
+        assert.ok(piece);
         stream.controller.abort();
         break;
       }
