@@ -13,8 +13,11 @@ export type { StartFlags } from './overrides.ts';
 
 /** Schema of the whole configuration file; a server whose section is missing is not started. */
 export const configurationSchema = z.strictObject({
+  /** The guarded door: the only server that callers reach. */
   gateway: gatewayConfigSchema.optional(),
+  /** The embedded OpenID provider; not needed where another issuer's tokens are accepted. */
   identity: identityConfigSchema.optional(),
+  /** Runs the models; only the gateway talks to it. */
   model_server: modelServerConfigSchema.optional(),
 });
 type Sections = z.output<typeof configurationSchema>;

@@ -5,9 +5,11 @@ import { secretReference } from '../core/secret.ts';
 
 /** A client application besides the built-in ones; only confidential clients for now (client credentials). */
 const extraClient = z.strictObject({
+  /** Its id, as in the `client_id` parameter. */
   client_id: z
     .string()
     .regex(/^[A-Za-z0-9._:/-]{1,128}$/, 'a client id has 1 to 128 letters, digits or . _ : / -'),
+  /** Name that people see; default: the id. */
   name: z.string().min(1).max(128).optional(),
   /** env:NAME or file:/path; at least 32 characters. */
   secret: secretReference,
@@ -26,16 +28,22 @@ const origin = z
 
 export const identityConfigSchema = z
   .strictObject({
+    /** Where browsers, clients and the gateway connect: host:port, [ipv6]:port or unix:path. */
     listen: listenAddress.prefault('127.0.0.1:8081'),
     /** What browsers and clients type, without a trailing slash; default: made from `listen`. */
     public_url: origin.optional(),
-    tls: z.strictObject({ cert: z.string(), key: z.string() }).optional(),
+    /** Certificate and key, PEM files. */
+    tls: z
+      .strictObject({ cert: z.string().describe('PEM file.'), key: z.string().describe('PEM file.') })
+      .optional(),
     /** Permits plain HTTP beyond loopback: everybody on the path can read passwords and tokens. */
     insecure_plain_http: z.boolean().default(false),
     /** TLS ends at a proxy in front; permits plain HTTP beyond loopback. */
     tls_ends_at_proxy: z.boolean().default(false),
+    /** The tenant in addresses and in the `tid` claim. */
     tenant_id: z.guid().default('5a11b0a7-0000-4000-8000-000000000000'),
     // eslint-disable-next-line id-denylist -- the name of the setting, the same in every section.
+    /** Folder for the database and the keys. */
     data: z.string().default('data/identity'),
     /** A PostgreSQL URL as env:NAME or file:/path; default: a SQLite file under `data`. */
     database_url: secretReference.optional(),
@@ -43,16 +51,20 @@ export const identityConfigSchema = z
     gateway_jwks: z.string().default('data/run/gateway-jwks.json'),
     /** Origin of the gateway, for the redirect of its API page. */
     gateway_url: origin.default('http://127.0.0.1:8080'),
+    /** `production` switches the password grant off. */
     profile: z.enum(['development', 'production']).default('development'),
     /** POST /token with a password; default: on in development, off in production. */
     password_grant: z.boolean().optional(),
+    /** POST /users, by which people make their own accounts. */
     registration: z
       .strictObject({
+        /** Whether anybody may register. */
         enabled: z.boolean().default(true),
         /** Lets anybody who registers choose any role, administrator included. */
         insecure_allow_role_choice: z.boolean().default(false),
       })
       .prefault({}),
+    /** The device code flow (RFC 8628). */
     device_code: z
       .strictObject({
         /** Seconds a client waits between two polls. */
@@ -61,6 +73,7 @@ export const identityConfigSchema = z
         lifetime_s: z.int().min(60).max(900).default(900),
       })
       .prefault({}),
+    /** Clients besides the built-in ones. */
     clients: z.array(extraClient).default([]),
     /** Lifetimes, seconds. */
     access_token_ttl_s: z.int().min(60).max(86_400).default(3600),

@@ -28,9 +28,15 @@ export type ModelConfig = z.output<typeof model>;
 
 /** Schema of `model_server`. */
 export const modelServerConfigSchema = z.strictObject({
+  /** Where the gateway connects; a Unix socket is for this account alone. */
   listen: listenAddress.prefault('unix:data/run/model.sock'),
   /** Certificate and key, PEM files, for a TCP address. */
-  tls: z.strictObject({ cert: z.string().min(1), key: z.string().min(1) }).optional(),
+  tls: z
+    .strictObject({
+      cert: z.string().min(1).describe('PEM file.'),
+      key: z.string().min(1).describe('PEM file.'),
+    })
+    .optional(),
   /** Permits plain HTTP beyond loopback: everybody on the path can read prompts and completions. */
   insecure_plain_http: z.boolean().default(false),
   /** Public keys of the gateway's assertions; written by the gateway. */

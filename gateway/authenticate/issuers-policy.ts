@@ -49,7 +49,9 @@ const issuerUrl = z.string().superRefine((text, context) => {
 });
 
 const entra = z.strictObject({
+  /** The tenant's id; its name, common and organizations are not accepted. */
   tenant_id: guid,
+  /** Versions of access tokens that are accepted. */
   versions: z.array(z.enum(entraVersions)).min(1).default(['2.0']),
   /** Another cloud's, e.g. https://login.microsoftonline.us. */
   authority: z
@@ -112,22 +114,35 @@ const issuer = z
     entra: entra.optional(),
     /** Plain HTTP beyond loopback: whoever is on the path can hand us keys of his own. */
     insecure_plain_http: z.boolean().default(false),
+    /** Accepted `aud` values, exact; never empty. */
     audiences: nonEmptyTexts,
-    client_ids: z.union([nonEmptyTexts, z.strictObject({ any: z.literal(true) })], {
-      error: 'client_ids is a list of at least one client id; { any: true } accepts every client',
-    }),
+    /** Accepted client applications (azp, appid or client_id); `{ any: true }` accepts every one. */
+    client_ids: z.union(
+      [nonEmptyTexts, z.strictObject({ any: z.literal(true).describe('Accepts every client.') })],
+      {
+        error: 'client_ids is a list of at least one client id; { any: true } accepts every client',
+      },
+    ),
+    /** Accepted signature algorithms; only asymmetric ones can be listed. */
     algorithms: z.array(z.enum(signatureAlgorithms)).min(1).default(['RS256']),
     /** Accepted `typ` headers; default: at+jwt, for entra JWT. */
     token_types: nonEmptyTexts.optional(),
+    /** How far clocks may be apart when exp, nbf and iat are judged; at most 60s. */
     clock_skew: duration.refine((ms) => ms <= 60_000, 'clock_skew is at most 60s').prefault('30s'),
+    /** Claims that an access token must hold, by name, each with `all` or `any`. */
     required_claims: z.record(z.string().min(1), requiredClaim).default({}),
+    /** How the issuer's keys are fetched and kept. */
     jwks: jwks.prefault({}),
     /** Where this issuer puts what we need. */
     claims: z
       .strictObject({
+        /** Claim that identifies the subject. */
         subject: claimPath.prefault('sub'),
+        /** Claim that lists roles. */
         roles: claimPath.prefault('roles'),
+        /** Claim that lists groups. */
         groups: claimPath.prefault('groups'),
+        /** Claim that lists scopes; default: scp, then scope. */
         scopes: claimPath.optional(),
       })
       .prefault({}),
@@ -152,6 +167,7 @@ const issuer = z
 
 /** Schema of policies/issuers.yaml. */
 export const issuersSchema = z.strictObject({
+  /** Trusted issuers, by name; the name is a label in metrics and audit records. */
   issuers: z
     .record(
       z

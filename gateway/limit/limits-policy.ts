@@ -11,16 +11,24 @@ const oneDayMs = 86_400_000;
 const window = duration
   .refine((windowMs) => windowMs >= 1_000 && windowMs <= oneDayMs, 'a window is between 1s and 24h')
   // Redis counts windows in whole seconds.
-  .refine((windowMs) => windowMs % 1_000 === 0, 'a window is a whole number of seconds');
+  .refine((windowMs) => windowMs % 1_000 === 0, 'a window is a whole number of seconds')
+  .describe('Length of the window, from 1s to 24h in whole seconds.');
 
-const requests = z.int().min(1).max(1_000_000_000);
+const requests = z.int().min(1).max(1_000_000_000).describe('Requests that one window admits.');
 
 /** Schema of policies/limits.yaml. */
 export const limitsSchema = z.strictObject({
+  /** Limits by name; a limit holds only on routes that name it. */
   limits: z
     .record(
       z.string().regex(/^[a-z0-9-]{1,64}$/, 'the name of a limit is lower-case letters, digits and hyphens'),
-      z.strictObject({ by: z.enum(limitSubjects), requests, window }),
+      z.strictObject({
+        by: z
+          .enum(limitSubjects)
+          .describe('`principal`: whoever the credential belongs to; `caller_address`: the peer.'),
+        requests,
+        window,
+      }),
     )
     .default({}),
   /** Wrong credentials from one address; further ones are refused before they are looked at. */
