@@ -1,0 +1,236 @@
+// A start that works, as three real processes: what it prints, what it leaves on disk, how it heals and how it ends.
+import assert from 'node:assert/strict';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { get } from 'node:https';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { packageRoot } from '../../core/package.ts';
+import {
+  freePortTriple,
+  processesWith,
+  startProcess,
+  watch,
+  type StartedProcess,
+} from '../support/start-process.ts';
+
+const base = mkdtempSync(join(tmpdir(), 'sallyport-life-'));
+after(() => rmSync(base, { recursive: true, force: true }));
+const linux = { skip: process.platform === 'linux' ? false : 'reads /proc' };
+
+async function untilNone(text: string): Promise<void> {
+  while (processesWith(text).length > 0) await new Promise((resolve) => setTimeout(resolve, 20));
+}
+const modeOf = (path: string): number => statSync(path).mode & 0o777;
+
+describe('a first start without a terminal', linux, () => {
+  const data = join(base, 'first');
+  let started: StartedProcess;
+  let port = 0;
+
+  before(async () => {
+    port = await freePortTriple();
+    started = startProcess(['--data', data, '--port', String(port)]);
+    await started.saying(/"event":"ready"/);
+  });
+  after(async () => {
+    started.child.kill('SIGKILL');
+    await untilNone(data);
+  });
+
+  it('prints JSON lines only, with where each server listens', () => {
+    const records = started
+      .output()
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+    const own = records.filter((record) => record['name'] === 'supervisor');
+    for (const server of ['identity', 'model-server', 'gateway'])
+      assert.ok(
+        own.some((record) => record['server'] === server),
+        server,
+      );
+    assert.ok(!started.output().includes('\u001b'));
+  });
+
+  it('keeps the first password in a file of mode 0600 and out of the output', () => {
+    assert.match(started.output(), /first administrator: password in [^"]+\/first-admin"/);
+    const file = join(data, 'first-admin');
+    assert.equal(modeOf(file), 0o600);
+    const [username, password] = readFileSync(file, 'utf8').trim().split('\n');
+    assert.equal(username, 'admin');
+    assert.ok(password !== undefined && password.length >= 12);
+    assert.ok(!started.output().includes(password));
+  });
+
+  it('makes the data folder for this account alone', () => {
+    assert.equal(modeOf(data), 0o700);
+    assert.equal(modeOf(join(data, 'run/model.sock')), 0o600);
+  });
+
+  it('answers at the gateway, which has reached identity and model server', async () => {
+    for (let answer: Response; ; await new Promise((resolve) => setTimeout(resolve, 100))) {
+      answer = await fetch(`http://127.0.0.1:${port}/readyz`);
+      await answer.arrayBuffer();
+      if (answer.status === 200) break;
+    }
+    assert.equal((await fetch(`http://127.0.0.1:${port}/v1/models`)).status, 401);
+  });
+
+  for (const server of ['model-server', 'identity', 'gateway']) {
+    it(`restarts the ${server} when it is killed, and says so`, async () => {
+      const pid = processesWith(data).find((candidate) =>
+        readFileSync(`/proc/${candidate}/cmdline`, 'utf8').includes(`server-process.ts\0${server}\0`),
+      );
+      assert.ok(pid !== undefined);
+      process.kill(pid, 'SIGKILL');
+      const title = server === 'identity' ? 'identity server' : server.replace('-', ' ');
+      await started.saying(new RegExp(`${title} stopped \\(SIGKILL\\); restarting in 1 s`));
+      await started.saying(new RegExp(`${title} is back \\(`));
+    });
+  }
+
+  it('leaves no process behind when the supervisor itself is killed', async () => {
+    started.child.kill('SIGKILL');
+    await started.ended;
+    await untilNone(data);
+  });
+
+  it('starts again on the same data, without another administrator, and ends with 0 after SIGTERM', async () => {
+    const again = startProcess(['--data', data, '--port', String(port)]);
+    await again.saying(/"event":"ready"/);
+    assert.ok(!again.output().includes('first administrator'));
+    again.child.kill('SIGTERM');
+    assert.equal(await again.ended, 0);
+    assert.deepEqual(processesWith(data), []);
+  });
+});
+
+describe('npm start', linux, () => {
+  before(() => {
+    execFileSync(process.execPath, ['scripts/build.mjs'], { cwd: packageRoot });
+  });
+
+  it('leaves no process behind after SIGTERM to npm', async () => {
+    const data = join(base, 'npm');
+    const port = await freePortTriple();
+    const npm = watch(
+      spawn('npm', ['start', '--', '--data', data, '--port', String(port)], {
+        cwd: packageRoot,
+        stdio: ['ignore', 'pipe', 'pipe'],
+      }),
+    );
+    await npm.saying(/"event":"ready"/);
+    npm.child.kill('SIGTERM');
+    await npm.ended;
+    await untilNone(data);
+  });
+});
+
+describe(
+  'a start on a terminal',
+  {
+    skip:
+      spawnSync('script', ['--version']).error === undefined && process.platform === 'linux'
+        ? false
+        : 'needs script(1)',
+  },
+  () => {
+    const data = join(base, 'terminal');
+    let port = 0;
+
+    /** Runs it on a pseudo terminal, presses Ctrl-C after `pattern`, answers what was shown. */
+    async function onTerminal(
+      pattern: RegExp,
+      words: string[] = [],
+      env: NodeJS.ProcessEnv = {},
+    ): Promise<{ shown: string; code: number | null }> {
+      const command = [
+        process.execPath,
+        join(packageRoot, 'cli/main.ts'),
+        'start',
+        '--data',
+        data,
+        '--port',
+        String(port),
+        ...words,
+      ];
+      const terminal = watch(
+        spawn('script', ['-qec', command.map((word) => `'${word}'`).join(' '), '/dev/null'], {
+          cwd: packageRoot,
+          env: { ...process.env, ...env },
+          stdio: ['pipe', 'pipe', 'pipe'],
+        }),
+      );
+      await terminal.saying(pattern);
+      terminal.child.stdin?.write('\u0003');
+      const code = await terminal.ended;
+      return { shown: terminal.output().replaceAll('\r\n', '\n'), code };
+    }
+    // What is wiped again (the line that says what a slow start waits for) does not count.
+    const finalLines = (shown: string): string[] =>
+      shown
+        .replaceAll(/[^\n]*\r\u001b\[K/g, '')
+        .replaceAll(/\u001b\[\d*m/g, '')
+        .split('\n')
+        .slice(0, -1);
+    const beforeStop = (lines: string[]): string[] =>
+      lines.slice(
+        0,
+        lines.findIndex((line) => line.includes('^C')),
+      );
+
+    before(async () => {
+      port = await freePortTriple();
+    });
+    after(() => untilNone(data));
+
+    it('shows at most 14 lines the first time (npm adds 4), with the password once and the next commands last', async () => {
+      const { shown, code } = await onTerminal(/npx sallyport chat/);
+      assert.equal(code, 0);
+      const lines = beforeStop(finalLines(shown));
+      assert.ok(lines.length <= 14, lines.join('\n'));
+      for (const line of lines) assert.ok(line.length <= 80 || line.includes(data), line);
+      assert.match(shown, /Administrator {3}admin/);
+      assert.match(shown, /Password {8}\S{12,} {4}shown only now/);
+      assert.match(lines.at(-2) ?? '', /^ {4}npx sallyport login --gateway http:\/\/127\.0\.0\.1:\d+$/);
+      assert.equal(lines.at(-1), '    npx sallyport chat "The future of AI is"');
+      assert.match(shown, /\u2713.*stopped/);
+      assert.ok(!existsSync(join(data, 'first-admin')), 'the password was shown, so it is not kept');
+    });
+
+    it('shows at most 5 lines later, without a password, and no escape sequence of colour with NO_COLOR', async () => {
+      const { shown } = await onTerminal(/Ctrl-C stops everything/, [], { NO_COLOR: '1' });
+      const lines = beforeStop(finalLines(shown));
+      assert.ok(lines.length <= 5, lines.join('\n'));
+      assert.ok(!shown.includes('Password'));
+      assert.ok(!/\u001b\[\d*m/.test(shown));
+    });
+
+    it('--tls shows the variable that makes other programs trust the local authority, and serves https', async () => {
+      let status = 0;
+      const { shown } = await onTerminal(/Ctrl-C stops everything/, ['--tls']).then(async (result) => result);
+      assert.match(shown, new RegExp(`export NODE_EXTRA_CA_CERTS=${data}/tls/ca\\.pem`));
+      assert.match(shown, /gateway +https:\/\/127\.0\.0\.1:/);
+      const started = startProcess(['--data', data, '--port', String(port), '--tls']);
+      await started.saying(/"event":"ready"/);
+      const ca = readFileSync(join(data, 'tls/ca.pem'));
+      for (const offset of [0, 1]) {
+        const path =
+          offset === 0
+            ? '/healthz'
+            : '/5a11b0a7-0000-4000-8000-000000000000/v2.0/.well-known/openid-configuration';
+        status = await new Promise<number>((resolve, reject) => {
+          get({ host: '127.0.0.1', port: port + offset, path, ca, agent: false }, (response) => {
+            response.resume();
+            resolve(response.statusCode ?? 0);
+          }).on('error', reject);
+        });
+        assert.equal(status, 200);
+      }
+      started.child.kill('SIGTERM');
+      assert.equal(await started.ended, 0);
+    });
+  },
+);
