@@ -85,11 +85,15 @@ async function startModel(
   config: ModelServerConfig,
   log: Logger,
 ): Promise<ServedModel> {
-  const setting = `model_server.models.${id}.path`;
-  const file = inspectModelFile(model.path, setting);
+  const settings = `model_server.models.${id}`;
+  const file = inspectModelFile(model.path, `${settings}.path`);
   const engineProcess = await startEngine(id, model, config, log).catch((error: unknown) => {
     const problem = error instanceof Error ? error.message : String(error);
-    throw new Error(`${setting}: ${model.path} cannot be loaded: ${problem}`, { cause: error });
+    // The engine names the setting when it is not the file that is at fault.
+    const sentence = problem.startsWith('gpu: ')
+      ? problem
+      : `path: ${model.path} cannot be loaded: ${problem}`;
+    throw new Error(`${settings}.${sentence}`, { cause: error });
   });
   const engine = createEngine(engineProcess, model.sequences, config.max_queue);
   return { id, engine, ...file, defaultTopK: model.default_top_k };

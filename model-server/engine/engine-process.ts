@@ -52,6 +52,8 @@ export interface EngineProcess {
 
 const firstBackoffMs = 100;
 const longestBackoffMs = 10_000;
+/** Silence of a child that has work; whatever it does then, it does not decode. */
+const longestSilenceMs = 120_000;
 /** A child that lived this long starts the backoff anew. */
 const healthyAfterMs = 30_000;
 
@@ -78,6 +80,7 @@ export async function startEngineProcess(
   let restarts = 0;
   let backoffMs = firstBackoffMs;
   let timer: NodeJS.Timeout | undefined;
+  let heardAtMs = Date.now();
   let isClosing = false;
 
   const retryAfterSeconds = (): number => Math.max(1, Math.ceil(backoffMs / 1000));
@@ -111,6 +114,7 @@ export async function startEngineProcess(
         lastLine = text.trim().split('\n').at(-1)?.slice(0, 300) ?? lastLine;
       });
       started.on('message', (message) => {
+        heardAtMs = Date.now();
         const report = message as EngineReport; // Only the child holds the other end of the channel.
         if (report.kind === 'results') {
           statistics = {
@@ -153,6 +157,9 @@ export async function startEngineProcess(
   };
 
   await startChild();
+  const watchdog = setInterval(() => {
+    if (pending.size > 0 && Date.now() - heardAtMs > longestSilenceMs) child?.kill('SIGKILL');
+  }, 5_000).unref();
 
   return {
     card: () => card,
@@ -166,6 +173,7 @@ export async function startEngineProcess(
           reject(new EngineLost(retryAfterSeconds()));
           return;
         }
+        if (pending.size === 0) heardAtMs = Date.now();
         pending.set(id, { onResult, resolve, reject });
         child.send({ ...request, id });
       });
@@ -177,6 +185,7 @@ export async function startEngineProcess(
     close: async () => {
       isClosing = true;
       clearTimeout(timer);
+      clearInterval(watchdog);
       const last = child;
       if (last === null) return;
       const ended = new Promise<void>((resolve) => last.once('exit', () => resolve()));

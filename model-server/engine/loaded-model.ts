@@ -1,6 +1,7 @@
 // The model inside the engine child: loaded once, decoding up to `sequences` completions in one batch.
 import {
   getLlama,
+  NoBinaryFoundError,
   LlamaLogLevel,
   TokenBias,
   type LlamaContextSequence,
@@ -51,6 +52,13 @@ export async function loadModel(options: EngineOptions): Promise<LoadedModel> {
     progressLogs: false,
     logLevel: LlamaLogLevel.error,
     maxThreads: options.threads,
+  }).catch((error: unknown) => {
+    if (!(error instanceof NoBinaryFoundError)) throw error;
+    const way =
+      options.gpu === 'off' ? 'run npm ci again' : 'docs/how-to/gpu.md says what it needs, or set it to off';
+    throw new Error(`gpu: llama.cpp has no working binary for "${options.gpu}" on this machine; ${way}`, {
+      cause: error,
+    });
   });
   const model = await llama.loadModel({
     modelPath: options.modelPath,

@@ -101,7 +101,10 @@ describe('sallyport model', () => {
 
   it('deletes a file that is not what the hub stated', async () => {
     handle = (request, response) => {
-      if (!(request.url ?? '').includes('/resolve/')) return serveModel(request, response);
+      if (!(request.url ?? '').includes('/resolve/')) {
+        serveModel(request, response);
+        return;
+      }
       response
         .writeHead(302, { location: `${origin}/storage/gpt2`, 'x-linked-etag': `"${'0'.repeat(64)}"` })
         .end();

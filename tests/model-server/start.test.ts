@@ -4,6 +4,7 @@ import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { createLog } from '../../core/log.ts';
+import { packageRoot } from '../../core/package.ts';
 import { defaultThreads, modelServerConfigSchema } from '../../model-server/config.ts';
 import { startModelServer } from '../../model-server/server.ts';
 import { createGatewayKeys, modelPath } from './start.ts';
@@ -66,6 +67,14 @@ describe('starting the model server', () => {
       );
     });
   }
+
+  const hasCuda = existsSync(join(packageRoot, 'node_modules/@node-llama-cpp/linux-x64-cuda/bins'));
+  it('fails on a GPU that is not there, naming the setting and the page', { skip: hasCuda }, async () => {
+    await assert.rejects(
+      start({ models: { tiny: { path: modelPath, gpu: 'cuda' } } }),
+      /^Error: model_server\.models\.tiny\.gpu: .*docs\/how-to\/gpu\.md/,
+    );
+  });
 
   it('fails when no model is configured', async () => {
     await assert.rejects(start({ models: {} }), /^Error: model_server\.models: /);
