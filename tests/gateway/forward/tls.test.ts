@@ -1,0 +1,101 @@
+// The certificate library asks for it when it is loaded.
+import '../../../cli/supervisor/reflect-metadata.ts';
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { KeyObject, webcrypto } from 'node:crypto';
+import { SubjectAlternativeNameExtension, X509CertificateGenerator } from '@peculiar/x509';
+import { ask, codeOf, startStubGateway } from './stub-gateway.ts';
+
+/** A self-signed certificate for one DNS name or address. */
+async function certificateFor(name: {
+  type: 'dns' | 'ip';
+  value: string;
+}): Promise<{ cert: string; key: string }> {
+  const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
+  const keys = await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
+  const certificate = await X509CertificateGenerator.createSelfSigned(
+    {
+      name: 'CN=upstream',
+      keys,
+      signingAlgorithm: algorithm,
+      notBefore: new Date(Date.now() - 60_000),
+      notAfter: new Date(Date.now() + 3_600_000),
+      extensions: [new SubjectAlternativeNameExtension([name])],
+    },
+    webcrypto,
+  );
+  return {
+    cert: certificate.toString('pem'),
+    key: KeyObject.from(keys.privateKey).export({ type: 'pkcs8', format: 'pem' }).toString(),
+  };
+}
+
+describe('an upstream over https', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'sallyport-tls-'));
+  const servers: Server[] = [];
+  let good: string;
+  let wrongName: string;
+  before(async () => {
+    const start = async (name: { type: 'dns' | 'ip'; value: string }, caFile: string): Promise<string> => {
+      const pair = await certificateFor(name);
+      writeFileSync(join(folder, caFile), pair.cert);
+      const server = createServer(pair, (request, response) => {
+        response.setHeader('x-request-id', request.headers['x-request-id'] ?? '');
+        response.setHeader('content-type', 'application/json');
+        request.resume().on('end', () => response.end('{"choices":[]}'));
+      });
+      servers.push(server);
+      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+      return `https://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    };
+    good = await start({ type: 'ip', value: '127.0.0.1' }, 'good.pem');
+    wrongName = await start({ type: 'dns', value: 'other.example' }, 'wrong-name.pem');
+  });
+  after(() => {
+    for (const server of servers) {
+      server.closeAllConnections();
+      server.close();
+    }
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  const cases: [title: string, url: () => string, ca: string | null, http: boolean, expected: number][] = [
+    [
+      'is used when its certificate is signed by the configured authority',
+      () => good,
+      'good.pem',
+      false,
+      200,
+    ],
+    ['is refused when its authority is not known', () => good, null, false, 502],
+    ['is refused when its authority is another', () => good, 'wrong-name.pem', false, 502],
+    ['is refused when its certificate is for another name', () => wrongName, 'wrong-name.pem', false, 502],
+    ['of kind http is used with the configured authority', () => good, 'good.pem', true, 200],
+    ['of kind http is refused when its authority is not known', () => good, null, true, 502],
+    [
+      'of kind http is refused when its certificate is for another name',
+      () => wrongName,
+      'wrong-name.pem',
+      true,
+      502,
+    ],
+  ];
+  for (const [title, url, ca, http, expected] of cases) {
+    it(title, async () => {
+      const gateway = await startStubGateway({
+        url: url(),
+        upstream: ca === null ? {} : { ca: join(folder, ca) },
+        ...(http ? { route: { kind: 'http' } } : {}),
+      });
+      const answer = await ask(gateway);
+      assert.equal(answer.status, expected);
+      if (expected === 502) assert.equal(codeOf(answer), 'upstream_unavailable');
+      await gateway.close();
+    });
+  }
+});
