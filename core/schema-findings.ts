@@ -19,22 +19,8 @@ function translate(issue: z.core.$ZodIssue, schema: z.ZodType, value: unknown): 
   const given = valueAt(value, issue.path);
   // eslint-disable-next-line @typescript-eslint/switch-exhaustiveness-check -- The other codes keep the schema's sentence.
   switch (issue.code) {
-    case 'unrecognized_keys': {
-      const known = knownKeys(schema, value, issue.path);
-      const present = new Set(Object.keys(given ?? {}));
-      return issue.keys.map((key) => ({
-        path: [...issue.path, key],
-        code: 'unknown_key',
-        message: `unknown key "${key}"`,
-        // A misspelt key is most likely one that is not there yet.
-        ...suggest(
-          nearest(
-            key,
-            known.filter((name) => !present.has(name)),
-          ) ?? nearest(key, known),
-        ),
-      }));
-    }
+    case 'unrecognized_keys':
+      return issue.keys.map((key) => unknownKey(key, issue.path, { schema, value }));
     case 'invalid_union':
       return translateUnion(issue, { schema, value, given });
     case 'invalid_key':
@@ -75,6 +61,19 @@ function translate(issue: z.core.$ZodIssue, schema: z.ZodType, value: unknown): 
   return [{ path: issue.path, code: 'wrong_value', message: issue.message }];
 }
 
+function unknownKey(
+  key: string,
+  path: readonly PropertyKey[],
+  { schema, value }: Omit<Place, 'given'>,
+): SchemaObjection {
+  const known = knownKeys(schema, value, path);
+  const present = new Set(Object.keys(valueAt(value, path) ?? {}));
+  const absent = known.filter((name) => !present.has(name));
+  // A misspelt key is most likely one that is not there yet.
+  const found = suggest(nearest(key, absent) ?? nearest(key, known));
+  return { path: [...path, key], code: 'unknown_key', message: `unknown key "${key}"`, ...found };
+}
+
 interface Place {
   readonly schema: z.ZodType;
   readonly value: unknown;
@@ -89,14 +88,17 @@ function translateUnion(
   const discriminator = 'discriminator' in issue ? issue.discriminator : undefined;
   if (discriminator !== undefined) {
     const options = 'options' in issue && Array.isArray(issue.options) ? issue.options.map(String) : [];
-    if (given === undefined)
+    if (given === undefined) {
+      // Without it no branch was tried, so its misspelling is looked for here.
+      const path = issue.path.slice(0, -1);
+      const known = new Set(knownKeys(schema, value, path));
+      const strangers = Object.keys(valueAt(value, path) ?? {}).filter((key) => !known.has(key));
+      const message = `this key is missing (one of ${options.join(', ')})`;
       return [
-        {
-          path: issue.path,
-          code: 'missing_key',
-          message: `this key is missing (one of ${options.join(', ')})`,
-        },
+        { path: issue.path, code: 'missing_key', message },
+        ...strangers.map((key) => unknownKey(key, path, { schema, value })),
       ];
+    }
     return [misspelt(issue.path, given, options)];
   }
   const branches = issue.errors.filter(

@@ -22,7 +22,7 @@ export type ExtraClient = z.output<typeof extraClient>;
 const origin = z
   .url({ protocol: /^https?$/ })
   .refine(
-    (text) => new URL(text).origin === text,
+    (text) => URL.canParse(text) && new URL(text).origin === text,
     'give scheme, host and port only, without a trailing slash',
   );
 
