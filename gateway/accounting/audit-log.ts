@@ -1,7 +1,7 @@
 // The hash-chained audit log: one JSON line for every request and every policy swap. Appending only builds the line;
 // writing happens in groups, off the request's way. A disk that fails is a problem that closes the gateway's door.
 import { constants, mkdirSync } from 'node:fs';
-import { open, rename, writeFile, type FileHandle } from 'node:fs/promises';
+import { open, rename, stat, writeFile, type FileHandle } from 'node:fs/promises';
 import type { Logger } from '../../core/log.ts';
 import { chainLine, type ChainPosition } from './audit-chain.ts';
 import { auditFilePath, headPath } from './audit-files.ts';
@@ -79,6 +79,7 @@ class ChainedLog implements AuditLog {
   /** Whole bytes of the day's file as far as this process wrote it; a retry writes from there. */
   #whole: { day: string; size: number } | null = null;
   #syncDueAt: number | null = null;
+  #isShared = false;
   #closed = false;
 
   constructor(folder: string, options: AuditLogOptions) {
@@ -177,6 +178,7 @@ class ChainedLog implements AuditLog {
 
   /** Writes what is buffered; what fails stays buffered and is written to the same place again. Never rejects. */
   async #write(): Promise<void> {
+    if (this.#isShared) return;
     try {
       for (let due = this.#groups.length; due > 0; due--) await this.#writeFirstGroup();
       await this.#sync();
@@ -196,6 +198,7 @@ class ChainedLog implements AuditLog {
     if (group === undefined) return;
     const { day, text, end } = group; // The group may grow while this part of it is written.
     const file = await this.#fileOf(day);
+    if ((await file.handle.stat()).size !== file.size) throw this.#shared();
     const bytes = Buffer.from(text, 'latin1');
     for (let at = 0; at < bytes.length;) {
       at += (await file.handle.write(bytes, at, bytes.length - at, file.size + at)).bytesWritten;
@@ -216,14 +219,15 @@ class ChainedLog implements AuditLog {
       this.#file = null;
     }
     if (this.#file === null) {
-      // Not in append mode: a retry after a failed write goes over what that left half written.
       const handle = await open(
         auditFilePath(this.#folder, this.#writer, day),
         constants.O_RDWR | constants.O_CREAT,
         0o600,
       );
-      const { size } = await handle.stat();
-      this.#file = { handle, day, size: this.#whole?.day === day ? Math.min(size, this.#whole.size) : size };
+      const found = (await handle.stat()).size;
+      const size = this.#whole?.day === day ? Math.min(found, this.#whole.size) : found;
+      if (size < found) await handle.truncate(size); // What a failed write of ours left half written.
+      this.#file = { handle, day, size };
     }
     return this.#file;
   }
@@ -231,11 +235,31 @@ class ChainedLog implements AuditLog {
   /** Brings file and head to the disk, at most every `syncMs`; kill -9 does not need it, a power cut does. */
   async #sync(): Promise<void> {
     if (this.#syncDueAt === null || (performance.now() < this.#syncDueAt && !this.#closed)) return;
+    await this.#leaveMovedFile();
     await this.#file?.handle.datasync();
     const path = headPath(this.#folder, this.#writer);
     await writeFile(`${path}.new`, `${JSON.stringify(this.#written)}\n`, { mode: 0o600 });
     await rename(`${path}.new`, path);
     this.#syncDueAt = null;
+  }
+
+  /** A log agent may move the file away; the chain goes on in a new one. */
+  async #leaveMovedFile(): Promise<void> {
+    if (this.#file === null) return;
+    const { handle, day } = this.#file;
+    const own = await handle.stat();
+    const there = await stat(auditFilePath(this.#folder, this.#writer, day)).catch(() => null);
+    if (there?.ino === own.ino) return;
+    await handle.datasync();
+    await handle.close();
+    this.#file = null;
+    this.#whole = null;
+  }
+
+  /** Two that write one file would go over each other's lines: nothing is written any more. */
+  #shared(): Error {
+    this.#isShared = true;
+    return Object.assign(new Error('shared'), { code: 'another process writes to it' });
   }
 
   #fail(problem: string): void {

@@ -4,6 +4,8 @@ import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import {
   appendFileSync,
+  existsSync,
+  renameSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
@@ -41,6 +43,14 @@ const lines = (): string[] =>
     .sort()
     .flatMap((name) => readFileSync(join(folder, name), 'utf8').trimEnd().split('\n'));
 const codes = async (): Promise<string[]> => (await verifyAuditLog(folder)).findings.map(({ code }) => code);
+
+async function until(condition: () => boolean): Promise<void> {
+  for (let attempt = 0; attempt < 500; attempt++) {
+    if (condition()) return;
+    await delay(10);
+  }
+  assert.fail('it does not happen');
+}
 
 async function write(count: number, options: Partial<AuditLogOptions> = {}): Promise<void> {
   const auditLog = open(options);
@@ -312,6 +322,42 @@ describe('the audit log on a disk that fails', () => {
       [1, 2],
     );
     assert.deepEqual(await codes(), []);
+  });
+
+  it('goes on in a new file when its file is moved away', async () => {
+    const auditLog = open({ now: () => Date.UTC(2026, 10, 22) });
+    auditLog.append({ event: 'request', number: 1 });
+    const place = join(folder, 'gateway.2026-11-22.jsonl');
+    await until(() => existsSync(place) && existsSync(join(folder, 'gateway.head.json')));
+    renameSync(place, join(folder, 'shipped'));
+    auditLog.append({ event: 'request', number: 2 });
+    auditLog.append({ event: 'request', number: 3 });
+    await until(
+      () =>
+        !existsSync(place) && JSON.parse(readFileSync(join(folder, 'gateway.head.json'), 'utf8')).seq === 3,
+    );
+    auditLog.append({ event: 'request', number: 4 });
+    await auditLog.close();
+    assert.equal(auditLog.problem(), null);
+    assert.deepEqual(
+      lines().map((line) => JSON.parse(line).seq),
+      [4],
+    );
+  });
+
+  it('writes no more, for good, once another process writes into its file', async () => {
+    const auditLog = open({ now: () => Date.UTC(2026, 10, 22) });
+    auditLog.append({ event: 'request', number: 1 });
+    const place = join(folder, 'gateway.2026-11-22.jsonl');
+    await until(() => existsSync(join(folder, 'gateway.head.json')));
+    appendFileSync(place, 'somebody else\n');
+    auditLog.append({ event: 'request', number: 2 });
+    await until(() => auditLog.problem() !== null);
+    assert.match(auditLog.problem() ?? '', /another process/);
+    await delay(1_200); // Longer than a retry takes.
+    assert.match(auditLog.problem() ?? '', /another process/);
+    await auditLog.close();
+    assert.ok((await codes()).length > 0);
   });
 
   it('has a problem when records come faster than they can be written, and says how many were lost', async () => {
