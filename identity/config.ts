@@ -42,7 +42,7 @@ export const identityConfigSchema = z
     tls_ends_at_proxy: z.boolean().default(false),
     /** The tenant in addresses and in the `tid` claim. */
     tenant_id: z.guid().default('5a11b0a7-0000-4000-8000-000000000000'),
-    // eslint-disable-next-line id-denylist -- the name of the setting, the same in every section.
+
     /** Folder for the database and the keys. */
     data: z.string().default('data/identity'),
     /** A PostgreSQL URL as env:NAME or file:/path; default: a SQLite file under `data`. */

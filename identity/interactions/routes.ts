@@ -165,10 +165,14 @@ async function decisionStep(step: Step): Promise<Page | null> {
   return confirmDevicePage(step.form, {
     ...common,
     userCode: `${code.userCode.slice(0, 4)}-${code.userCode.slice(4)}`,
-    address: place?.address ?? 'unknown',
+    address: readablePlace(place?.address ?? 'unknown'),
     agent: place?.agent ?? '',
     at: new Date(code.iat * 1000),
   });
+}
+
+function readablePlace(address: string): string {
+  return address.startsWith('127.') || address === '::1' ? `this computer (${address})` : address;
 }
 
 async function signedInAccount({ deps, interaction }: Step): Promise<Account | null> {

@@ -38,12 +38,15 @@ export function scpClaim(scope: unknown): string {
 const sentences: Readonly<Record<string, string>> = {
   [resourceScopes.access]: 'Use the language models of this gateway in your name',
   [resourceScopes.default]: 'Use the language models of this gateway in your name',
+  offline_access: 'Stay signed in until you sign out',
   profile: 'Read your name, username, roles and groups',
   email: 'Read your e-mail address',
-  offline_access: 'Stay signed in until you sign out',
 };
 
-/** What the scopes permit, in sentences for a person. */
+/** What the scopes permit, in sentences for a person, the weightiest first. */
 export function describeScopes(scope: unknown): string[] {
-  return [...new Set(parseScopes(scope).flatMap((name) => sentences[name] ?? []))];
+  const asked = new Set(parseScopes(scope));
+  return [
+    ...new Set(Object.entries(sentences).flatMap(([name, sentence]) => (asked.has(name) ? [sentence] : []))),
+  ];
 }

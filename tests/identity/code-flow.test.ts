@@ -42,7 +42,7 @@ async function startCode(
     ...extra,
   });
   for (const [name, value] of [...query]) if (value === '') query.delete(name);
-  await browser.open(`/${tenant}/oauth2/v2.0/authorize?${query}`);
+  await browser.open(`/${tenant}/oauth2/v2.0/authorize?${query.toString()}`);
   return { browser, verifier };
 }
 
@@ -78,6 +78,7 @@ describe('authorization code with PKCE', () => {
 
   it('signs in with openid-client as found by discovery, and refreshes', async () => {
     const config = await oauth.discovery(new URL(identity.issuer), clientId(3), undefined, oauth.None(), {
+      // eslint-disable-next-line @typescript-eslint/no-deprecated -- plain HTTP on loopback is what is tested.
       execute: [oauth.allowInsecureRequests],
     });
     const verifier = oauth.randomPKCECodeVerifier();

@@ -23,7 +23,7 @@ onEachDatabase('the identity database', (fresh) => {
   before(async () => {
     folder = mkdtempSync(join(tmpdir(), 'sallyport-storage-'));
     settings = await fresh();
-    database = await openDatabase({ data: folder, ...settings } as never);
+    database = await openDatabase({ data: folder, ...settings });
   });
   after(async () => {
     await database.destroy();
@@ -125,7 +125,7 @@ onEachDatabase('the identity database', (fresh) => {
   });
 
   it('opens an existing database without losing anything', async () => {
-    const again = await openDatabase({ data: folder, ...settings } as never);
+    const again = await openDatabase({ data: folder, ...settings });
     assert.ok(await findAccountByUsername(again, 'zoe'));
     await again.destroy();
   });
@@ -201,7 +201,7 @@ describe('the SQLite file', () => {
   it('is readable by its owner alone, with its write-ahead log', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'sallyport-storage-'));
     const data = join(folder, 'deep', 'identity');
-    const database = await openDatabase({ data } as never);
+    const database = await openDatabase({ data });
     await persistentSecret(database, 'x');
     assert.equal(statSync(data).mode & 0o777, 0o700);
     for (const name of ['identity.sqlite', 'identity.sqlite-wal'])
@@ -216,7 +216,7 @@ describe('a database that cannot be opened', () => {
   it('names the setting and never the URL', async () => {
     process.env['SALLYPORT_TEST_NOWHERE'] = 'postgres://someone:hunter2@127.0.0.1:1/nothing';
     await assert.rejects(
-      openDatabase({ data: '/nonexistent', database_url: 'env:SALLYPORT_TEST_NOWHERE' } as never),
+      openDatabase({ data: '/nonexistent', database_url: 'env:SALLYPORT_TEST_NOWHERE' }),
       (error: Error) => {
         assert.match(error.message, /identity\.database_url/);
         assert.doesNotMatch(error.message, /hunter2/);
