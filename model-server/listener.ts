@@ -18,12 +18,15 @@ type ListenerConfig = Pick<ModelServerConfig, 'listen' | 'tls' | 'insecure_plain
 // Linux's limit is 107 bytes, macOS's 103.
 const longestSocketPath = 103;
 
+/** Listens, once everything else is ready. @throws Error that begins with the setting. */
+export type Bind = (onRequest: RequestListener) => Promise<Listener>;
+
 /**
- * Creates the server and listens.
+ * Creates the server without listening yet, so that a wrong address is known before models are loaded.
  * Checks: TLS or loopback for TCP; for a socket a folder that nobody else can write, and that nobody listens there yet.
  * @throws Error that begins with the setting.
  */
-export async function listen(config: ListenerConfig, onRequest: RequestListener): Promise<Listener> {
+export async function prepareListener(config: ListenerConfig): Promise<Bind> {
   const { listen: address } = config;
   if (
     address.kind === 'tcp' &&
@@ -35,17 +38,20 @@ export async function listen(config: ListenerConfig, onRequest: RequestListener)
       `model_server.listen: ${formatAddress(address)} can be reached from other machines; give model_server.tls, listen on a Unix socket, or set model_server.insecure_plain_http`,
     );
   }
-  const server = createServer(config, onRequest);
+  const server = createServer(config);
   if (address.kind === 'unix') await prepareSocket(address.path);
-  await bind(server, address);
-  const bound = server.address();
-  if (typeof bound === 'string' || bound === null || address.kind === 'unix')
-    return { server, address: formatAddress(address) };
-  const scheme = config.tls === undefined ? 'http' : 'https';
-  return { server, address: `${scheme}://${formatAddress({ ...address, port: bound.port })}` };
+  return async (onRequest) => {
+    server.on('request', onRequest);
+    await bind(server, address);
+    const bound = server.address();
+    if (typeof bound === 'string' || bound === null || address.kind === 'unix')
+      return { server, address: formatAddress(address) };
+    const scheme = config.tls === undefined ? 'http' : 'https';
+    return { server, address: `${scheme}://${formatAddress({ ...address, port: bound.port })}` };
+  };
 }
 
-function createServer({ tls }: ListenerConfig, onRequest: RequestListener): Server {
+function createServer({ tls }: ListenerConfig): Server {
   // The gateway keeps connections open between requests; it must be the one that closes them.
   const limits = {
     maxHeaderSize: 16_384,
@@ -53,7 +59,7 @@ function createServer({ tls }: ListenerConfig, onRequest: RequestListener): Serv
     requestTimeout: 60_000,
     keepAliveTimeout: 120_000,
   };
-  if (tls === undefined) return createHttpServer(limits, onRequest);
+  if (tls === undefined) return createHttpServer(limits);
   const read = (setting: 'cert' | 'key'): Buffer => {
     try {
       return readFileSync(tls[setting]);
@@ -65,7 +71,7 @@ function createServer({ tls }: ListenerConfig, onRequest: RequestListener): Serv
   };
   const [cert, key] = [read('cert'), read('key')];
   try {
-    return createHttpsServer({ ...limits, cert, key, minVersion: 'TLSv1.2' }, onRequest);
+    return createHttpsServer({ ...limits, cert, key, minVersion: 'TLSv1.2' });
   } catch (error) {
     throw new Error('model_server.tls: certificate and key are not a PEM pair', { cause: error });
   }

@@ -5,7 +5,7 @@ import { createLog, type Logger } from '../core/log.ts';
 import type { ModelConfig, ModelServerConfig } from './config.ts';
 import { createEngine } from './engine/engine.ts';
 import { startEngineProcess, type EngineProcess } from './engine/engine-process.ts';
-import { listen } from './listener.ts';
+import { prepareListener } from './listener.ts';
 import { createMetrics } from './metrics.ts';
 import { inspectModelFile } from './model-file.ts';
 import { createRoutes, type ServedModel } from './routes.ts';
@@ -34,6 +34,7 @@ export async function startModelServer(
 ): Promise<RunningModelServer> {
   const entries = Object.entries(config.models);
   if (entries.length === 0) throw new Error('model_server.models: no model is configured');
+  const bind = await prepareListener(config);
   const started = await Promise.allSettled(entries.map(([id, model]) => startModel(id, model, config, log)));
   const models = started.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
   const closeEngines = async (): Promise<void> => {
@@ -43,8 +44,7 @@ export async function startModelServer(
   try {
     const failed = started.find((outcome) => outcome.status === 'rejected');
     if (failed !== undefined) throw failed.reason as Error;
-    const { server, address } = await listen(
-      config,
+    const { server, address } = await bind(
       createRoutes({
         config,
         models: new Map(models.map((model) => [model.id, model])),
