@@ -27,6 +27,8 @@ export function documentFetcher(dispatcher: Dispatcher): FetchDocument {
     }).catch((error: unknown) => {
       throw new Error(`${shown}: ${connectionProblem(error, signal)}`, { cause: error });
     });
+    // Destroying an unread body emits an error; without a listener that would end the process.
+    answer.body.on('error', () => undefined);
     if (answer.statusCode !== 200) {
       answer.body.destroy();
       const redirect =

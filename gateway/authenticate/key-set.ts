@@ -161,7 +161,7 @@ export class KeySet {
     const timeout = setTimeout(() => abort.abort(), this.#options.timeoutMs).unref();
     try {
       this.#succeed(
-        await Promise.race([this.#download(purpose, abort.signal), rejectedBy(abort.signal)]),
+        await Promise.race([this.#download(purpose, abort.signal), this.#outOfTime(abort.signal)]),
         startedAt,
       );
     } catch (error) {
@@ -253,10 +253,11 @@ export class KeySet {
       void this.refresh();
     }, delayMs).unref();
   }
-}
 
-function rejectedBy(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
-    signal.addEventListener('abort', () => reject(new Error('no complete answer in time')), { once: true });
-  });
+  #outOfTime(signal: AbortSignal): Promise<never> {
+    const error = new Error(`${this.#options.form.metadataUrl}: no complete answer in time`);
+    return new Promise((_, reject) => {
+      signal.addEventListener('abort', () => reject(error), { once: true });
+    });
+  }
 }

@@ -1,0 +1,163 @@
+// The cache of verified access tokens: what it saves and when it must forget.
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { GatewayError } from '../../../core/errors.ts';
+import type { IssuerKey } from '../../../gateway/authenticate/issuer-keys.ts';
+import type { KeySet } from '../../../gateway/authenticate/key-set.ts';
+import { VerifiedTokens, type VerifiedAccessToken } from '../../../gateway/authenticate/verified-tokens.ts';
+import { anonymousPrincipal } from '../../../gateway/principal.ts';
+import { startFakeIssuer, type FakeIssuer } from '../../support/fake-issuer.ts';
+import { assertRefused, authenticationOf, entryFor, verified } from './authentication-under-test.ts';
+
+let issuer: FakeIssuer;
+before(async () => {
+  issuer = await startFakeIssuer();
+});
+after(() => issuer.close());
+
+/** A cache before a verification that counts; the key counts as withdrawn once `held` is false. */
+function cacheUnderTest(bounds?: { maxEntries: number; maxCharacters: number }) {
+  const state = { verifications: 0, held: true, nowMs: 0, fails: false };
+  // The cache asks a key set one question only.
+  const keySet = { holds: () => state.held } as unknown as KeySet;
+  const key = {} as IssuerKey;
+  const verify = async (accessToken: string): Promise<VerifiedAccessToken> => {
+    state.verifications++;
+    await Promise.resolve();
+    if (state.fails) throw new GatewayError('invalid_token', { reason: 'signature' });
+    return { principal: { ...anonymousPrincipal(accessToken), expiresAt: 100 }, key, keySet };
+  };
+  return { state, cache: new VerifiedTokens(verify, () => state.nowMs, bounds) };
+}
+
+describe('verified tokens', () => {
+  it('answers at once, with the same principal, what it has seen before', async () => {
+    const { cache, state } = cacheUnderTest();
+    const first = await cache.principalOf('a');
+    assert.equal(cache.principalOf('a'), first);
+    assert.equal(state.verifications, 1);
+  });
+
+  it('verifies once for many first sights at the same time', async () => {
+    const { cache, state } = cacheUnderTest();
+    const principals = await Promise.all(Array.from({ length: 50 }, async () => cache.principalOf('a')));
+    assert.equal(new Set(principals).size, 1);
+    assert.equal(state.verifications, 1);
+  });
+
+  it('never keeps a refusal, and refuses all that waited for it', async () => {
+    const { cache, state } = cacheUnderTest();
+    state.fails = true;
+    const waiting = [cache.principalOf('a'), cache.principalOf('a')];
+    for (const answer of waiting) await assertRefused(() => answer, 'invalid_token');
+    await assertRefused(() => cache.principalOf('a'), 'invalid_token');
+    assert.equal(state.verifications, 2);
+    state.fails = false;
+    await cache.principalOf('a');
+    assert.equal(cache.size, 1);
+  });
+
+  it('forgets at exp', async () => {
+    const { cache, state } = cacheUnderTest();
+    await cache.principalOf('a');
+    state.nowMs = 99_999;
+    assert.ok(!(cache.principalOf('a') instanceof Promise));
+    state.nowMs = 100_000;
+    assert.ok(cache.principalOf('a') instanceof Promise);
+  });
+
+  it('forgets when the key is withdrawn', async () => {
+    const { cache, state } = cacheUnderTest();
+    await cache.principalOf('a');
+    state.held = false;
+    assert.ok(cache.principalOf('a') instanceof Promise);
+    assert.equal(state.verifications, 2);
+  });
+
+  it('holds no more than its number of entries', async () => {
+    const { cache } = cacheUnderTest({ maxEntries: 10, maxCharacters: 1_000 });
+    for (let index = 0; index < 100; index++) await cache.principalOf(`token-${index}`);
+    assert.equal(cache.size, 10);
+    assert.ok(!(cache.principalOf('token-99') instanceof Promise));
+    assert.ok(cache.principalOf('token-0') instanceof Promise);
+  });
+
+  it('holds no more than its number of characters, and nothing that is larger than that alone', async () => {
+    const { cache } = cacheUnderTest({ maxEntries: 10, maxCharacters: 1_000 });
+    for (let index = 0; index < 9; index++) await cache.principalOf(`${index}${'x'.repeat(299)}`);
+    assert.equal(cache.size, 3);
+    await cache.principalOf('y'.repeat(1_001));
+    assert.equal(cache.size, 3);
+  });
+});
+
+describe('the cache in front of real verification', () => {
+  it('takes another spelling of a seen token for one that was never seen', async () => {
+    const { authentication } = authenticationOf({ embedded: entryFor(issuer.issuer) });
+    const accessToken = issuer.mint();
+    await verified(authentication, accessToken);
+    for (const spelling of [`${accessToken}=`, ` ${accessToken}`, `${accessToken.slice(0, -1)}!`]) {
+      await assertRefused(() => authentication.verify(spelling), 'invalid_token');
+    }
+  });
+
+  it('dies with its policy: a reload that drops an audience refuses tokens that were in the cache', async () => {
+    const { authentication, clock } = authenticationOf({ embedded: entryFor(issuer.issuer) });
+    const accessToken = issuer.mint();
+    await verified(authentication, accessToken);
+    const next = authenticationOf(
+      { embedded: entryFor(issuer.issuer, { audiences: ['api://other'] }) },
+      { previous: authentication, now: clock.now, monotonic: clock.monotonic },
+    );
+    await assertRefused(() => next.authentication.verify(accessToken), 'invalid_token', 'aud');
+    await verified(authentication, accessToken);
+  });
+
+  it('passes key sets on to the next policy, so that a reload fetches nothing', async () => {
+    const { authentication, clock } = authenticationOf({ embedded: entryFor(issuer.issuer) });
+    await authentication.start();
+    const asked = issuer.requests.jwks;
+    const deps = { previous: authentication, now: clock.now, monotonic: clock.monotonic };
+    const next = authenticationOf({ renamed: entryFor(issuer.issuer, { clock_skew: '5s' }) }, deps).authentication;
+    await next.start();
+    authentication.close();
+    const afterStart = issuer.requests.jwks;
+    assert.equal((await verified(next, issuer.mint())).issuerName, 'renamed');
+    assert.equal(issuer.requests.jwks, afterStart);
+    assert.ok(afterStart - asked <= 1);
+    next.close();
+  });
+
+  it('passes keys on where the key settings changed, so that a reload while the issuer is down loses nothing', async () => {
+    const own = await startFakeIssuer({ keys: [issuer.key()] });
+    const { authentication, clock } = authenticationOf({ embedded: entryFor(own.issuer) });
+    await authentication.start();
+    const accessToken = own.mint();
+    own.fail('reset');
+    const deps = { previous: authentication, now: clock.now, monotonic: clock.monotonic };
+    const next = authenticationOf({ embedded: entryFor(own.issuer, { jwks: { cooldown: '5s' } }) }, deps).authentication;
+    await next.start();
+    await verified(next, accessToken);
+    next.close();
+    authentication.close();
+    await own.close();
+  });
+
+  it('starts from nothing where the issuer is new, or the predecessor is not one of ours', async () => {
+    const stranger = {
+      verify: () => anonymousPrincipal('x'),
+      issuers: [],
+      scopesSupported: [],
+      status: () => [],
+      start: async () => undefined,
+      refresh: async () => undefined,
+      close: () => undefined,
+    };
+    const { authentication } = authenticationOf({ embedded: entryFor(issuer.issuer) }, { previous: stranger });
+    assert.equal(authentication.status()[0]?.ready, false);
+    const empty = authenticationOf({ embedded: entryFor(issuer.issuer) }, { previous: authentication });
+    assert.equal(empty.authentication.status()[0]?.keyCount, 0);
+    const policyWithOther = authenticationOf({ other: entryFor('https://login.example') }, { previous: authentication });
+    assert.equal(policyWithOther.authentication.status()[0]?.ready, false);
+  });
+});
