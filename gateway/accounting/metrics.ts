@@ -109,6 +109,7 @@ function registerSnapshotGauges(registers: Registry[], options: MetricsOptions):
     name: 'sallyport_issuer_ready',
     help: '1 when access tokens of the issuer can be verified.',
     labelNames: ['issuer'],
+    aggregator: 'min', // Over workers: ready when every one of them is.
     registers,
     collect() {
       this.reset(); // An issuer that a reload removed must not stay.
@@ -119,6 +120,7 @@ function registerSnapshotGauges(registers: Registry[], options: MetricsOptions):
     name: 'sallyport_build_info',
     help: 'Always 1; the version of the gateway and the digest of its policy bundle.',
     labelNames: ['version', 'digest'],
+    aggregator: 'first',
     registers,
     collect() {
       this.reset();
