@@ -18,7 +18,13 @@ interface Case {
 const principal = anonymousPrincipal('verified');
 
 /** The parts of an exchange that the stage reads; `seen` lists the access tokens it asked about. */
-function received({ headers = [], path = '/v1/models', query = '', anonymous = false, verify = () => principal }: Case) {
+function received({
+  headers = [],
+  path = '/v1/models',
+  query = '',
+  anonymous = false,
+  verify = () => principal,
+}: Case) {
   const seen: string[] = [];
   const exchange = {
     request: { rawHeaders: ['Host', 'x', ...headers, 'Accept', '*/*'] },
@@ -68,13 +74,33 @@ describe('authenticate', () => {
   });
 
   const acceptances: [string, Case, string][] = [
-    ['the scheme in any letter case (RFC 6750 §2.1, RFC 9110 §11.1)', { headers: ['authorization', 'bEARER abc'] }, 'abc'],
+    [
+      'the scheme in any letter case (RFC 6750 §2.1, RFC 9110 §11.1)',
+      { headers: ['authorization', 'bEARER abc'] },
+      'abc',
+    ],
     ['the field name in any letter case', { headers: ['AUTHORIZATION', 'Bearer abc'] }, 'abc'],
     ['several blanks after the scheme', { headers: ['Authorization', 'Bearer   abc'] }, 'abc'],
-    ['api-key under /openai/', { headers: ['Api-Key', 'abc'], path: '/openai/deployments/x/completions' }, 'abc'],
-    ['Authorization under /openai/', { headers: ['Authorization', 'Bearer abc'], path: '/openai/v1/models' }, 'abc'],
-    ['a query without a credential', { headers: ['Authorization', 'Bearer abc'], query: 'api-version=2024-10-21&x=access' }, 'abc'],
-    ['a query whose value only mentions it', { headers: ['Authorization', 'Bearer abc'], query: 'q=%61ccess_token' }, 'abc'],
+    [
+      'api-key under /openai/',
+      { headers: ['Api-Key', 'abc'], path: '/openai/deployments/x/completions' },
+      'abc',
+    ],
+    [
+      'Authorization under /openai/',
+      { headers: ['Authorization', 'Bearer abc'], path: '/openai/v1/models' },
+      'abc',
+    ],
+    [
+      'a query without a credential',
+      { headers: ['Authorization', 'Bearer abc'], query: 'api-version=2024-10-21&x=access' },
+      'abc',
+    ],
+    [
+      'a query whose value only mentions it',
+      { headers: ['Authorization', 'Bearer abc'], query: 'q=%61ccess_token' },
+      'abc',
+    ],
   ];
   for (const [title, parts, expected] of acceptances) {
     it(`takes ${title}`, async () => {
@@ -92,7 +118,10 @@ describe('authenticate', () => {
     ['a scheme that begins like Bearer', { headers: ['Authorization', 'BearerToken abc'] }],
     ['a bare token without scheme', { headers: ['Authorization', 'eyJhbGciOiJSUzI1NiJ9.e30.abc'] }],
     ['api-key elsewhere than under /openai/', { headers: ['api-key', 'abc'] }],
-    ['api-key under a path that begins like /openai/', { headers: ['api-key', 'abc'], path: '/openai2/models' }],
+    [
+      'api-key under a path that begins like /openai/',
+      { headers: ['api-key', 'abc'], path: '/openai2/models' },
+    ],
     ['api-key under /openai itself', { headers: ['api-key', 'abc'], path: '/openai' }],
     ['x-api-key', { headers: ['x-api-key', 'abc'] }],
     ['a cookie', { headers: ['cookie', 'access_token=abc'] }],
@@ -107,29 +136,69 @@ describe('authenticate', () => {
   }
 
   const malformed: [string, Case, string][] = [
-    ['two Authorization fields', { headers: ['Authorization', 'Bearer a', 'authorization', 'Bearer b'] }, 'two_credentials'],
-    ['two equal Authorization fields', { headers: ['Authorization', 'Bearer a', 'Authorization', 'Bearer a'] }, 'two_credentials'],
-    ['Bearer beside Basic in two fields', { headers: ['Authorization', 'Bearer a', 'Authorization', 'Basic b'] }, 'two_credentials'],
-    ['two api-key fields', { headers: ['api-key', 'a', 'api-key', 'b'], path: '/openai/models' }, 'two_credentials'],
-    ['api-key beside Authorization', { headers: ['api-key', 'a', 'Authorization', 'Bearer a'], path: '/openai/models' }, 'two_credentials'],
-    ['api-key beside Authorization elsewhere', { headers: ['api-key', 'a', 'Authorization', 'Bearer a'] }, 'two_credentials'],
+    [
+      'two Authorization fields',
+      { headers: ['Authorization', 'Bearer a', 'authorization', 'Bearer b'] },
+      'two_credentials',
+    ],
+    [
+      'two equal Authorization fields',
+      { headers: ['Authorization', 'Bearer a', 'Authorization', 'Bearer a'] },
+      'two_credentials',
+    ],
+    [
+      'Bearer beside Basic in two fields',
+      { headers: ['Authorization', 'Bearer a', 'Authorization', 'Basic b'] },
+      'two_credentials',
+    ],
+    [
+      'two api-key fields',
+      { headers: ['api-key', 'a', 'api-key', 'b'], path: '/openai/models' },
+      'two_credentials',
+    ],
+    [
+      'api-key beside Authorization',
+      { headers: ['api-key', 'a', 'Authorization', 'Bearer a'], path: '/openai/models' },
+      'two_credentials',
+    ],
+    [
+      'api-key beside Authorization elsewhere',
+      { headers: ['api-key', 'a', 'Authorization', 'Bearer a'] },
+      'two_credentials',
+    ],
     ['Bearer without a token', { headers: ['Authorization', 'Bearer'] }, 'malformed_credentials'],
     ['Bearer and a blank', { headers: ['Authorization', 'Bearer '] }, 'malformed_credentials'],
     ['Bearer and a tab', { headers: ['Authorization', 'Bearer\tabc'] }, 'malformed_credentials'],
     ['two words', { headers: ['Authorization', 'Bearer a b'] }, 'malformed_credentials'],
-    ['two credentials in one field', { headers: ['Authorization', 'Bearer a, Bearer b'] }, 'malformed_credentials'],
+    [
+      'two credentials in one field',
+      { headers: ['Authorization', 'Bearer a, Bearer b'] },
+      'malformed_credentials',
+    ],
     ['a quoted token', { headers: ['Authorization', 'Bearer "abc"'] }, 'malformed_credentials'],
     ['padding in the middle', { headers: ['Authorization', 'Bearer a=b'] }, 'malformed_credentials'],
     ['a character beyond ASCII', { headers: ['Authorization', 'Bearer abcé'] }, 'malformed_credentials'],
     ['an empty field', { headers: ['Authorization', ''] }, 'malformed_credentials'],
     ['no scheme at all', { headers: ['Authorization', '"abc"'] }, 'malformed_credentials'],
-    ['an api-key with a blank', { headers: ['api-key', 'a b'], path: '/openai/models' }, 'malformed_credentials'],
+    [
+      'an api-key with a blank',
+      { headers: ['api-key', 'a b'], path: '/openai/models' },
+      'malformed_credentials',
+    ],
     ['an empty api-key', { headers: ['api-key', ''], path: '/openai/models' }, 'malformed_credentials'],
     ['access_token in the query (RFC 9700 §4.3.2)', { query: 'access_token=abc' }, 'credentials_in_query'],
-    ['access_token in the query beside a good field', { headers: ['Authorization', 'Bearer a'], query: 'a=1&access_token=abc' }, 'credentials_in_query'],
+    [
+      'access_token in the query beside a good field',
+      { headers: ['Authorization', 'Bearer a'], query: 'a=1&access_token=abc' },
+      'credentials_in_query',
+    ],
     ['an empty access_token in the query', { query: 'access_token' }, 'credentials_in_query'],
     ['access_token in the query, escaped', { query: 'access%5Ftoken=abc' }, 'credentials_in_query'],
-    ['access_token in the query, wholly escaped', { query: '%61%63%63%65%73%73_token=abc' }, 'credentials_in_query'],
+    [
+      'access_token in the query, wholly escaped',
+      { query: '%61%63%63%65%73%73_token=abc' },
+      'credentials_in_query',
+    ],
     ['Access_Token in the query', { query: 'Access_Token=abc' }, 'credentials_in_query'],
   ];
   for (const [title, parts, reason] of malformed) {
@@ -141,7 +210,11 @@ describe('authenticate', () => {
   }
 
   it('reads no credential on an anonymous route', async () => {
-    for (const headers of [[], ['Authorization', 'Bearer a', 'Authorization', 'Bearer b'], ['Authorization', 'garbage "']]) {
+    for (const headers of [
+      [],
+      ['Authorization', 'Bearer a', 'Authorization', 'Bearer b'],
+      ['Authorization', 'garbage "'],
+    ]) {
       const { exchange, seen } = received({ headers, anonymous: true });
       const authenticated = await authenticate(exchange);
       assert.equal(authenticated, exchange);

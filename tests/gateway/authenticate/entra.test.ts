@@ -2,7 +2,12 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { startFakeIssuer, type FakeIssuer } from '../../support/fake-issuer.ts';
-import { createSigningKey, signCompact, type Claims, type SigningKey } from '../../support/mint-access-token.ts';
+import {
+  createSigningKey,
+  signCompact,
+  type Claims,
+  type SigningKey,
+} from '../../support/mint-access-token.ts';
 import type { Authentication } from '../../../gateway/authenticate/index.ts';
 import { assertRefused, authenticationOf, verified } from './authentication-under-test.ts';
 
@@ -44,17 +49,45 @@ after(async () => {
 });
 
 const now = Math.floor(Date.now() / 1000);
-const common = { tid: tenantId, oid, sub: 'pairwise', scp: 'LLM.Access', iat: now, nbf: now, exp: now + 3600, uti: 'u', aio: 'x' };
+const common = {
+  tid: tenantId,
+  oid,
+  sub: 'pairwise',
+  scp: 'LLM.Access',
+  iat: now,
+  nbf: now,
+  exp: now + 3600,
+  uti: 'u',
+  aio: 'x',
+};
 const mintV2 = (changes: Claims = {}, header: Claims = {}): string =>
   signCompact(
     { alg: 'RS256', typ: 'JWT', kid: key.kid, ...header },
-    { ...common, iss: v2.issuer, aud: apiId, ver: '2.0', azp: clientId, azpacr: '0', preferred_username: 'ada', ...changes },
+    {
+      ...common,
+      iss: v2.issuer,
+      aud: apiId,
+      ver: '2.0',
+      azp: clientId,
+      azpacr: '0',
+      preferred_username: 'ada',
+      ...changes,
+    },
     key,
   );
 const mintV1 = (changes: Claims = {}, header: Claims = {}): string =>
   signCompact(
     { alg: 'RS256', typ: 'JWT', kid: key.kid, x5t: key.kid, ...header },
-    { ...common, iss: v1Issuer, aud: 'api://sallyport', ver: '1.0', appid: clientId, appidacr: '0', unique_name: 'ada', ...changes },
+    {
+      ...common,
+      iss: v1Issuer,
+      aud: 'api://sallyport',
+      ver: '1.0',
+      appid: clientId,
+      appidacr: '0',
+      unique_name: 'ada',
+      ...changes,
+    },
     key,
   );
 
@@ -76,11 +109,17 @@ describe('an Entra access token', () => {
   });
 
   it('with a tid in capitals is the same tenant', async () => {
-    assert.equal((await verified(both, mintV2({ tid: tenantId.toUpperCase() }))).key, `entra:${tenantId} ${oid}`);
+    assert.equal(
+      (await verified(both, mintV2({ tid: tenantId.toUpperCase() }))).key,
+      `entra:${tenantId} ${oid}`,
+    );
   });
 
   it('with too many groups has none, and the address for them is not followed', async () => {
-    const overage = { _claim_names: { groups: 'src1' }, _claim_sources: { src1: { endpoint: `${v2.origin}/graph` } } };
+    const overage = {
+      _claim_names: { groups: 'src1' },
+      _claim_sources: { src1: { endpoint: `${v2.origin}/graph` } },
+    };
     assert.equal((await verified(both, mintV2({ ...overage, groups: ['partial'] }))).groups.size, 0);
     assert.equal((await verified(both, mintV2({ hasgroups: true, groups: ['partial'] }))).groups.size, 0);
     assert.equal((await verified(both, mintV2({ _claim_names: {}, groups: ['g'] }))).groups.size, 1);
@@ -102,10 +141,18 @@ describe('an Entra access token', () => {
     ['an oid that is no GUID', () => mintV2({ oid: 'ada' }), 'oid'],
     ['an oid with a blank', () => mintV2({ oid: `${oid} ` }), 'oid'],
     ['the issuer of another tenant', () => mintV2({ iss: v2.issuer.replace(tenantId, otherTenant) }), 'iss'],
-    ['the v1.0 issuer of another tenant', () => mintV1({ iss: v1Issuer.replace(tenantId, otherTenant) }), 'iss'],
+    [
+      'the v1.0 issuer of another tenant',
+      () => mintV1({ iss: v1Issuer.replace(tenantId, otherTenant) }),
+      'iss',
+    ],
     ['the v1.0 issuer without its slash', () => mintV1({ iss: v1Issuer.slice(0, -1) }), 'iss'],
     ['the v2.0 issuer with a slash', () => mintV2({ iss: `${v2.issuer}/` }), 'iss'],
-    ['the template instead of the tenant', () => mintV2({ iss: v2.issuer.replace(tenantId, '{tenantid}') }), 'iss'],
+    [
+      'the template instead of the tenant',
+      () => mintV2({ iss: v2.issuer.replace(tenantId, '{tenantid}') }),
+      'iss',
+    ],
     ['the issuer of all tenants', () => mintV2({ iss: v2.issuer.replace(tenantId, 'common') }), 'iss'],
     ['an ID token: the client as audience, no azp', () => mintV2({ aud: clientId, azp: undefined }), 'aud'],
     ['an ID token of an application that is its own API', () => mintV2({ azp: undefined }), 'client_id'],
@@ -116,17 +163,29 @@ describe('an Entra access token', () => {
     ['a token for Graph', () => mintV2({ aud: '00000003-0000-0000-c000-000000000000' }), 'aud'],
     ['an audience with a slash more', () => mintV1({ aud: 'api://sallyport/' }), 'aud'],
     ['typ at+jwt, which Entra does not use', () => mintV2({}, { typ: 'at+jwt' }), 'typ'],
-    ['a nonce in the header, as Graph tokens have, hence another signature', () => mintV2({}, { kid: 'x' }), 'kid_unknown'],
+    [
+      'a nonce in the header, as Graph tokens have, hence another signature',
+      () => mintV2({}, { kid: 'x' }),
+      'kid_unknown',
+    ],
   ];
   for (const [title, make, reason] of refusals) {
     it(`is refused for ${title}`, () => assertRefused(() => both.verify(make()), 'invalid_token', reason));
   }
 
-  it('of v1.0 is refused where only v2.0 is listed', () => assertRefused(() => onlyV2.verify(mintV1()), 'invalid_token', 'iss'));
+  it('of v1.0 is refused where only v2.0 is listed', () =>
+    assertRefused(() => onlyV2.verify(mintV1()), 'invalid_token', 'iss'));
 
   it('without any of the listed scopes is 403, not 401', async () => {
-    await assertRefused(() => both.verify(mintV2({ scp: 'openid' })), 'insufficient_scope', 'required_claim_scp');
-    await assertRefused(() => both.verify(mintV2({ scp: undefined, roles: ['LLM.User'] })), 'insufficient_scope');
+    await assertRefused(
+      () => both.verify(mintV2({ scp: 'openid' })),
+      'insufficient_scope',
+      'required_claim_scp',
+    );
+    await assertRefused(
+      () => both.verify(mintV2({ scp: undefined, roles: ['LLM.User'] })),
+      'insufficient_scope',
+    );
     await verified(both, mintV2({ scp: 'openid LLM.Admin' }));
   });
 
@@ -142,7 +201,11 @@ describe('an Entra access token', () => {
     ];
     for (const [keyIssuer, expected] of cases) {
       issuer.publish([{ ...personal.jwk, issuer: keyIssuer }]);
-      const entry = { entra: { tenant_id: tenantId, authority: issuer.origin }, audiences: [apiId], client_ids: [clientId] };
+      const entry = {
+        entra: { tenant_id: tenantId, authority: issuer.origin },
+        audiences: [apiId],
+        client_ids: [clientId],
+      };
       const { authentication } = authenticationOf({ it: entry });
       await authentication.refresh();
       assert.equal(authentication.status()[0]?.keyCount, expected, String(keyIssuer));
@@ -152,7 +215,8 @@ describe('an Entra access token', () => {
 });
 
 describe('an issuer with claims of its own', () => {
-  const mint = (issuer: FakeIssuer, changes: Claims): string => issuer.mint({ azp: undefined, client_id: undefined, scp: undefined, ...changes }, { typ: 'JWT' });
+  const mint = (issuer: FakeIssuer, changes: Claims): string =>
+    issuer.mint({ azp: undefined, client_id: undefined, scp: undefined, ...changes }, { typ: 'JWT' });
   const entryOf = (issuer: FakeIssuer, extra: Claims): Claims => ({
     issuer: issuer.issuer,
     audiences: ['api://sallyport'],
@@ -162,11 +226,23 @@ describe('an issuer with claims of its own', () => {
   });
 
   it('reads roles, groups, scopes and subject where the policy says', async () => {
-    const claims = { subject: 'uid', roles: ['realm_access', 'roles'], groups: ['memberOf'], scopes: 'permissions' };
+    const claims = {
+      subject: 'uid',
+      roles: ['realm_access', 'roles'],
+      groups: ['memberOf'],
+      scopes: 'permissions',
+    };
     const { authentication } = authenticationOf({ keycloak: entryOf(v2, { claims }) });
     const principal = await verified(
       authentication,
-      mint(v2, { uid: 'u-1', realm_access: { roles: ['a'] }, memberOf: 'g', permissions: ['p q', 'r'], roles: { odd: 1 }, tid: undefined }),
+      mint(v2, {
+        uid: 'u-1',
+        realm_access: { roles: ['a'] },
+        memberOf: 'g',
+        permissions: ['p q', 'r'],
+        roles: { odd: 1 },
+        tid: undefined,
+      }),
     );
     assert.equal(principal.subject, 'u-1');
     assert.equal(principal.key, `${v2.issuer} u-1`);
@@ -180,8 +256,14 @@ describe('an issuer with claims of its own', () => {
 
   it('reads scope where there is no scp', async () => {
     const { authentication } = authenticationOf({ it: entryOf(v2, {}) });
-    assert.deepEqual([...(await verified(authentication, mint(v2, { scope: 'openid a' }))).scopes], ['openid', 'a']);
-    assert.deepEqual([...(await verified(authentication, mint(v2, { roles: ['', 'x'], realm: [] }))).scopes], []);
+    assert.deepEqual(
+      [...(await verified(authentication, mint(v2, { scope: 'openid a' }))).scopes],
+      ['openid', 'a'],
+    );
+    assert.deepEqual(
+      [...(await verified(authentication, mint(v2, { roles: ['', 'x'], realm: [] }))).scopes],
+      [],
+    );
   });
 
   it('without iat, jti and client is accepted as plain JWT where the policy asks for no more', async () => {

@@ -58,7 +58,10 @@ describe('issuers.yaml', () => {
     ['an issuer with a slash at its end', { ...good, issuer: 'https://login.example/' }],
     ['nested claims', { ...good, claims: { roles: ['realm_access', 'roles'] } }],
     ['a required claim that is a boolean', { ...good, required_claims: { email_verified: { all: [true] } } }],
-    ['another cloud', { ...goodEntra, entra: { tenant_id: tenant, authority: 'https://login.microsoftonline.us' } }],
+    [
+      'another cloud',
+      { ...goodEntra, entra: { tenant_id: tenant, authority: 'https://login.microsoftonline.us' } },
+    ],
   ];
   for (const [title, entry] of acceptances) {
     it(`accepts ${title}`, () => assert.deepEqual(findings(entry), []));
@@ -88,21 +91,53 @@ describe('issuers.yaml', () => {
     ['an issuer with a fragment', { ...good, issuer: 'https://login.example/#a' }, /no query/],
     ['an issuer with credentials', { ...good, issuer: 'https://a:b@login.example' }, /no query/],
     ['an issuer with a password alone', { ...good, issuer: 'https://:b@login.example' }, /no query/],
-    ['plain http beyond loopback', { ...good, issuer: 'http://login.example' }, /issuer: http:\/\/ is accepted on loopback/],
-    ['plain http to a name that begins like loopback', { ...good, issuer: 'http://127.0.0.1.evil.example' }, /on loopback/],
-    ['a plain http authority', { ...goodEntra, entra: { tenant_id: tenant, authority: 'http://login.example' } }, /authority: http/],
+    [
+      'plain http beyond loopback',
+      { ...good, issuer: 'http://login.example' },
+      /issuer: http:\/\/ is accepted on loopback/,
+    ],
+    [
+      'plain http to a name that begins like loopback',
+      { ...good, issuer: 'http://127.0.0.1.evil.example' },
+      /on loopback/,
+    ],
+    [
+      'a plain http authority',
+      { ...goodEntra, entra: { tenant_id: tenant, authority: 'http://login.example' } },
+      /authority: http/,
+    ],
     ['tenant common', { ...goodEntra, entra: { tenant_id: 'common' } }, /tenant_id: a tenant id is a GUID/],
     ['a tenant by name', { ...goodEntra, entra: { tenant_id: 'contoso.onmicrosoft.com' } }, /GUID/],
     ['version 3.0', { ...goodEntra, entra: { tenant_id: tenant, versions: ['3.0'] } }, /versions/],
     ['no versions', { ...goodEntra, entra: { tenant_id: tenant, versions: [] } }, /versions/],
-    ['an authority with a path', { ...goodEntra, entra: { tenant_id: tenant, authority: 'https://x/y' } }, /authority/],
-    ['all and any together', { ...good, required_claims: { scp: { all: ['a'], any: ['b'] } } }, /scp: state either/],
+    [
+      'an authority with a path',
+      { ...goodEntra, entra: { tenant_id: tenant, authority: 'https://x/y' } },
+      /authority/,
+    ],
+    [
+      'all and any together',
+      { ...good, required_claims: { scp: { all: ['a'], any: ['b'] } } },
+      /scp: state either/,
+    ],
     ['neither all nor any', { ...good, required_claims: { scp: {} } }, /scp: state either/],
     ['an empty all', { ...good, required_claims: { scp: { all: [] } } }, /scp/],
-    ['a required claim that is null', { ...good, required_claims: { scp: { all: [null] } } }, /^issuers.it.required_claims.scp/],
+    [
+      'a required claim that is null',
+      { ...good, required_claims: { scp: { all: [null] } } },
+      /^issuers.it.required_claims.scp/,
+    ],
     ['a claim path that is empty', { ...good, claims: { roles: [] } }, /^issuers.it.claims.roles: /],
-    ['max_age shorter than refresh', { ...good, jwks: { max_age: '5m' } }, /jwks.max_age: max_age is at least/],
-    ['refresh of two days', { ...good, jwks: { refresh: '2d', max_age: '7d' } }, /jwks.refresh: refresh is at most/],
+    [
+      'max_age shorter than refresh',
+      { ...good, jwks: { max_age: '5m' } },
+      /jwks.max_age: max_age is at least/,
+    ],
+    [
+      'refresh of two days',
+      { ...good, jwks: { refresh: '2d', max_age: '7d' } },
+      /jwks.refresh: refresh is at most/,
+    ],
     ['a cool-down of nothing', { ...good, jwks: { cooldown: '0s' } }, /cooldown is at least/],
     ['refresh of 1s', { ...good, jwks: { refresh: '1s' } }, /refresh is at least/],
     ['max_age of 1s', { ...good, jwks: { max_age: '1s', refresh: '5s' } }, /max_age is at least/],
@@ -129,13 +164,18 @@ describe('issuers.yaml', () => {
   });
 
   it('refuses an issuer name that is unfit for a metric label', () => {
-    assert.throws(() => parseYaml(stringify({ issuers: { 'A b': good } }), issuersSchema, 'x'), ConfigurationError);
+    assert.throws(
+      () => parseYaml(stringify({ issuers: { 'A b': good } }), issuersSchema, 'x'),
+      ConfigurationError,
+    );
   });
 });
 
 describe('checks between entries', () => {
   const check = (issuers: Record<string, unknown>, embedded?: string | null): string[] =>
-    checkIssuers(issuersSchema.parse({ issuers }), embedded).map(({ path, message }) => `${path.join('.')}: ${message}`);
+    checkIssuers(issuersSchema.parse({ issuers }), embedded).map(
+      ({ path, message }) => `${path.join('.')}: ${message}`,
+    );
 
   it('finds nothing wrong with different issuers', () => {
     assert.deepEqual(check({ a: good, b: goodEntra, c: entryFor('embedded') }, 'https://id.example'), []);
@@ -150,16 +190,25 @@ describe('checks between entries', () => {
     assert.match(check({ a: good, b: good })[0] ?? '', /^issuers\.b\.issuer: .*already judged by a/);
     const entra = { ...goodEntra, entra: { tenant_id: tenant.toUpperCase() } };
     assert.match(check({ a: goodEntra, b: entra })[0] ?? '', /^issuers\.b\.entra: .*already judged by a/);
-    assert.match(check({ a: good, b: entryFor('embedded') }, 'https://login.example/x')[0] ?? '', /already judged by a/);
+    assert.match(
+      check({ a: good, b: entryFor('embedded') }, 'https://login.example/x')[0] ?? '',
+      /already judged by a/,
+    );
   });
 
   it('finds an embedded issuer in plain http beyond loopback, unless that is spelled out', () => {
     assert.match(check({ a: entryFor('embedded') }, 'http://identity:8081')[0] ?? '', /insecure_plain_http/);
-    assert.deepEqual(check({ a: entryFor('embedded', { insecure_plain_http: true }) }, 'http://identity:8081'), []);
+    assert.deepEqual(
+      check({ a: entryFor('embedded', { insecure_plain_http: true }) }, 'http://identity:8081'),
+      [],
+    );
   });
 
   it('compiling refuses what they find', () => {
-    assert.throws(() => authenticationOf({ a: entryFor('embedded') }), /^Error: issuers\.a\.issuer: embedded needs/);
+    assert.throws(
+      () => authenticationOf({ a: entryFor('embedded') }),
+      /^Error: issuers\.a\.issuer: embedded needs/,
+    );
   });
 });
 
@@ -184,10 +233,20 @@ describe('what the metadata document of the gateway lists', () => {
     assert.deepEqual(scopesOf({ a: good }), ['LLM.Access'], 'another issuer: as it is');
     assert.deepEqual(scopesOf({ a: entryFor('embedded') }), ['api://sallyport/LLM.Access']);
     const required = { scp: { any: ['A', 'B'] }, ver: { all: ['2.0'] } };
-    assert.deepEqual(scopesOf({ a: { ...goodEntra, required_claims: required } }), ['api://x/A', 'api://x/B']);
-    const guidFirst = { ...goodEntra, audiences: [tenant, 'https://api.example/'], required_claims: required };
+    assert.deepEqual(scopesOf({ a: { ...goodEntra, required_claims: required } }), [
+      'api://x/A',
+      'api://x/B',
+    ]);
+    const guidFirst = {
+      ...goodEntra,
+      audiences: [tenant, 'https://api.example/'],
+      required_claims: required,
+    };
     assert.deepEqual(scopesOf({ a: guidFirst }), ['https://api.example/A', 'https://api.example/B']);
-    assert.deepEqual(scopesOf({ a: { ...goodEntra, audiences: [tenant], required_claims: { scp: { all: ['A', 1] } } } }), [`${tenant}/A`]);
+    assert.deepEqual(
+      scopesOf({ a: { ...goodEntra, audiences: [tenant], required_claims: { scp: { all: ['A', 1] } } } }),
+      [`${tenant}/A`],
+    );
     assert.deepEqual(scopesOf({ a: { ...goodEntra, required_claims: {} } }), []);
   });
 });

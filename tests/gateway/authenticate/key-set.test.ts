@@ -14,7 +14,13 @@ import { documentFetcher } from '../../../gateway/authenticate/fetch-document.ts
 import { createLog } from '../../../core/log.ts';
 import { failureModes, startFakeIssuer, type FakeIssuer } from '../../support/fake-issuer.ts';
 import { createSigningKey, mintAccessToken, type SigningKey } from '../../support/mint-access-token.ts';
-import { assertRefused, authenticationOf, entryFor, verified, type UnderTest } from './authentication-under-test.ts';
+import {
+  assertRefused,
+  authenticationOf,
+  entryFor,
+  verified,
+  type UnderTest,
+} from './authentication-under-test.ts';
 
 let issuer: FakeIssuer;
 let started: Authentication[] = [];
@@ -39,7 +45,10 @@ function compile(extra: Record<string, unknown> = {}, deps: Partial<Authenticati
   return underTest;
 }
 
-async function start(extra: Record<string, unknown> = {}, deps: Partial<AuthenticationDeps> = {}): Promise<UnderTest> {
+async function start(
+  extra: Record<string, unknown> = {},
+  deps: Partial<AuthenticationDeps> = {},
+): Promise<UnderTest> {
   const underTest = compile(extra, deps);
   await underTest.authentication.start();
   return underTest;
@@ -219,7 +228,11 @@ describe('A5 a flood of unknown kids', () => {
     const answers = await flood(authentication);
     await flood(authentication);
     assert.equal(issuer.requests.metadata, 1);
-    assert.ok(answers.every((answer) => answer instanceof Error && 'code' in answer && answer.code === 'issuer_unavailable'));
+    assert.ok(
+      answers.every(
+        (answer) => answer instanceof Error && 'code' in answer && answer.code === 'issuer_unavailable',
+      ),
+    );
   });
 
   it('never starves the scheduled fetch', async () => {
@@ -283,7 +296,10 @@ describe('A7 odd entries in a key set', () => {
     ['a key for signing only', () => ({ ...spare[1]?.jwk, key_ops: ['sign'] })],
     ['key_ops that is no list', () => ({ ...spare[1]?.jwk, key_ops: 'verify' })],
     ['a symmetric key', () => ({ kty: 'oct', kid: spare[1]?.kid, k: 'c2VjcmV0', alg: 'HS256' })],
-    ['a symmetric key that says RS256', () => ({ kty: 'oct', kid: spare[1]?.kid, k: 'c2VjcmV0', alg: 'RS256' })],
+    [
+      'a symmetric key that says RS256',
+      () => ({ kty: 'oct', kid: spare[1]?.kid, k: 'c2VjcmV0', alg: 'RS256' }),
+    ],
     ['a private key', () => ({ ...spare[1]?.privateKey.export({ format: 'jwk' }), kid: spare[1]?.kid })],
     ['an EC key', () => createSigningKey('ES256', spare[1]?.kid).jwk],
     ['another algorithm', () => ({ ...spare[1]?.jwk, alg: 'PS256' })],
@@ -347,7 +363,11 @@ describe('A7 odd entries in a key set', () => {
     issuer.publish([key.jwk]);
     const { authentication } = await start({ algorithms: ['ES256'] });
     const unsigned = mintAccessToken({ issuer: issuer.issuer, key }).replace(/[^.]+$/, '');
-    await assertRefused(() => authentication.verify(unsigned + Buffer.alloc(64).toString('base64url')), 'invalid_token', 'signature');
+    await assertRefused(
+      () => authentication.verify(unsigned + Buffer.alloc(64).toString('base64url')),
+      'invalid_token',
+      'signature',
+    );
   });
 
   it('reads at most 200 entries', async () => {
@@ -357,7 +377,9 @@ describe('A7 odd entries in a key set', () => {
   });
 
   it('takes a keys member that is no list for a bad answer', async () => {
-    const keySet = new KeySet(optionsFor({ fetchDocument: async (url) => (url.endsWith('/keys') ? { keys: 'none' } : metadata()) }));
+    const keySet = new KeySet(
+      optionsFor({ fetchDocument: async (url) => (url.endsWith('/keys') ? { keys: 'none' } : metadata()) }),
+    );
     await keySet.start();
     assert.match(keySet.problem ?? '', /no usable key/);
     keySet.close();
@@ -472,7 +494,11 @@ describe('A9 the metadata', () => {
     ['a jwks_uri that is a list', () => ({ jwks_uri: [`${issuer.issuer}/keys`] }), /no jwks_uri/],
     ['a jwks_uri that is no address', () => ({ jwks_uri: '/keys' }), /no jwks_uri/],
     ['a jwks_uri in plain HTTP elsewhere', () => ({ jwks_uri: 'http://keys.example/keys' }), /not https/],
-    ['a jwks_uri of the cloud metadata service', () => ({ jwks_uri: 'http://169.254.169.254/keys' }), /not https/],
+    [
+      'a jwks_uri of the cloud metadata service',
+      () => ({ jwks_uri: 'http://169.254.169.254/keys' }),
+      /not https/,
+    ],
     ['a jwks_uri that is a file', () => ({ jwks_uri: 'file:///etc/passwd' }), /not https/],
     ['a jwks_uri with inline data', () => ({ jwks_uri: 'data:application/json,{"keys":[]}' }), /not https/],
   ];
@@ -487,8 +513,15 @@ describe('A9 the metadata', () => {
   }
 
   it('of an https issuer may not point at plain HTTP, not even on loopback', async () => {
-    const form: IssuerForm = { issuer: 'https://login.example', metadataUrl: 'https://login.example/m', version: null };
-    const fetchDocument = async (): Promise<Record<string, unknown>> => ({ issuer: form.issuer, jwks_uri: 'http://127.0.0.1/keys' });
+    const form: IssuerForm = {
+      issuer: 'https://login.example',
+      metadataUrl: 'https://login.example/m',
+      version: null,
+    };
+    const fetchDocument = async (): Promise<Record<string, unknown>> => ({
+      issuer: form.issuer,
+      jwks_uri: 'http://127.0.0.1/keys',
+    });
     const keySet = new KeySet(optionsFor({ form, fetchDocument }));
     await keySet.start();
     assert.match(keySet.problem ?? '', /not https/);
@@ -497,7 +530,9 @@ describe('A9 the metadata', () => {
 
   it('of a plain HTTP issuer may point at plain HTTP elsewhere where the policy accepts that', async () => {
     const fetchDocument = async (url: string): Promise<Record<string, unknown>> =>
-      url.startsWith('http://keys.internal/') ? { keys: [spare[0]?.jwk] } : { ...metadata(), jwks_uri: 'http://keys.internal/keys' };
+      url.startsWith('http://keys.internal/')
+        ? { keys: [spare[0]?.jwk] }
+        : { ...metadata(), jwks_uri: 'http://keys.internal/keys' };
     const keySet = new KeySet(optionsFor({ fetchDocument, allowsPlainHttp: true }));
     await keySet.start();
     assert.equal(keySet.keyCount, 1);
@@ -621,7 +656,11 @@ function metadata(): Record<string, unknown> {
 
 function optionsFor(changes: Partial<KeySetOptions>): KeySetOptions {
   return {
-    form: { issuer: issuer.issuer, metadataUrl: `${issuer.issuer}/.well-known/openid-configuration`, version: null },
+    form: {
+      issuer: issuer.issuer,
+      metadataUrl: `${issuer.issuer}/.well-known/openid-configuration`,
+      version: null,
+    },
     requirements: { algorithms: ['RS256'], keyIssuers: null },
     maxAgeMs: 60_000,
     cooldownMs: 30_000,

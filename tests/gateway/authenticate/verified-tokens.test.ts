@@ -118,7 +118,10 @@ describe('the cache in front of real verification', () => {
     await authentication.start();
     const asked = issuer.requests.jwks;
     const deps = { previous: authentication, now: clock.now, monotonic: clock.monotonic };
-    const next = authenticationOf({ renamed: entryFor(issuer.issuer, { clock_skew: '5s' }) }, deps).authentication;
+    const next = authenticationOf(
+      { renamed: entryFor(issuer.issuer, { clock_skew: '5s' }) },
+      deps,
+    ).authentication;
     await next.start();
     authentication.close();
     const afterStart = issuer.requests.jwks;
@@ -135,7 +138,10 @@ describe('the cache in front of real verification', () => {
     const accessToken = own.mint();
     own.fail('reset');
     const deps = { previous: authentication, now: clock.now, monotonic: clock.monotonic };
-    const next = authenticationOf({ embedded: entryFor(own.issuer, { jwks: { cooldown: '5s' } }) }, deps).authentication;
+    const next = authenticationOf(
+      { embedded: entryFor(own.issuer, { jwks: { cooldown: '5s' } }) },
+      deps,
+    ).authentication;
     await next.start();
     await verified(next, accessToken);
     next.close();
@@ -153,11 +159,17 @@ describe('the cache in front of real verification', () => {
       refresh: async () => undefined,
       close: () => undefined,
     };
-    const { authentication } = authenticationOf({ embedded: entryFor(issuer.issuer) }, { previous: stranger });
+    const { authentication } = authenticationOf(
+      { embedded: entryFor(issuer.issuer) },
+      { previous: stranger },
+    );
     assert.equal(authentication.status()[0]?.ready, false);
     const empty = authenticationOf({ embedded: entryFor(issuer.issuer) }, { previous: authentication });
     assert.equal(empty.authentication.status()[0]?.keyCount, 0);
-    const policyWithOther = authenticationOf({ other: entryFor('https://login.example') }, { previous: authentication });
+    const policyWithOther = authenticationOf(
+      { other: entryFor('https://login.example') },
+      { previous: authentication },
+    );
     assert.equal(policyWithOther.authentication.status()[0]?.ready, false);
   });
 });

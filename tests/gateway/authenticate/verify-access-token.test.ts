@@ -16,7 +16,13 @@ import {
   validClaims,
   type SigningKey,
 } from '../../support/mint-access-token.ts';
-import { assertRefused, authenticationOf, entryFor, verified, type FrozenClock } from './authentication-under-test.ts';
+import {
+  assertRefused,
+  authenticationOf,
+  entryFor,
+  verified,
+  type FrozenClock,
+} from './authentication-under-test.ts';
 
 let issuer: FakeIssuer;
 let other: FakeIssuer;
@@ -62,14 +68,17 @@ const claims = (changes: Record<string, unknown> = {}): Record<string, unknown> 
   ...validClaims(issuer.issuer, clock.wallMs),
   ...changes,
 });
-const mint = (claimChanges: Record<string, unknown> = {}, headerChanges: Record<string, unknown> = {}): string =>
-  signCompact(header(headerChanges), claims(claimChanges), issuer.key());
+const mint = (
+  claimChanges: Record<string, unknown> = {},
+  headerChanges: Record<string, unknown> = {},
+): string => signCompact(header(headerChanges), claims(claimChanges), issuer.key());
 const seconds = (): number => Math.floor(clock.wallMs / 1000);
 const hmac = (head: unknown, secret: string | Buffer, hash = 'sha256'): string => {
   const input = `${encodePart(head)}.${encodePart(claims())}`;
   return `${input}.${createHmac(hash, secret).update(input).digest('base64url')}`;
 };
-const jsonText = (value: Record<string, unknown>, extra: string): string => `${JSON.stringify(value).slice(0, -1)},${extra}}`;
+const jsonText = (value: Record<string, unknown>, extra: string): string =>
+  `${JSON.stringify(value).slice(0, -1)},${extra}}`;
 const parts = (accessToken: string): [string, string, string] => {
   const [first = '', second = '', third = ''] = accessToken.split('.');
   return [first, second, third];
@@ -78,7 +87,10 @@ const pem = (key: SigningKey): string => key.publicKey.export({ type: 'spki', fo
 
 describe('a valid access token', () => {
   it('yields a principal', async () => {
-    const principal = await verified(authentication, mint({ groups: ['g1'], acr: 'urn:x', amr: ['pwd', 7], auth_time: 12 }));
+    const principal = await verified(
+      authentication,
+      mint({ groups: ['g1'], acr: 'urn:x', amr: ['pwd', 7], auth_time: 12 }),
+    );
     assert.equal(principal.issuerName, 'embedded');
     assert.equal(principal.issuer, issuer.issuer);
     assert.equal(principal.subject, 'account-1');
@@ -93,13 +105,20 @@ describe('a valid access token', () => {
     assert.equal(principal.authTime, 12);
     assert.equal(principal.expiresAt, seconds() + 3600 + 30);
     assert.equal(principal.claims['preferred_username'], 'ada');
-    assert.ok(Object.isFrozen(principal) && Object.isFrozen(principal.claims) && Object.isFrozen(principal.claims['roles']));
+    assert.ok(
+      Object.isFrozen(principal) &&
+        Object.isFrozen(principal.claims) &&
+        Object.isFrozen(principal.claims['roles']),
+    );
   });
 
   const acceptances: [string, () => string][] = [
     ['with typ application/at+jwt', () => mint({}, { typ: 'application/at+jwt' })],
     ['with typ AT+JWT, since media types ignore case', () => mint({}, { typ: 'AT+JWT' })],
-    ['with x5t in the header, which names a key and brings none', () => mint({}, { x5t: 'abc', 'x5t#S256': 'abc' })],
+    [
+      'with x5t in the header, which names a key and brings none',
+      () => mint({}, { x5t: 'abc', 'x5t#S256': 'abc' }),
+    ],
     ['whose aud is a list that holds us', () => mint({ aud: ['https://elsewhere', testAudience] })],
     ['whose scp is a list', () => mint({ scp: ['LLM.Access', 'more'] })],
     ['whose scp holds further scopes', () => mint({ scp: 'openid  LLM.Access profile' })],
@@ -107,9 +126,15 @@ describe('a valid access token', () => {
     ['with one role as text', () => mint({ roles: 'LLM.User' })],
     ['without nbf', () => mint({ nbf: undefined })],
     ['whose exp has a fraction', () => mint({ exp: seconds() + 10.5 })],
-    ['with the claim names constructor, toString and hasOwnProperty', () => mint({ constructor: 1, toString: 2, hasOwnProperty: 3 })],
+    [
+      'with the claim names constructor, toString and hasOwnProperty',
+      () => mint({ constructor: 1, toString: 2, hasOwnProperty: 3 }),
+    ],
     ['with a subject in Unicode', () => mint({ sub: 'Zoë 🦊 中文' })],
-    ['whose acr, amr and auth_time are of odd types, which count as absent', () => mint({ acr: 1, amr: 'pwd', auth_time: 'x' })],
+    [
+      'whose acr, amr and auth_time are of odd types, which count as absent',
+      () => mint({ acr: 1, amr: 'pwd', auth_time: 'x' }),
+    ],
     ['marked as Bearer by Keycloak', () => mint({ typ: 'Bearer' })],
     ['marked as access token by Cognito', () => mint({ token_use: 'access' })],
   ];
@@ -126,7 +151,10 @@ describe('a valid access token', () => {
   });
 
   it('reads a list of blank or doubled roles as a set', async () => {
-    const principal = await verified(authentication, mint({ roles: ['LLM.User', 'LLM.User'], scp: 'LLM.Access LLM.Access' }));
+    const principal = await verified(
+      authentication,
+      mint({ roles: ['LLM.User', 'LLM.User'], scp: 'LLM.Access LLM.Access' }),
+    );
     assert.equal(principal.roles.size, 1);
     assert.equal(principal.scopes.size, 1);
   });
@@ -154,20 +182,49 @@ const refusals: Record<string, Row[]> = {
     ['a part of impossible length', () => `${parts(mint())[0]}.${parts(mint())[1]}.AAAAA`, 'token_encoding'],
     ['more than 16 KB', () => mint({ padding: 'x'.repeat(16_384) }), 'token_size'],
     ['the flattened JSON serialization', () => jsonSerialization(mint()), 'token_form'],
-    ['the general JSON serialization', () => JSON.stringify({ payload: parts(mint())[1], signatures: [] }), 'token_form'],
+    [
+      'the general JSON serialization',
+      () => JSON.stringify({ payload: parts(mint())[1], signatures: [] }),
+      'token_form',
+    ],
     ['a JWE of five parts', () => encrypted(), 'token_form'],
-    ['a token inside a token', () => signCompact(header({ cty: 'JWT' }), mint(), issuer.key()), 'header_parameter'],
+    [
+      'a token inside a token',
+      () => signCompact(header({ cty: 'JWT' }), mint(), issuer.key()),
+      'header_parameter',
+    ],
     ['a token as claims, without cty', () => signCompact(header(), mint(), issuer.key()), 'claims_json'],
   ],
   'header JSON': [
     ['a header that is not JSON', () => signCompact('not json', claims(), issuer.key()), 'header_json'],
     ['a header that is a list', () => signCompact([header()], claims(), issuer.key()), 'header_json'],
     ['a header that is null', () => signCompact('null', claims(), issuer.key()), 'header_json'],
-    ['a header with a member twice', () => signCompact(jsonText(header(), '"alg":"none"'), claims(), issuer.key()), 'header_json'],
-    ['a header with __proto__', () => signCompact(jsonText(header(), '"__proto__":{}'), claims(), issuer.key()), 'header_json'],
-    ['a header with a byte order mark', () => signCompact(`\ufeff${JSON.stringify(header())}`, claims(), issuer.key()), 'header_json'],
-    ['a header in UTF-16', () => signCompact(Buffer.from(JSON.stringify(header()), 'utf16le'), claims(), issuer.key()), 'header_json'],
-    ['a deeply nested header', () => signCompact(jsonText(header(), `"x":${'['.repeat(3000)}${']'.repeat(3000)}`), claims(), issuer.key()), 'header_json'],
+    [
+      'a header with a member twice',
+      () => signCompact(jsonText(header(), '"alg":"none"'), claims(), issuer.key()),
+      'header_json',
+    ],
+    [
+      'a header with __proto__',
+      () => signCompact(jsonText(header(), '"__proto__":{}'), claims(), issuer.key()),
+      'header_json',
+    ],
+    [
+      'a header with a byte order mark',
+      () => signCompact(`\ufeff${JSON.stringify(header())}`, claims(), issuer.key()),
+      'header_json',
+    ],
+    [
+      'a header in UTF-16',
+      () => signCompact(Buffer.from(JSON.stringify(header()), 'utf16le'), claims(), issuer.key()),
+      'header_json',
+    ],
+    [
+      'a deeply nested header',
+      () =>
+        signCompact(jsonText(header(), `"x":${'['.repeat(3000)}${']'.repeat(3000)}`), claims(), issuer.key()),
+      'header_json',
+    ],
     ...['crit', 'b64', 'jku', 'jwk', 'x5u', 'x5c', 'zip', 'enc', 'cty'].map((name): Row => [
       `a header with ${name}`,
       () => signCompact(header({ [name]: headerValue(name) }), claims(), strangerKey),
@@ -183,23 +240,68 @@ const refusals: Record<string, Row[]> = {
       () => `${encodePart(header({ alg }))}.${parts(mint()).slice(1).join('.')}`,
       'alg',
     ]),
-    ['alg none without a signature', () => `${encodePart(header({ alg: 'none' }))}.${encodePart(claims())}.`, 'token_form'],
-    ['HS256 with the public key in PEM as secret', () => hmac(header({ alg: 'HS256' }), pem(issuer.key())), 'alg'],
-    ['HS256 with the public key in DER as secret', () => hmac(header({ alg: 'HS256' }), issuer.key().publicKey.export({ type: 'spki', format: 'der' })), 'alg'],
-    ['HS256 with the JWK as secret', () => hmac(header({ alg: 'HS256' }), JSON.stringify(issuer.key().jwk)), 'alg'],
+    [
+      'alg none without a signature',
+      () => `${encodePart(header({ alg: 'none' }))}.${encodePart(claims())}.`,
+      'token_form',
+    ],
+    [
+      'HS256 with the public key in PEM as secret',
+      () => hmac(header({ alg: 'HS256' }), pem(issuer.key())),
+      'alg',
+    ],
+    [
+      'HS256 with the public key in DER as secret',
+      () => hmac(header({ alg: 'HS256' }), issuer.key().publicKey.export({ type: 'spki', format: 'der' })),
+      'alg',
+    ],
+    [
+      'HS256 with the JWK as secret',
+      () => hmac(header({ alg: 'HS256' }), JSON.stringify(issuer.key().jwk)),
+      'alg',
+    ],
     ['HS512 with the public key', () => hmac(header({ alg: 'HS512' }), pem(issuer.key()), 'sha512'), 'alg'],
     ['RS256 in the header over an HMAC', () => hmac(header(), pem(issuer.key())), 'signature'],
-    ['PS256 of the right key', () => signCompact(header({ alg: 'PS256' }), claims(), { alg: 'PS256', privateKey: issuer.key().privateKey }), 'alg'],
-    ['RS512 of the right key', () => signCompact(header({ alg: 'RS512' }), claims(), { alg: 'RS512', privateKey: issuer.key().privateKey }), 'alg'],
-    ['ES256 of a key that the issuer publishes', () => signCompact(header({ alg: 'ES256', kid: 'elliptic' }), claims(), ellipticKey), 'alg'],
-    ['RS256 with the id of the EC key', () => signCompact(header({ kid: 'elliptic' }), claims(), issuer.key()), 'kid_unknown'],
+    [
+      'PS256 of the right key',
+      () =>
+        signCompact(header({ alg: 'PS256' }), claims(), {
+          alg: 'PS256',
+          privateKey: issuer.key().privateKey,
+        }),
+      'alg',
+    ],
+    [
+      'RS512 of the right key',
+      () =>
+        signCompact(header({ alg: 'RS512' }), claims(), {
+          alg: 'RS512',
+          privateKey: issuer.key().privateKey,
+        }),
+      'alg',
+    ],
+    [
+      'ES256 of a key that the issuer publishes',
+      () => signCompact(header({ alg: 'ES256', kid: 'elliptic' }), claims(), ellipticKey),
+      'alg',
+    ],
+    [
+      'RS256 with the id of the EC key',
+      () => signCompact(header({ kid: 'elliptic' }), claims(), issuer.key()),
+      'kid_unknown',
+    ],
     ['rs256 in small letters', () => mint({}, { alg: 'rs256' }), 'alg'],
     ['RS256 with a blank', () => mint({}, { alg: 'RS256 ' }), 'alg'],
     ['alg missing', () => mint({}, { alg: undefined }), 'alg'],
     ['alg null', () => mint({}, { alg: null }), 'alg'],
     ['alg a list', () => mint({}, { alg: ['RS256'] }), 'alg'],
     ['alg __proto__', () => mint({}, { alg: '__proto__' }), 'alg'],
-    ['PBES2 with a huge count', () => `${encodePart({ alg: 'PBES2-HS256+A128KW', enc: 'A128GCM', p2c: 2 ** 31, p2s: 'AAAA' })}.${'A'.repeat(4)}.AAAA.AAAA.AAAA`, 'token_form'],
+    [
+      'PBES2 with a huge count',
+      () =>
+        `${encodePart({ alg: 'PBES2-HS256+A128KW', enc: 'A128GCM', p2c: 2 ** 31, p2s: 'AAAA' })}.${'A'.repeat(4)}.AAAA.AAAA.AAAA`,
+      'token_form',
+    ],
   ],
   type: [
     ['no typ', () => mint({}, { typ: undefined }), 'typ'],
@@ -234,15 +336,39 @@ const refusals: Record<string, Row[]> = {
     ['a kid in other letter case', () => mint({}, { kid: issuer.key().kid.toUpperCase() }), 'kid_unknown'],
   ],
   signature: [
-    ['an all-zero signature', () => `${parts(mint()).slice(0, 2).join('.')}.${Buffer.alloc(256).toString('base64url')}`, 'signature'],
-    ['a random signature', () => `${parts(mint()).slice(0, 2).join('.')}.${randomBytes(256).toString('base64url')}`, 'signature'],
+    [
+      'an all-zero signature',
+      () => `${parts(mint()).slice(0, 2).join('.')}.${Buffer.alloc(256).toString('base64url')}`,
+      'signature',
+    ],
+    [
+      'a random signature',
+      () => `${parts(mint()).slice(0, 2).join('.')}.${randomBytes(256).toString('base64url')}`,
+      'signature',
+    ],
     ['a signature one byte short', () => shortened(mint()), 'signature'],
-    ['the signature of other claims', () => [...parts(mint({ sub: 'a' })).slice(0, 2), parts(mint({ sub: 'b' }))[2]].join('.'), 'signature'],
+    [
+      'the signature of other claims',
+      () => [...parts(mint({ sub: 'a' })).slice(0, 2), parts(mint({ sub: 'b' }))[2]].join('.'),
+      'signature',
+    ],
     ['claims changed after signing', () => swapped(mint(), 1, claims({ roles: ['LLM.Admin'] })), 'signature'],
     ['a header changed after signing', () => swapped(mint(), 0, header({ x: 1 })), 'signature'],
-    ['the key of a stranger under the right kid', () => signCompact(header(), claims(), strangerKey), 'signature'],
-    ["another listed issuer's key under the right kid", () => signCompact(header(), claims(), other.key()), 'signature'],
-    ["another listed issuer's key under its own kid", () => signCompact(header({ kid: other.key().kid }), claims(), other.key()), 'kid_unknown'],
+    [
+      'the key of a stranger under the right kid',
+      () => signCompact(header(), claims(), strangerKey),
+      'signature',
+    ],
+    [
+      "another listed issuer's key under the right kid",
+      () => signCompact(header(), claims(), other.key()),
+      'signature',
+    ],
+    [
+      "another listed issuer's key under its own kid",
+      () => signCompact(header({ kid: other.key().kid }), claims(), other.key()),
+      'kid_unknown',
+    ],
     ['a key of this issuer in a token that says the other', () => mint({ iss: other.issuer }), 'kid_unknown'],
   ],
   issuer: [
@@ -257,21 +383,67 @@ const refusals: Record<string, Row[]> = {
     ['iss of another tenant', () => mint({ iss: issuer.issuer.replace('5a11b0a7', '5a11b0a8') }), 'iss'],
     ['iss of a stranger', () => mint({ iss: 'https://evil.example' }), 'iss'],
     ['iss percent-encoded', () => mint({ iss: issuer.issuer.replace('v2.0', '%762.0') }), 'iss'],
-    ['iss localhost for 127.0.0.1', () => mint({ iss: issuer.issuer.replace('127.0.0.1', 'localhost') }), 'iss'],
+    [
+      'iss localhost for 127.0.0.1',
+      () => mint({ iss: issuer.issuer.replace('127.0.0.1', 'localhost') }),
+      'iss',
+    ],
   ],
   'claims JSON': [
     ['claims that are not JSON', () => signCompact(header(), 'nothing', issuer.key()), 'claims_json'],
     ['claims that are a list', () => signCompact(header(), [claims()], issuer.key()), 'claims_json'],
     ['claims that are null', () => signCompact(header(), 'null', issuer.key()), 'claims_json'],
-    ['claims with a member twice', () => signCompact(header(), jsonText(claims(), '"aud":"x"'), issuer.key()), 'claims_json'],
-    ['claims with a member twice, once escaped', () => signCompact(header(), jsonText(claims(), '"\\u0061ud":"x"'), issuer.key()), 'claims_json'],
-    ['claims with __proto__', () => signCompact(header(), jsonText(claims(), '"__proto__":{"roles":["LLM.Admin"]}'), issuer.key()), 'claims_json'],
-    ['claims with __proto__ inside, escaped', () => signCompact(header(), jsonText(claims(), '"a":{"__pr\\u006fto__":1}'), issuer.key()), 'claims_json'],
-    ['claims in invalid UTF-8', () => signCompact(header(), Buffer.concat([Buffer.from('{"a":"'), Buffer.from([0xff]), Buffer.from('"}')]), issuer.key()), 'claims_json'],
-    ['claims nested 100 levels', () => signCompact(header(), jsonText(claims(), `"a":${'['.repeat(100)}${']'.repeat(100)}`), issuer.key()), 'claims_json'],
-    ['claims with two documents', () => signCompact(header(), `${JSON.stringify(claims())}{}`, issuer.key()), 'claims_json'],
-    ['exp 1e400', () => signCompact(header(), JSON.stringify(claims()).replace(/"exp":\d+/, '"exp":1e400'), issuer.key()), 'claims_json'],
-    ['exp NaN', () => signCompact(header(), JSON.stringify(claims()).replace(/"exp":\d+/, '"exp":NaN'), issuer.key()), 'claims_json'],
+    [
+      'claims with a member twice',
+      () => signCompact(header(), jsonText(claims(), '"aud":"x"'), issuer.key()),
+      'claims_json',
+    ],
+    [
+      'claims with a member twice, once escaped',
+      () => signCompact(header(), jsonText(claims(), '"\\u0061ud":"x"'), issuer.key()),
+      'claims_json',
+    ],
+    [
+      'claims with __proto__',
+      () => signCompact(header(), jsonText(claims(), '"__proto__":{"roles":["LLM.Admin"]}'), issuer.key()),
+      'claims_json',
+    ],
+    [
+      'claims with __proto__ inside, escaped',
+      () => signCompact(header(), jsonText(claims(), '"a":{"__pr\\u006fto__":1}'), issuer.key()),
+      'claims_json',
+    ],
+    [
+      'claims in invalid UTF-8',
+      () =>
+        signCompact(
+          header(),
+          Buffer.concat([Buffer.from('{"a":"'), Buffer.from([0xff]), Buffer.from('"}')]),
+          issuer.key(),
+        ),
+      'claims_json',
+    ],
+    [
+      'claims nested 100 levels',
+      () =>
+        signCompact(header(), jsonText(claims(), `"a":${'['.repeat(100)}${']'.repeat(100)}`), issuer.key()),
+      'claims_json',
+    ],
+    [
+      'claims with two documents',
+      () => signCompact(header(), `${JSON.stringify(claims())}{}`, issuer.key()),
+      'claims_json',
+    ],
+    [
+      'exp 1e400',
+      () => signCompact(header(), JSON.stringify(claims()).replace(/"exp":\d+/, '"exp":1e400'), issuer.key()),
+      'claims_json',
+    ],
+    [
+      'exp NaN',
+      () => signCompact(header(), JSON.stringify(claims()).replace(/"exp":\d+/, '"exp":NaN'), issuer.key()),
+      'claims_json',
+    ],
   ],
   time: [
     ['no exp', () => mint({ exp: undefined }), 'exp'],
@@ -316,7 +488,11 @@ const refusals: Record<string, Row[]> = {
     ['an empty client id', () => mint({ client_id: '' }), 'client_id'],
     ['client id null', () => mint({ client_id: null }), 'client_id'],
     ['no client at all', () => mint({ azp: undefined, client_id: undefined }), 'client_id'],
-    ['a client id in other letter case', () => mint({ azp: testClientId.toUpperCase(), client_id: testClientId.toUpperCase() }), 'client_id'],
+    [
+      'a client id in other letter case',
+      () => mint({ azp: testClientId.toUpperCase(), client_id: testClientId.toUpperCase() }),
+      'client_id',
+    ],
   ],
   subject: [
     ['no sub', () => mint({ sub: undefined }), 'sub'],
@@ -343,13 +519,47 @@ const refusals: Record<string, Row[]> = {
     ['no scp', () => mint({ scp: undefined }), 'required_claim_scp', 'insufficient_scope'],
     ['an empty scp', () => mint({ scp: '' }), 'required_claim_scp', 'insufficient_scope'],
     ['another scope', () => mint({ scp: 'openid profile' }), 'required_claim_scp', 'insufficient_scope'],
-    ['a scope that only begins like ours', () => mint({ scp: 'LLM.Access.All' }), 'required_claim_scp', 'insufficient_scope'],
-    ['the scope in small letters', () => mint({ scp: 'llm.access' }), 'required_claim_scp', 'insufficient_scope'],
-    ['the scope split by a comma', () => mint({ scp: 'openid,LLM.Access' }), 'required_claim_scp', 'insufficient_scope'],
-    ['the scope split by a tab', () => mint({ scp: 'openid\tLLM.Access' }), 'required_claim_scp', 'insufficient_scope'],
-    ['the scope in a list as one of several words', () => mint({ scp: ['openid LLM.Access'] }), 'required_claim_scp', 'insufficient_scope'],
-    ['the scope in scope instead of scp', () => mint({ scp: undefined, scope: 'LLM.Access' }), 'required_claim_scp', 'insufficient_scope'],
-    ['a lacking scope and an expired token, which is the greater fault', () => mint({ scp: 'openid', exp: 1 }), 'exp'],
+    [
+      'a scope that only begins like ours',
+      () => mint({ scp: 'LLM.Access.All' }),
+      'required_claim_scp',
+      'insufficient_scope',
+    ],
+    [
+      'the scope in small letters',
+      () => mint({ scp: 'llm.access' }),
+      'required_claim_scp',
+      'insufficient_scope',
+    ],
+    [
+      'the scope split by a comma',
+      () => mint({ scp: 'openid,LLM.Access' }),
+      'required_claim_scp',
+      'insufficient_scope',
+    ],
+    [
+      'the scope split by a tab',
+      () => mint({ scp: 'openid\tLLM.Access' }),
+      'required_claim_scp',
+      'insufficient_scope',
+    ],
+    [
+      'the scope in a list as one of several words',
+      () => mint({ scp: ['openid LLM.Access'] }),
+      'required_claim_scp',
+      'insufficient_scope',
+    ],
+    [
+      'the scope in scope instead of scp',
+      () => mint({ scp: undefined, scope: 'LLM.Access' }),
+      'required_claim_scp',
+      'insufficient_scope',
+    ],
+    [
+      'a lacking scope and an expired token, which is the greater fault',
+      () => mint({ scp: 'openid', exp: 1 }),
+      'exp',
+    ],
   ],
 };
 
@@ -377,14 +587,34 @@ describe('after all these', () => {
 describe('the skew', () => {
   const skewMs = 30_000;
   const rows: [string, () => string, boolean][] = [
-    ['B1 exp two seconds within the skew is accepted', () => mint({ exp: (clock.wallMs - (skewMs - 2000)) / 1000 }), true],
-    ['B1 exp one millisecond within the skew is accepted', () => mint({ exp: (clock.wallMs - skewMs + 1) / 1000 }), true],
+    [
+      'B1 exp two seconds within the skew is accepted',
+      () => mint({ exp: (clock.wallMs - (skewMs - 2000)) / 1000 }),
+      true,
+    ],
+    [
+      'B1 exp one millisecond within the skew is accepted',
+      () => mint({ exp: (clock.wallMs - skewMs + 1) / 1000 }),
+      true,
+    ],
     ['B1 exp exactly at the skew is refused', () => mint({ exp: (clock.wallMs - skewMs) / 1000 }), false],
-    ['B1 exp two seconds beyond the skew is refused', () => mint({ exp: (clock.wallMs - (skewMs + 2000)) / 1000 }), false],
+    [
+      'B1 exp two seconds beyond the skew is refused',
+      () => mint({ exp: (clock.wallMs - (skewMs + 2000)) / 1000 }),
+      false,
+    ],
     ['B1 nbf exactly at the skew is accepted', () => mint({ nbf: (clock.wallMs + skewMs) / 1000 }), true],
-    ['B1 nbf two seconds beyond the skew is refused', () => mint({ nbf: (clock.wallMs + skewMs + 2000) / 1000 }), false],
+    [
+      'B1 nbf two seconds beyond the skew is refused',
+      () => mint({ nbf: (clock.wallMs + skewMs + 2000) / 1000 }),
+      false,
+    ],
     ['B1 iat exactly at the skew is accepted', () => mint({ iat: (clock.wallMs + skewMs) / 1000 }), true],
-    ['B1 iat two seconds beyond the skew is refused', () => mint({ iat: (clock.wallMs + skewMs + 2000) / 1000 }), false],
+    [
+      'B1 iat two seconds beyond the skew is refused',
+      () => mint({ iat: (clock.wallMs + skewMs + 2000) / 1000 }),
+      false,
+    ],
   ];
   for (const [title, make, isAccepted] of rows) {
     it(title, async () => {
@@ -452,4 +682,3 @@ function headerValue(name: string): unknown {
   if (name === 'b64') return false;
   return name === 'x5c' ? ['MIIB'] : 'JWT';
 }
-
