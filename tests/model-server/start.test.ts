@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { get as httpsGet } from 'node:https';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import '../../cli/supervisor/reflect-metadata.ts';
+import { SubjectAlternativeNameExtension, X509CertificateGenerator } from '@peculiar/x509';
 import { createLog } from '../../core/log.ts';
 import { packageRoot } from '../../core/package.ts';
 import { defaultThreads, modelServerConfigSchema } from '../../model-server/config.ts';
@@ -131,6 +135,28 @@ describe('starting the model server', () => {
     await server.close();
   });
 
+  it('speaks TLS beyond loopback when it has a certificate', async () => {
+    const { cert, key } = await selfSigned();
+    const tls = { cert: file('cert.pem', cert), key: file('key.pem', key) };
+    await assert.rejects(
+      start({ listen: '127.0.0.1:0', tls: { ...tls, key: tls.cert } }),
+      /^Error: model_server\.tls: /,
+    );
+    const server = await start({ listen: '0.0.0.0:0', tls });
+    const port = Number(/^https:\/\/0\.0\.0\.0:(\d+)$/.exec(server.address)?.[1]);
+    const status = await new Promise((resolve, reject) => {
+      httpsGet(
+        { host: '127.0.0.1', servername: 'localhost', port, path: '/healthz', ca: cert, agent: false },
+        (response) => {
+          response.resume();
+          resolve(response.statusCode);
+        },
+      ).on('error', reject);
+    });
+    assert.equal(status, 200);
+    await server.close();
+  });
+
   it('leaves neither a socket nor a process behind when it closes, twice if need be', async () => {
     const server = await start();
     const engines = server.engineProcessIds();
@@ -174,9 +200,24 @@ describe('starting the model server', () => {
   });
 });
 
+async function selfSigned(): Promise<{ cert: string; key: string }> {
+  const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
+  const keys = await crypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
+  const certificate = await X509CertificateGenerator.createSelfSigned({
+    name: 'CN=localhost',
+    keys,
+    signingAlgorithm: algorithm,
+    extensions: [new SubjectAlternativeNameExtension([{ type: 'dns', value: 'localhost' }])],
+  });
+  const pkcs8 = Buffer.from(await crypto.subtle.exportKey('pkcs8', keys.privateKey)).toString('base64');
+  return {
+    cert: certificate.toString('pem'),
+    key: `-----BEGIN PRIVATE KEY-----\n${pkcs8}\n-----END PRIVATE KEY-----\n`,
+  };
+}
+
 /** A socket file whose owner was killed. */
 async function leaveStaleSocket(path: string): Promise<void> {
-  const { spawn } = await import('node:child_process');
   const owner = spawn(process.execPath, [
     '-e',
     `require('net').createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, 'SIGKILL'))`,
