@@ -21,6 +21,7 @@ describe('the error catalogue', () => {
       assert.match(definition.message, /^[\x20-\x21\x23-\x5b\x5d-\x7e]+$/);
       assert.match(code, /^[a-z][a-z_]+[a-z]$/);
       assert.ok(definition.message.length <= 160);
+      assert.match(definition.detail ?? definition.message, /^[\x20-\x21\x23-\x5b\x5d-\x7e]+$/);
     });
 
     it(`${code} has columns that agree with one another`, () => {
