@@ -5,12 +5,14 @@ import {
   findAccountByUsername,
   insertAccount,
   updateAccount,
+  usernameKey,
   usernameProblem,
   type Account,
 } from './accounts/accounts.ts';
 import { generatePassword } from './accounts/generated-password.ts';
 import { hashPassword, passwordProblem } from './accounts/password.ts';
 import type { IdentityConfig } from './config.ts';
+import { clearAttempts } from './storage/attempts.ts';
 import { openDatabase, sqliteFile, type Database } from './storage/database.ts';
 
 /** A wish that cannot be met, with a sentence for the operator. */
@@ -84,6 +86,8 @@ export async function resetPassword(
   if (problem !== null) throw new AdministrationError(problem);
   await updateAccount(database, account.id, { passwordHash: await hashPassword(chosen) });
   await endSignIns(database, account.id);
+  // Whoever was kept out by somebody else's guesses comes in again.
+  await clearAttempts(database, ['password-account', usernameKey(account.username)]);
   return { generatedPassword: password === undefined ? chosen : null };
 }
 

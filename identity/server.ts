@@ -8,6 +8,7 @@ import { formatAddress, type ListenAddress } from '../core/address.ts';
 import { createLog, type Logger } from '../core/log.ts';
 import {
   createFirstAdministrator,
+  firstAdministratorName,
   removeFirstAdministratorFile,
   writeFirstAdministratorFile,
 } from './accounts/first-administrator.ts';
@@ -115,7 +116,8 @@ async function startWith(
     signIn: createSignIn({
       database,
       log,
-      onFirstSignIn: () => {
+      onFirstSignIn: (account) => {
+        if (account.username !== firstAdministratorName) return;
         // The supervisor keeps it one folder up, a server on its own in its data folder.
         for (const folder of [config.data, dirname(config.data)]) removeFirstAdministratorFile(folder);
       },

@@ -5,7 +5,8 @@ import type { Database } from '../storage/database.ts';
 import { accountRoles, hasAccounts, insertAccount } from './accounts.ts';
 import { generatePassword } from './generated-password.ts';
 
-const username = 'admin';
+/** Name of the first account. */
+export const firstAdministratorName = 'admin';
 
 /** Creates the administrator when there is no account at all. */
 export async function createFirstAdministrator(
@@ -13,8 +14,12 @@ export async function createFirstAdministrator(
 ): Promise<{ username: string; password: string } | null> {
   if (await hasAccounts(database)) return null;
   const password = generatePassword();
-  const account = await insertAccount(database, { username, password, roles: [accountRoles.administrator] });
-  return account === null ? null : { username, password };
+  const account = await insertAccount(database, {
+    username: firstAdministratorName,
+    password,
+    roles: [accountRoles.administrator],
+  });
+  return account === null ? null : { username: firstAdministratorName, password };
 }
 
 /** Where the password lies when nobody was there to read it. */

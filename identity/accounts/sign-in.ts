@@ -21,6 +21,8 @@ export interface SignInAttempt {
   readonly username: string;
   readonly password: string;
   readonly address: string;
+  /** A browser with which this account signed in before; its failures are counted apart. */
+  readonly knownBrowser?: { readonly accountId: string; readonly id: string } | null;
 }
 
 export type SignIn = (attempt: SignInAttempt) => Promise<SignInOutcome>;
@@ -39,7 +41,12 @@ export function createSignIn(deps: {
   const { database, log } = deps;
   return async (attempt) => {
     const byAddress: AttemptSubject = ['password-address', attempt.address];
-    const byAccount: AttemptSubject = ['password-account', usernameKey(attempt.username)];
+    const account = await findAccountByUsername(database, attempt.username);
+    const known = attempt.knownBrowser ?? null;
+    const byAccount: AttemptSubject =
+      known !== null && known.accountId === account?.id
+        ? ['password-browser', `${known.accountId} ${known.id}`]
+        : ['password-account', usernameKey(attempt.username)];
     const wait =
       (await beginAttempt(database, byAddress, addressRule)) ||
       (await beginAttempt(database, byAccount, accountRule));
@@ -47,7 +54,6 @@ export function createSignIn(deps: {
       log.warn({ event: 'sign_in_throttled', address: attempt.address, retry_after_s: wait });
       return { kind: 'throttled', retryAfterSeconds: wait };
     }
-    const account = await findAccountByUsername(database, attempt.username);
     const matches = await (account === null
       ? verifyAgainstNothing(attempt.password)
       : verifyPassword(account.passwordHash, attempt.password));

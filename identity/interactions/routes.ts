@@ -12,6 +12,7 @@ import { devicePrompt } from '../openid/prompts.ts';
 import { routes } from '../openid/provider.ts';
 import { describeScopes, openIdScopes, parseScopes } from '../openid/scopes.ts';
 import type { Database } from '../storage/database.ts';
+import { knownBrowser, rememberBrowser } from './known-browser.ts';
 import { expiredPage, refuseOtherSites, send } from './answer.ts';
 import type { Page } from './layout.ts';
 import { confirmDevicePage, consentPage, signInPage, type FormTarget } from './pages.ts';
@@ -19,6 +20,7 @@ import { confirmDevicePage, consentPage, signInPage, type FormTarget } from './p
 type Interaction = Awaited<ReturnType<Provider['interactionDetails']>>;
 
 export interface InteractionDeps {
+  readonly base: string;
   readonly tenantId: string;
   readonly currentProvider: () => Provider;
   readonly database: Database;
@@ -116,9 +118,16 @@ async function submitSignIn(step: Step): Promise<void> {
     username,
     password: fieldOf(request, 'password'),
     address: callerOf(request).address,
+    knownBrowser: knownBrowser(request, deps.formKey),
   });
   if (outcome.kind === 'signed-in') {
-    const login = { accountId: outcome.account.id, amr: ['pwd'], remember: true };
+    const { id } = outcome.account;
+    rememberBrowser(response, id, {
+      key: deps.formKey,
+      secure: deps.base.startsWith('https:'),
+      path: `/${deps.tenantId}/interaction`,
+    });
+    const login = { accountId: id, amr: ['pwd'], remember: true };
     await deps
       .currentProvider()
       .interactionFinished(request, response, { login }, { mergeWithLastSubmission: false });

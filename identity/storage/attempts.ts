@@ -39,7 +39,7 @@ export const userCodeRule: AttemptRule = {
 
 /** Names whose attempts are counted: a kind and what it is about. */
 export type AttemptSubject = readonly [
-  kind: 'password-account' | 'password-address' | 'user-code',
+  kind: 'password-account' | 'password-browser' | 'password-address' | 'user-code',
   subject: string,
 ];
 

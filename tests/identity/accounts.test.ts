@@ -463,6 +463,10 @@ describe('the first administrator', () => {
       assert.equal(statSync(file).mode & 0o777, 0o600);
       const [username, generated] = readFileSync(file, 'utf8').trim().split('\n');
       writeFileSync(join(folder, 'first-admin'), 'what a supervisor wrote');
+      await postJson(`http://${server.address}/users`, { username: 'somebody', password });
+      const other = await postForm(`http://${server.address}/token`, { username: 'somebody', password });
+      assert.equal(other.status, 200);
+      assert.ok(existsSync(file), 'another account leaves it');
       assert.equal(
         (await postForm(`http://${server.address}/token`, { username: username ?? '', password: 'wrong' }))
           .status,

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 import * as oauth from 'openid-client';
+import { openForAdministration, resetPassword } from '../../identity/administration.ts';
 import { onEachDatabase } from './databases.ts';
 import {
   accessScope,
@@ -272,6 +273,31 @@ describe('authorization code with PKCE', () => {
     assert.equal(browser.response.status, 403);
     await browser.open(action, { method: 'POST', body: new URLSearchParams({ ...identity.administrator }) });
     assert.equal(browser.response.status, 403);
+  });
+
+  it('lets a browser that signed in before in, while a stranger guesses', async () => {
+    const { browser } = await startCode(identity);
+    await browser.submit(identity.administrator);
+    assert.match(browser.heading(), /Allow/);
+    for (let guess = 0; guess < 7; guess++) {
+      await postForm(`${identity.base}/token`, { username: 'admin', password: `guess ${guess}` });
+    }
+    const { browser: stranger } = await startCode(identity);
+    await stranger.submit(identity.administrator);
+    assert.equal(stranger.response.status, 429);
+    assert.match(stranger.problem() ?? '', /Too many attempts/);
+    for (const name of ['_session;/', '_session.sig;/']) browser.cookies.delete(name);
+    await startCode(identity, {}, browser);
+    assert.equal(browser.heading(), 'Sign in');
+    await browser.submit(identity.administrator);
+    assert.match(browser.heading(), /Allow/, 'the owner is not kept out');
+    await postForm(`${identity.base}/token`, identity.administrator);
+    const database = await openForAdministration(identity.config);
+    await resetPassword(database, 'admin', identity.administrator.password);
+    await database.destroy();
+    const { browser: after } = await startCode(identity);
+    await after.submit(identity.administrator);
+    assert.match(after.heading(), /Allow/, 'a reset lets everybody in again');
   });
 
   it('signs a person out after asking', async () => {
