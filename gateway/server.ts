@@ -30,6 +30,8 @@ export interface RunningGateway {
   readonly internalAddress: string;
   /** Requests under way (with workers: the workers). */
   readonly active: () => number;
+  /** Settles when issuers and upstreams have answered, or after `limitMs`: what starts beside the gateway has come up. */
+  readonly settled: (limitMs: number) => Promise<void>;
   /** Reads the policies again; for SIGHUP. */
   reload(): void;
   /** Stops accepting, lets requests end within `drain_ms`, then cuts them. Idempotent. */
@@ -115,6 +117,7 @@ async function startOne(config: GatewayConfig, log: Logger): Promise<RunningGate
     address: urlOf(config.listen, config.tls !== undefined, listener),
     internalAddress: urlOf(config.internal_listen, false, internal ?? undefined),
     active: () => entry.active(),
+    settled: (limitMs) => settled(policies, services, limitMs),
     reload: () => void policies.reload(),
     close: () => (closing ??= close()),
   };
@@ -184,6 +187,16 @@ async function openServices(config: GatewayConfig, log: Logger, publicUrl: () =>
     upstreams,
   };
   return { policies, services };
+}
+
+async function settled(policies: PolicyHolder, services: Services, limitMs: number): Promise<void> {
+  const deadline = performance.now() + limitMs;
+  while (performance.now() < deadline) {
+    const issuers = policies.current().authentication.status();
+    const upstreams = await services.upstreams.status();
+    if ([...issuers, ...upstreams].every(({ ready }) => ready)) return;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
 }
 
 /** Listens; a Unix socket is for this account alone. */

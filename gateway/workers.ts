@@ -68,6 +68,7 @@ export async function startWorkers(config: GatewayConfig, log: Logger): Promise<
         ? formatAddress(where)
         : `http://${where.host}:${(internal.address() as AddressInfo).port}`, // A TCP server.
     active: () => Object.keys(cluster.workers ?? {}).length,
+    settled: () => Promise.resolve(),
     reload: () => each((worker) => worker.process.kill('SIGHUP')),
     close: () => {
       stopping = true;

@@ -1,4 +1,5 @@
 // `sallyport serve gateway|identity|model-server`: one server in this process, for production and for the supervisor.
+import cluster from 'node:cluster';
 import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { Argument, type Command } from 'commander';
@@ -17,6 +18,8 @@ interface RunningServer {
 }
 
 const names = ['gateway', 'identity', 'model-server'] as const satisfies readonly ServerName[];
+// How long the gateway waits for identity and model server to come up before it calls itself ready.
+const neighboursMs = 5000;
 // A supervisor that died leaves its servers this long to finish.
 const orphanMs = 1000;
 
@@ -59,7 +62,10 @@ async function startServer(
   switch (server) {
     case 'gateway': {
       const { startGateway } = await import('../../gateway/server.ts');
-      return startGateway(section(configuration.gateway, server, configuration));
+      const gateway = await startGateway(section(configuration.gateway, server, configuration));
+      // Under the supervisor `ready` means that a request would be answered: its neighbours start at the same time.
+      if (isSupervised && !cluster.isWorker) await gateway.settled(neighboursMs);
+      return gateway;
     }
     case 'identity': {
       const { startIdentity } = await import('../../identity/server.ts');
