@@ -43,8 +43,8 @@ function onlyField(rawHeaders: readonly string[], field: string): string | undef
 }
 
 function fromAuthorization(authorization: string): string | null {
-  const match = bearer.exec(authorization);
-  if (match?.[1] !== undefined) return match[1];
+  const accessToken = bearer.exec(authorization)?.[1];
+  if (accessToken !== undefined) return accessToken;
   if (authorization === '' || /^bearer(\s|$)/i.test(authorization)) throw malformed('malformed_credentials');
   // RFC 6750 §3.1: a scheme that we do not accept is no authentication information, so the challenge stays bare.
   if (/^[!#$%&'*+\-.^_`|~\w]+( |$)/.test(authorization)) return null;

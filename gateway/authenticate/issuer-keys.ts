@@ -13,6 +13,11 @@ export interface IssuerKey {
   readonly fingerprint: string;
 }
 
+/** A JWKS document of which only public members are left (publicDocument). */
+export interface KeyDocument {
+  readonly keys: readonly Readonly<Record<string, unknown>>[];
+}
+
 /** What a key has to be. */
 export interface KeyRequirements {
   /** In order: a key that names no `alg` serves the first one of its kind. */
@@ -32,13 +37,12 @@ const publicMembers = ['kty', 'kid', 'alg', 'use', 'key_ops', 'n', 'e', 'crv', '
  * Does not check: x5c, x5t (keys are believed because they come from the issuer's address).
  */
 export function readIssuerKeys(
-  document: Readonly<Record<string, unknown>>,
+  document: KeyDocument,
   requirements: KeyRequirements,
   known: ReadonlyMap<string, IssuerKey>,
 ): ReadonlyMap<string, IssuerKey> {
   const keys = new Map<string, IssuerKey>();
-  const entries: unknown[] = Array.isArray(document['keys']) ? document['keys'] : [];
-  for (const entry of entries.slice(0, maxKeys)) {
+  for (const entry of document.keys) {
     const key = readKey(entry, requirements);
     if (key === null) continue;
     const before = known.get(key.keyId);
@@ -49,7 +53,7 @@ export function readIssuerKeys(
   return keys;
 }
 
-/** The public members of a document's keys, for keeping on disk. */
+/** The public members of the first 200 keys of a fetched document: all that is looked at, and kept on disk. */
 export function publicDocument(document: Readonly<Record<string, unknown>>): {
   keys: Record<string, unknown>[];
 } {
@@ -66,8 +70,11 @@ export function publicDocument(document: Readonly<Record<string, unknown>>): {
   return { keys };
 }
 
-function readKey(entry: unknown, { algorithms, keyIssuers }: KeyRequirements): IssuerKey | null {
-  if (!isObject(entry) || !isForVerifying(entry)) return null;
+function readKey(
+  entry: Readonly<Record<string, unknown>>,
+  { algorithms, keyIssuers }: KeyRequirements,
+): IssuerKey | null {
+  if (!isForVerifying(entry)) return null;
   const { kid } = entry;
   if (typeof kid !== 'string' || kid === '') return null;
   if (keyIssuers !== null && !servesTenant(entry['issuer'], keyIssuers)) return null;
@@ -112,7 +119,7 @@ function importKey(entry: Readonly<Record<string, unknown>>): KeyObject | null {
 // RFC 7518 §3.3: RSA keys have 2048 bits or more. Very large ones would make verification an attack on us.
 function isStrong(key: KeyObject): boolean {
   if (key.asymmetricKeyType !== 'rsa') return true;
-  const { modulusLength = 0, publicExponent = 0n } = key.asymmetricKeyDetails ?? {};
+  const { modulusLength = 0, publicExponent = 0n } = { ...key.asymmetricKeyDetails };
   return (
     modulusLength >= 2048 &&
     modulusLength <= 8192 &&

@@ -48,14 +48,7 @@ export function issuerRules(name: string, entry: IssuerPolicy, form: IssuerForm)
 }
 
 function claimRule(name: string, rule: RequiredClaim): ClaimRule {
-  const separator = rule.separator ?? (name === 'scp' || name === 'scope' ? ' ' : null);
-  // The schema lets exactly one of the two through.
-  return {
-    name,
-    separator,
-    match: rule.all === undefined ? 'any' : 'all',
-    values: rule.all ?? rule.any ?? [],
-  };
+  return { name, ...rule, separator: rule.separator ?? (name === 'scp' || name === 'scope' ? ' ' : null) };
 }
 
 /**
@@ -63,11 +56,12 @@ function claimRule(name: string, rule: RequiredClaim): ClaimRule {
  * front (`api://sallyport/LLM.Access` becomes `scp: LLM.Access`), others use the scope as it is.
  */
 export function requestedScopes(entry: IssuerPolicy): readonly string[] {
-  const scopes = ['scp', 'scope'].flatMap((name) => {
-    const rule = entry.required_claims[name];
-    return (rule?.all ?? rule?.any ?? []).filter((value) => typeof value === 'string');
-  });
+  const scopes = ['scp', 'scope']
+    .flatMap((name) => entry.required_claims[name]?.values ?? [])
+    .filter((value) => typeof value === 'string');
   if (entry.entra === undefined && entry.issuer !== 'embedded') return scopes;
-  const resource = entry.audiences.find((audience) => audience.includes('://')) ?? entry.audiences[0] ?? '';
-  return scopes.map((scope) => `${resource.replace(/\/$/, '')}/${scope}`);
+  const resources = [...entry.audiences.filter((audience) => audience.includes('://')), ...entry.audiences];
+  return resources
+    .slice(0, 1)
+    .flatMap((resource) => scopes.map((scope) => `${resource.replace(/\/$/, '')}/${scope}`));
 }

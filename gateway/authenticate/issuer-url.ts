@@ -43,8 +43,9 @@ export function issuerForms(entry: IssuerPolicy, embeddedIssuer: string | null):
           },
     );
   }
-  const issuer = entry.issuer === 'embedded' ? embeddedIssuer : (entry.issuer ?? null);
-  return issuer === null ? [] : [{ version: null, issuer, metadataUrl: wellKnown(issuer) }];
+  const issuer = entry.issuer === 'embedded' ? embeddedIssuer : entry.issuer;
+  if (issuer === null || issuer === undefined) return [];
+  return [{ version: null, issuer, metadataUrl: wellKnown(issuer) }];
 }
 
 // OpenID Connect Discovery 1.0 §4: a terminating slash is removed before the well-known suffix is appended.

@@ -77,7 +77,12 @@ const requiredClaim = z
   .refine(
     (claim) => (claim.all === undefined) !== (claim.any === undefined),
     'state either all: […] or any: […]',
-  );
+  )
+  .transform(({ all, any, separator }) => ({
+    match: all === undefined ? ('any' as const) : ('all' as const),
+    values: [...(all ?? []), ...(any ?? [])],
+    separator,
+  }));
 export type RequiredClaim = z.output<typeof requiredClaim>;
 
 /** A claim by name, or by the path of names that leads to it (Keycloak: `[realm_access, roles]`). */
@@ -152,18 +157,17 @@ const issuer = z
       context.addIssue({ code: 'custom', message: 'state either issuer: … or entra: { tenant_id: … }' });
       return;
     }
-    const address = entry.issuer ?? entry.entra?.authority ?? '';
-    if (
-      address !== 'embedded' &&
-      !entry.insecure_plain_http &&
-      URL.canParse(address) &&
-      !isSecureOrLoopback(new URL(address))
-    ) {
+    const addresses = [entry.issuer, entry.entra?.authority].filter((address) => address !== undefined);
+    if (!entry.insecure_plain_http && addresses.some(isPlainHttpElsewhere)) {
       const path = entry.issuer === undefined ? ['entra', 'authority'] : ['issuer'];
       const message = 'http:// is accepted on loopback only; insecure_plain_http: true lifts this';
       context.addIssue({ code: 'custom', path, message });
     }
   });
+
+function isPlainHttpElsewhere(address: string): boolean {
+  return URL.canParse(address) && address.startsWith('http:') && !isSecureOrLoopback(new URL(address));
+}
 
 /** Schema of policies/issuers.yaml. */
 export const issuersSchema = z.strictObject({

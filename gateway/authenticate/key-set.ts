@@ -34,6 +34,8 @@ const closed = Symbol('closed');
 
 /** First pause after a failed fetch while there are no keys at all; doubles up to the cool-down. */
 const firstRetryMs = 250;
+/** Failures before the first success that are not worth a warning: about a second. */
+const patientFailures = 3;
 /** A file from further in the future than this was written under another clock. */
 const clockLeewayMs = 300_000;
 
@@ -219,8 +221,8 @@ export class KeySet {
   #fail(error: unknown, startedAt: number): void {
     const { form, log, cooldownMs } = this.#options;
     const problem = error instanceof Error ? error.message : 'the fetch failed';
-    // One line per outage, not one per attempt or request.
-    if (this.#failures === 0)
+    // One line per outage, not one per attempt or request; an issuer that starts beside us has a moment to come up.
+    if (this.#failures === (this.#fetched === null ? patientFailures : 0))
       log.warn({ issuer: form.issuer, problem }, 'the keys of an issuer cannot be fetched');
     // Without any keys nothing works, so the first retries come quickly: an issuer that starts beside us is soon there.
     const pauseMs = this.isUsable

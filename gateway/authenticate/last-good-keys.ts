@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs';
 import { mkdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
+import type { KeyDocument } from './issuer-keys.ts';
 
 const fileSchema = z.strictObject({
   issuer: z.string(),
@@ -18,7 +19,7 @@ const fileSchema = z.strictObject({
 export interface FetchedKeys {
   readonly jwksUri: string;
   readonly fetchedAt: number;
-  readonly document: { readonly keys: readonly Readonly<Record<string, unknown>>[] };
+  readonly document: KeyDocument;
 }
 
 /** Where the last good keys of one issuer are kept. */

@@ -73,12 +73,12 @@ describe('RFC 8725', () => {
 
   it('J2 refuses HMAC keyed with the public key in each spelling (§2.1)', async () => {
     const { publicKey, jwk, kid } = issuer.key();
-    const pem = publicKey.export({ type: 'spki', format: 'pem' });
+    const pem = String(publicKey.export({ type: 'spki', format: 'pem' }));
     const secrets = [
       pem,
       pem.trim(),
       pem.replaceAll('\n', ''),
-      publicKey.export({ type: 'pkcs1', format: 'pem' }),
+      String(publicKey.export({ type: 'pkcs1', format: 'pem' })),
       JSON.stringify(jwk),
       String(jwk['n']),
     ];

@@ -25,7 +25,9 @@ after(() => issuer.close());
 
 describe('RFC 9068', () => {
   for (const typ of ['at+jwt', 'application/at+jwt', 'At+Jwt', 'APPLICATION/AT+JWT']) {
-    it(`K1 accepts typ ${typ} (RFC 9068 §4)`, () => verified(authentication, issuer.mint({}, { typ })));
+    it(`K1 accepts typ ${typ} (RFC 9068 §4)`, async () => {
+      await verified(authentication, issuer.mint({}, { typ }));
+    });
   }
   for (const typ of [
     undefined,

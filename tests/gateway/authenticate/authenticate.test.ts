@@ -91,6 +91,7 @@ describe('authenticate', () => {
       { headers: ['Authorization', 'Bearer abc'], path: '/openai/v1/models' },
       'abc',
     ],
+    ['a query of other names', { headers: ['Authorization', 'Bearer abc'], query: 'limit=5' }, 'abc'],
     [
       'a query without a credential',
       { headers: ['Authorization', 'Bearer abc'], query: 'api-version=2024-10-21&x=access' },

@@ -57,7 +57,12 @@ export function authenticationOf(
 }
 
 /** Awaits a refusal and checks its code and private reason. */
-export async function assertRefused(
+export async function assertRefused(verify: () => unknown, code: ErrorCode, reason?: string): Promise<void> {
+  await refusalOf(verify, code, reason);
+}
+
+/** The same, for a closer look at the refusal. */
+export async function refusalOf(
   verify: () => unknown,
   code: ErrorCode,
   reason?: string,

@@ -39,13 +39,13 @@ describe('issuers.yaml', () => {
   });
 
   it('has secure defaults', () => {
-    const entry = issuersSchema.parse({ issuers: { it: good, entra: goodEntra } }).issuers;
-    assert.deepEqual(entry['it']?.algorithms, ['RS256']);
-    assert.equal(entry['it']?.clock_skew, 30_000);
-    assert.equal(entry['it']?.insecure_plain_http, false);
-    assert.deepEqual(entry['it']?.jwks, { max_age: 86_400_000, cooldown: 30_000, refresh: 600_000 });
-    assert.deepEqual(entry['entra']?.entra?.versions, ['2.0']);
-    assert.equal(entry['entra']?.entra?.authority, 'https://login.microsoftonline.com');
+    const { it: oidc, entra } = issuersSchema.parse({ issuers: { it: good, entra: goodEntra } }).issuers;
+    assert.deepEqual(oidc?.algorithms, ['RS256']);
+    assert.equal(oidc.clock_skew, 30_000);
+    assert.equal(oidc.insecure_plain_http, false);
+    assert.deepEqual(oidc.jwks, { max_age: 86_400_000, cooldown: 30_000, refresh: 600_000 });
+    assert.deepEqual(entra?.entra?.versions, ['2.0']);
+    assert.equal(entra.entra.authority, 'https://login.microsoftonline.com');
   });
 
   const acceptances: [string, unknown][] = [

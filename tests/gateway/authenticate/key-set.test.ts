@@ -18,6 +18,7 @@ import {
   assertRefused,
   authenticationOf,
   entryFor,
+  refusalOf,
   verified,
   type UnderTest,
 } from './authentication-under-test.ts';
@@ -138,7 +139,7 @@ describe('A4 an issuer that answers badly', () => {
         const asked = { ...issuer.requests };
         await keySet.keyFor(known);
         for (let attempt = 0; attempt < 5; attempt++) {
-          const refusal = await assertRefused(() => keySet.keyFor('new'), 'issuer_unavailable');
+          const refusal = await refusalOf(() => keySet.keyFor('new'), 'issuer_unavailable');
           assert.ok(refusal.retryAfterSeconds !== undefined && refusal.retryAfterSeconds >= 1);
         }
         assert.deepEqual(issuer.requests, asked);
@@ -457,7 +458,7 @@ describe('A8 a restart while the issuer is down', () => {
     issuer.fail('500');
     const keySet = new KeySet(optionsFor({}));
     await keySet.start();
-    const refusal = await assertRefused(() => keySet.keyFor(issuer.key().kid), 'issuer_unavailable');
+    const refusal = await refusalOf(() => keySet.keyFor(issuer.key().kid), 'issuer_unavailable');
     assert.equal(refusal.retryAfterSeconds, 1);
     assert.match(keySet.problem ?? '', /the answer is 500/);
     issuer.fail(null);
@@ -577,7 +578,7 @@ describe('an issuer that cannot be reached', () => {
   });
 
   it('says something also when a fetch fails in an odd way', async () => {
-    // eslint-disable-next-line @typescript-eslint/only-throw-error, @typescript-eslint/prefer-promise-reject-errors -- The point.
+    // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- The point.
     const keySet = new KeySet(optionsFor({ fetchDocument: () => Promise.reject('odd') }));
     await keySet.start();
     assert.equal(keySet.problem, 'the fetch failed');

@@ -83,7 +83,7 @@ const parts = (accessToken: string): [string, string, string] => {
   const [first = '', second = '', third = ''] = accessToken.split('.');
   return [first, second, third];
 };
-const pem = (key: SigningKey): string => key.publicKey.export({ type: 'spki', format: 'pem' });
+const pem = (key: SigningKey): string => String(key.publicKey.export({ type: 'spki', format: 'pem' }));
 
 describe('a valid access token', () => {
   it('yields a principal', async () => {
