@@ -33,9 +33,9 @@ export interface SupervisedServerOptions {
 /** A server process with a lifetime. */
 export interface SupervisedServer {
   /** Asks it to drain and end; after `limitMs` it is killed. Resolves when it is gone. */
-  stop(limitMs: number): Promise<void>;
+  readonly stop: (limitMs: number) => Promise<void>;
   /** Kills it and its descendants now. */
-  kill(): void;
+  readonly kill: () => void;
   readonly pid: () => number | undefined;
 }
 

@@ -26,11 +26,11 @@ export interface Supervisor {
   /** Resolves when all are ready. @throws StartFailure when one cannot start; the others are killed by then. */
   readonly started: Promise<void>;
   /** Drains and stops everything; `limitMs` caps the wait. */
-  stop(limitMs?: number): Promise<void>;
+  readonly stop: (limitMs?: number) => Promise<void>;
   /** Kills everything now. */
-  kill(): void;
+  readonly kill: () => void;
   /** Tells the gateway to read its policies again. */
-  reload(): void;
+  readonly reload: () => void;
 }
 
 // What a server may take to end after its own drain.

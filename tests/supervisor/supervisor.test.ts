@@ -14,7 +14,7 @@ interface Run {
   readonly told: string[];
   readonly children: Map<ServerName, ChildProcess>;
   readonly spawned: () => number;
-  waitFor(pattern: RegExp): Promise<string>;
+  readonly waitFor: (pattern: RegExp) => Promise<string>;
 }
 
 const runs: Run[] = [];
