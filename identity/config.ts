@@ -42,7 +42,6 @@ export const identityConfigSchema = z
     tls_ends_at_proxy: z.boolean().default(false),
     /** The tenant in addresses and in the `tid` claim. */
     tenant_id: z.guid().default('5a11b0a7-0000-4000-8000-000000000000'),
-
     /** Folder for the database and the keys. */
     data: z.string().default('data/identity'),
     /** A PostgreSQL URL as env:NAME or file:/path; default: a SQLite file under `data`. */
@@ -75,7 +74,7 @@ export const identityConfigSchema = z
       .prefault({}),
     /** Clients besides the built-in ones. */
     clients: z.array(extraClient).default([]),
-    /** Lifetimes, seconds. */
+    /** Lifetime of access tokens, seconds. */
     access_token_ttl_s: z.int().min(60).max(86_400).default(3600),
     /** A refresh token not used for this long dies. */
     refresh_token_idle_s: z
@@ -89,7 +88,7 @@ export const identityConfigSchema = z
       .default(90 * 86_400),
     /** A browser stays signed in for this long. */
     session_ttl_s: z.int().min(60).default(43_200),
-    /** A signing key older than this is replaced at the next start or daily check. */
+    /** A signing key older than this is replaced, at start or within a minute. */
     signing_key_max_age_days: z.int().min(1).default(90),
   })
   .superRefine((config, context) => {

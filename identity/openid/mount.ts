@@ -35,8 +35,12 @@ export function openIdRoutes(deps: MountDeps): Router {
     lifetimeSeconds: deps.config.device_code.lifetime_s,
   });
   const deviceStarts = new RateLimiterMemory({ points: 60, duration: 60 });
+  // Each of these leaves a session in the database for a while, signed in or not.
+  const pageLoads = new RateLimiterMemory({ points: 240, duration: 60 });
 
-  router.get('/device', (request, response) => showCodeForm(deps, request, response));
+  router.get('/device', async (request, response) => {
+    if (await mayStart(pageLoads, request, response)) await showCodeForm(deps, request, response);
+  });
   router.post('/device', refuseOtherSites, form, (request, response) => submitCode(deps, request, response));
 
   // RFC 8414 §3.1: the well-known part stands before the path of the issuer.
@@ -55,8 +59,11 @@ export function openIdRoutes(deps: MountDeps): Router {
         // The throttled way in is /device.
         response.redirect(303, '/device');
         return;
+      case `GET ${routes.authorization}`:
+        if (await mayStart(pageLoads, request, response)) next();
+        return;
       case `POST ${routes.device_authorization}`:
-        if (await mayStartDevice(deviceStarts, request, response)) next();
+        if (await mayStart(deviceStarts, request, response)) next();
         return;
       default:
         next();
@@ -110,12 +117,8 @@ function pinOrigin(request: IncomingMessage, base: string): void {
   delete request.headers['x-forwarded-for'];
 }
 
-/** Counts a device authorization; false when it has been answered. */
-async function mayStartDevice(
-  limiter: RateLimiterMemory,
-  request: Request,
-  response: Response,
-): Promise<boolean> {
+/** Counts the start of a sign-in; false when it has been answered. */
+async function mayStart(limiter: RateLimiterMemory, request: Request, response: Response): Promise<boolean> {
   try {
     await limiter.consume(callerOf(request).address);
     return true;

@@ -14,6 +14,13 @@ export function promptPolicy(): interactionPolicy.DefaultPolicy {
     'interaction_required',
     (ctx) => isDeviceFlow(ctx) && ctx.oidc.result?.[devicePrompt] === undefined,
   );
+  const gone = new Check(
+    'account_gone',
+    'the account of the session may not sign in',
+    (ctx) => ctx.oidc.session?.accountId !== undefined && ctx.oidc.account === undefined,
+  );
+  // oidc-provider looks at the session alone and would stumble over the missing account later.
+  policy.get('login')?.checks.add(gone);
   policy.add(new Prompt({ name: devicePrompt }, confirmation), 1);
   return policy;
 }

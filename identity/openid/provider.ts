@@ -91,7 +91,13 @@ function configuration(deps: ProviderDeps): Configuration {
     clients: clientMetadata(config),
     jwks: { keys: [...deps.keys] },
     routes,
-    cookies: { keys: [deps.cookieKey], long: { ...cookie, path: '/' }, short: cookie },
+    cookies: {
+      keys: [deps.cookieKey],
+      // With the prefix no other host or plain-HTTP page can plant it; browsers accept it over https alone.
+      names: { session: cookie.secure ? '__Host-session' : '_session' },
+      long: { ...cookie, path: '/' },
+      short: cookie,
+    },
     scopes: [...openIdScopes],
     claims: {
       openid: ['sub', 'tid', 'oid', 'ver'],

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 import * as oauth from 'openid-client';
+import { findAccountByUsername, updateAccount } from '../../identity/accounts/accounts.ts';
 import { openForAdministration, resetPassword } from '../../identity/administration.ts';
 import { onEachDatabase } from './databases.ts';
 import {
@@ -10,6 +11,7 @@ import {
   claimsOf,
   clientId,
   postForm,
+  postJson,
   refresh,
   startTestIdentity,
   tenant,
@@ -43,7 +45,7 @@ async function startCode(
     ...extra,
   });
   for (const [name, value] of [...query]) if (value === '') query.delete(name);
-  await browser.open(`/${tenant}/oauth2/v2.0/authorize?${query.toString()}`);
+  await browser.open(`${identity.base}/${tenant}/oauth2/v2.0/authorize?${query.toString()}`);
   return { browser, verifier };
 }
 
@@ -223,6 +225,22 @@ describe('authorization code with PKCE', () => {
     const { answer } = await obtainCode(identity);
     assert.equal(answer.searchParams.get('iss'), identity.issuer);
     assert.equal(answer.searchParams.get('state'), 'st');
+  });
+
+  it('asks to sign in again when the account of the session was disabled meanwhile', async () => {
+    await postJson(`${identity.base}/users`, {
+      username: 'leaver',
+      password: 'correct horse battery staple',
+    });
+    const { browser } = await startCode(identity);
+    await browser.submit({ username: 'leaver', password: 'correct horse battery staple' });
+    await browser.submit({ decision: 'grant' });
+    const database = await openForAdministration(identity.config);
+    const account = await findAccountByUsername(database, 'leaver');
+    await updateAccount(database, account?.id ?? '', { disabled: true });
+    await database.destroy();
+    await startCode(identity, {}, browser);
+    assert.equal(browser.heading(), 'Sign in');
   });
 
   it('tells the application that the person refused', async () => {
