@@ -190,6 +190,17 @@ describe('the server itself', () => {
     }
   });
 
+  it('bounds how many sign-in pages one address may open', async () => {
+    const identity = await startTestIdentity();
+    try {
+      const answers = await Promise.all(Array.from({ length: 245 }, () => fetch(`${identity.base}/device`)));
+      assert.equal(answers.filter((answer) => answer.status === 429).length, 5);
+      for (const answer of answers) await answer.arrayBuffer();
+    } finally {
+      await identity.close();
+    }
+  });
+
   it('says which address is taken and leaves no open database behind', async () => {
     const identity = await startTestIdentity();
     try {
