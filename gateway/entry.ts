@@ -6,7 +6,7 @@ import { GatewayError } from '../core/errors.ts';
 import { accountUnrouted } from './accounting/index.ts';
 import type { CallerAddress } from './caller-address.ts';
 import { renderRefusal, sendRefusal, surfaceOf, type RefusalContext } from './error-response.ts';
-import type { Outcome, Received } from './exchange.ts';
+import { newOutcome, type Received } from './exchange.ts';
 import { handle } from './pipeline.ts';
 import { newRequestId } from './request-id.ts';
 import { checkHead } from './request-head.ts';
@@ -145,21 +145,6 @@ export function createEntry(options: EntryOptions): Entry {
       for (const controller of running) controller.abort();
     },
     active: () => running.size,
-  };
-}
-
-function newOutcome(): Outcome {
-  return {
-    principal: null,
-    model: null,
-    decidedBy: null,
-    upstream: null,
-    promptTokens: null,
-    completionTokens: null,
-    firstByteAt: null,
-    streamed: false,
-    refusal: null,
-    aborted: false,
   };
 }
 

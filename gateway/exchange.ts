@@ -65,6 +65,22 @@ export interface Outcome {
   aborted: boolean;
 }
 
+/** An outcome of which nothing is known yet. */
+export function newOutcome(): Outcome {
+  return {
+    principal: null,
+    model: null,
+    decidedBy: null,
+    upstream: null,
+    promptTokens: null,
+    completionTokens: null,
+    firstByteAt: null,
+    streamed: false,
+    refusal: null,
+    aborted: false,
+  };
+}
+
 export type Authenticated = Received & { readonly principal: Principal };
 export type Parsed = Authenticated & {
   /** Null on routes of kind `http`, whose body is streamed, and on GET. */

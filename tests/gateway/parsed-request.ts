@@ -1,6 +1,6 @@
 // The parts of an exchange that authorize and guard read, for tests of those stages without a server.
 import type { Authorization } from '../../gateway/authorize/index.ts';
-import type { Limited, Outcome } from '../../gateway/exchange.ts';
+import { newOutcome, type Limited, type Outcome } from '../../gateway/exchange.ts';
 import type { Guards } from '../../gateway/guard/index.ts';
 import type { Route } from '../../gateway/policies/routes.ts';
 import type { Principal } from '../../gateway/principal.ts';
@@ -58,18 +58,7 @@ export interface RequestParts {
 
 /** An exchange that has come to the stage under test; only what authorize and guard read is there. */
 export function requestWith(parts: RequestParts): Limited {
-  const outcome: Outcome = {
-    principal: null,
-    model: parts.model ?? null,
-    decidedBy: null,
-    upstream: null,
-    promptTokens: null,
-    completionTokens: null,
-    firstByteAt: null,
-    streamed: false,
-    refusal: null,
-    aborted: false,
-  };
+  const outcome: Outcome = { ...newOutcome(), model: parts.model ?? null };
   const body = parts.body ?? null;
   return {
     route: parts.route,

@@ -2,7 +2,7 @@
 import { IncomingMessage, ServerResponse } from 'node:http';
 import { Socket } from 'node:net';
 import { pino } from 'pino';
-import type { Outcome, Received } from '../../gateway/exchange.ts';
+import { newOutcome, type Outcome, type Received } from '../../gateway/exchange.ts';
 import type { Route } from '../../gateway/policies/routes.ts';
 import type { Services } from '../../gateway/services.ts';
 import type { Snapshot } from '../../gateway/snapshot.ts';
@@ -60,16 +60,7 @@ export function received(parts: ReceivedParts = {}): Received {
     startedAt: performance.now(),
     signal: new AbortController().signal,
     outcome: {
-      principal: null,
-      model: null,
-      decidedBy: null,
-      upstream: null,
-      promptTokens: null,
-      completionTokens: null,
-      firstByteAt: null,
-      streamed: false,
-      refusal: null,
-      aborted: false,
+      ...newOutcome(),
       ...parts.outcome,
     },
   };

@@ -15,7 +15,7 @@ import { GatewayError } from '../../../core/errors.ts';
 import { createLog } from '../../../core/log.ts';
 import { gatewayConfigSchema } from '../../../gateway/config.ts';
 import { refuse } from '../../../gateway/error-response.ts';
-import type { Guarded, Outcome } from '../../../gateway/exchange.ts';
+import { newOutcome, type Guarded, type Outcome } from '../../../gateway/exchange.ts';
 import { openAssertionSigner } from '../../../gateway/forward/assertion.ts';
 import { forward } from '../../../gateway/forward/index.ts';
 import { createUpstreams, type Upstreams } from '../../../gateway/forward/upstreams.ts';
@@ -87,18 +87,7 @@ export async function startStubGateway(options: StubOptions): Promise<StubGatewa
       abort.abort();
     });
     const principal = { ...anonymousPrincipal('127.0.0.1'), key: 'contoso|alice', clientId: 'client-1' };
-    const outcome: Outcome = {
-      principal,
-      model: null,
-      decidedBy: null,
-      upstream: null,
-      promptTokens: null,
-      completionTokens: null,
-      firstByteAt: null,
-      streamed: false,
-      refusal: null,
-      aborted: false,
-    };
+    const outcome: Outcome = { ...newOutcome(), principal };
     let body: Guarded['body'] = null;
     if (route.kind === 'openai' || route.kind === 'generate') {
       const pieces: Buffer[] = [];
