@@ -1,7 +1,7 @@
 // A private redis-server for one test file, on a Unix socket in a folder of its own, gone when the test ends.
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -15,6 +15,8 @@ export const redisMissing: string | null =
 export interface PrivateRedis {
   /** Path of the Unix socket, which ioredis takes as a URL. */
   readonly url: string;
+  /** The same as a setting: `file:` and a file that holds the path. */
+  readonly setting: string;
   /** Stops it from answering, with its connections kept open (SIGSTOP). */
   hang(): void;
   /** Ends the hanging. */
@@ -33,12 +35,17 @@ export async function startRedis(): Promise<PrivateRedis> {
   let child = await start(folder, socket);
   const kill = async (): Promise<void> => {
     if (child.exitCode !== null || child.signalCode !== null) return;
+    child.ref();
     const exited = once(child, 'exit');
     child.kill('SIGKILL');
     await exited;
   };
+  // A test that fails in its hooks must not leave a server behind, which would also keep its runner waiting.
+  process.once('exit', () => child.kill('SIGKILL'));
+  writeFileSync(join(folder, 'url'), socket);
   return {
     url: socket,
+    setting: `file:${join(folder, 'url')}`,
     hang: () => void child.kill('SIGSTOP'),
     resume: () => void child.kill('SIGCONT'),
     kill,
@@ -72,5 +79,6 @@ async function start(folder: string, socket: string): Promise<ChildProcess> {
     if (child.exitCode !== null) throw new Error('redis-server does not start');
     await delay(20);
   }
+  child.unref();
   return child;
 }

@@ -1,0 +1,141 @@
+// Limits as a caller meets them, at a real gateway: in process memory and with Redis, which may hang.
+import assert from 'node:assert/strict';
+import { readFileSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { verifyAuditLog } from '../../../gateway/accounting/audit-verify.ts';
+import { redisMissing, startRedis, type PrivateRedis } from '../../support/redis.ts';
+import { startTestGateway, type TestGateway } from '../../support/start-gateway.ts';
+
+const edit = {
+  'limits.yaml': [
+    ['requests: 60', 'requests: 10'],
+    ['requests: 20', 'requests: 10'],
+    ['requests: 30', 'requests: 5'],
+  ],
+} as const;
+
+const ask = (gateway: TestGateway, accessToken: string | null): Promise<Response> =>
+  fetch(
+    `${gateway.url}/v1/models`,
+    accessToken === null ? {} : { headers: { authorization: `Bearer ${accessToken}` } },
+  );
+
+async function records(gateway: TestGateway, atLeast: number): Promise<Record<string, unknown>[]> {
+  for (let attempt = 0; ; attempt++) {
+    const names = readdirSync(gateway.auditFolder).filter((name) => name.endsWith('.jsonl'));
+    const lines = names.flatMap((name) =>
+      readFileSync(join(gateway.auditFolder, name), 'utf8').split('\n').slice(0, -1),
+    );
+    if (lines.length >= atLeast || attempt > 200) return lines.map((line) => JSON.parse(line));
+    await delay(20);
+  }
+}
+
+describe('limits at a gateway that counts in its own memory', () => {
+  let gateway: TestGateway;
+  before(async () => {
+    gateway = await startTestGateway({ edit });
+  });
+  after(() => gateway.close());
+
+  it('answers exactly the limit of 100 parallel requests, and writes each of them down once', async () => {
+    const accessToken = await gateway.mint({ sub: 'parallel' });
+    const answers = await Promise.all(Array.from({ length: 100 }, () => ask(gateway, accessToken)));
+    assert.equal(answers.filter(({ status }) => status === 200).length, 10);
+    assert.equal(answers.filter(({ status }) => status === 429).length, 90);
+    const ids = answers.map(({ headers }) => headers.get('x-request-id'));
+    const written = (await records(gateway, 100)).filter(({ request_id: id }) => ids.includes(String(id)));
+    assert.equal(written.length, 100);
+    assert.equal(
+      written.filter(
+        ({ code, reason }) => code === 'rate_limit_exceeded' && reason === 'requests-per-principal',
+      ).length,
+      90,
+    );
+    assert.ok((await verifyAuditLog(gateway.auditFolder)).ok);
+  });
+
+  it('tells the limits on every answer and the wait on a refusal', async () => {
+    const accessToken = await gateway.mint({ sub: 'headers' });
+    const first = await ask(gateway, accessToken);
+    assert.equal(first.headers.get('ratelimit-policy'), '"requests-per-principal";q=10;w=60');
+    assert.match(first.headers.get('ratelimit') ?? '', /^"requests-per-principal";r=9;t=\d+$/);
+    assert.equal(first.headers.get('x-ratelimit-limit-requests'), '10');
+    assert.equal(first.headers.get('x-ratelimit-remaining-requests'), '9');
+    for (let count = 0; count < 9; count++) await ask(gateway, accessToken);
+    const refused = await ask(gateway, accessToken);
+    assert.equal(refused.status, 429);
+    const seconds = Number(refused.headers.get('retry-after'));
+    assert.ok(seconds > 20 && seconds <= 60);
+    assert.ok(Number(refused.headers.get('retry-after-ms')) <= seconds * 1_000);
+    assert.equal(refused.headers.get('x-should-retry'), 'false');
+    assert.equal(refused.headers.get('x-ratelimit-remaining-requests'), '0');
+    assert.equal(((await refused.json()) as { error: { code: string } }).error.code, 'rate_limit_exceeded');
+  });
+
+  it('refuses an address that keeps bringing bad credentials, good ones included, but not for asking without one', async () => {
+    for (let count = 0; count < 8; count++) assert.equal((await ask(gateway, null)).status, 401);
+    for (let count = 0; count < 5; count++) assert.equal((await ask(gateway, 'bad')).status, 401);
+    assert.equal((await ask(gateway, 'bad')).status, 429);
+    const refused = await ask(gateway, await gateway.mint({ sub: 'good' }));
+    assert.equal(refused.status, 429);
+    assert.ok(Number(refused.headers.get('retry-after')) > 0);
+    assert.equal((await records(gateway, 1)).at(-1)?.['event'], 'request');
+  });
+});
+
+describe('limits at gateways that count in Redis', { skip: redisMissing ?? false }, () => {
+  let redis: PrivateRedis;
+  let one: TestGateway;
+  let other: TestGateway;
+  before(async () => {
+    redis = await startRedis();
+    const config = { redis: { url: redis.setting } };
+    [one, other] = await Promise.all([
+      startTestGateway({ edit, config }),
+      startTestGateway({ edit, config }),
+    ]);
+  });
+  after(async () => {
+    redis.resume();
+    await Promise.all([one.close(), other.close()]);
+    await redis.close();
+  });
+
+  it('answer exactly the limit together', async () => {
+    const body = JSON.stringify({ username: 'x', password: 'y' });
+    const register = (gateway: TestGateway): Promise<Response> =>
+      fetch(`${gateway.url}/users`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body,
+      });
+    const answers = await Promise.all(
+      Array.from({ length: 60 }, (_, number) => register(number % 2 === 0 ? one : other)),
+    );
+    assert.equal(answers.filter(({ status }) => status !== 429).length, 10);
+  });
+
+  it('refuse together an address that has failed at one of them', async () => {
+    for (let count = 0; count < 5; count++) await ask(one, 'bad');
+    await delay(1_100); // What others counted is known a second later.
+    assert.equal((await ask(other, await other.mint({ sub: 'elsewhere' }))).status, 429);
+  });
+
+  it('refuse with 503 and Retry-After while Redis hangs, and say so', async () => {
+    redis.hang();
+    const refused = await ask(one, await one.mint({ sub: 'hung' }));
+    assert.equal(refused.status, 503);
+    assert.equal(refused.headers.get('retry-after'), '1');
+    assert.equal(
+      ((await refused.json()) as { error: { code: string } }).error.code,
+      'limit_store_unavailable',
+    );
+    const ready = await fetch(`${one.url}/readyz`);
+    assert.equal(ready.status, 503);
+    assert.match(await ready.text(), /Redis does not answer in time/);
+    redis.resume();
+  });
+});
