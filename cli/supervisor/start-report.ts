@@ -77,7 +77,7 @@ export function terminalReport(options: ReportOptions): StartReport {
       const isLast = name === order.at(-1);
       if (isLast && suffix === '') return; // Waits for the time that the whole start took.
       begin();
-      line(`${row(shortTitle(name), text)}${isLast ? suffix : ''}`);
+      line(row(shortTitle(name), isLast ? `${text}${suffix}` : text));
       printed += 1;
     }
   };
@@ -141,8 +141,8 @@ function closingLines(options: ReportOptions, administrator: Administrator | und
       ? []
       : [
           '',
-          `  Administrator   ${administrator.username}`,
-          `  Password        ${administrator.password}    shown only now`,
+          `  Administrator   ${administrator.username}    its password is shown only now`,
+          `  Password        ${administrator.password}`,
         ];
   return [
     `  ${policies}  Ctrl-C stops everything.`,

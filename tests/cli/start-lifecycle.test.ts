@@ -181,6 +181,20 @@ describe(
         lines.findIndex((line) => line.includes('^C')),
       );
 
+    // The README is a golden file: the same block but for ports, time, password and data folder.
+    const masked = (line: string): string =>
+      line
+        .replace(/ --gateway http:\S+/, '')
+        .replace(/http:\/\/127\.0\.0\.1:\d+/, 'URL')
+        .replaceAll(data, 'data')
+        .replace(/ready in [\d.]+ s/, 'ready in T')
+        .replace(/(Password +)\S+/, '$1P')
+        .replaceAll(/(?<=\S) +/g, ' ');
+    const readmeBlock = (): string[] => {
+      const readme = readFileSync(join(packageRoot, 'README.md'), 'utf8');
+      return (/^```\n( {2}Sallyport [\s\S]*?)\n```/m.exec(readme)?.[1] ?? '').split('\n');
+    };
+
     before(async () => {
       port = await freePortTriple();
     });
@@ -192,12 +206,13 @@ describe(
       const lines = beforeStop(finalLines(shown));
       assert.ok(lines.length <= 14, lines.join('\n'));
       for (const line of lines) assert.ok(line.length <= 80 || line.includes(data), line);
-      assert.match(shown, /Administrator {3}admin/);
-      assert.match(shown, /Password {8}\S{12,} {4}shown only now/);
+      assert.match(shown, /Administrator {3}admin {4}its password is shown only now/);
+      assert.match(shown, /Password {8}\S{12,}\r?$/m);
       assert.match(lines.at(-2) ?? '', /^ {4}npx sallyport login --gateway http:\/\/127\.0\.0\.1:\d+$/);
       assert.equal(lines.at(-1), '    npx sallyport chat "The future of AI is"');
       assert.match(shown, /\u2713.*stopped/);
       assert.ok(!existsSync(join(data, 'first-admin')), 'the password was shown, so it is not kept');
+      assert.deepEqual(lines.map(masked), readmeBlock().map(masked), 'the README shows another block');
     });
 
     it('shows at most 5 lines later, without a password, and no escape sequence of colour with NO_COLOR', async () => {
