@@ -98,8 +98,8 @@ function resolveLink(from: string, target: string, names: ReadonlySet<string>): 
   if (/^https?:\/\//.test(target)) return target;
   const [file = '', fragment] = target.split('#', 2);
   if (file === '') return fragment === undefined ? null : `#${encodeURIComponent(fragment)}`;
-  if (!file.endsWith('.md')) return null;
-  const name = posix.normalize(posix.join(posix.dirname(from), file)).slice(0, -'.md'.length);
+  if (!/(\.md|\/)$/.test(file)) return null;
+  const name = posix.normalize(posix.join(posix.dirname(from), file)).replace(/(\.md|\/)$/, '');
   const isPage =
     names.has(name) || name === 'errors' || Object.hasOwn(errorCatalogue, name.replace(/^errors\//, ''));
   return isPage ? `/docs/${name}` : null;

@@ -248,6 +248,16 @@ describe('the manual', () => {
     await outside().get(link.pathname).set(html).expect(200);
   });
 
+  it('leads from page to page as the files on disk do, and nowhere else', async () => {
+    const { text } = await outside().get('/docs/reference/audit').set(html).expect(200);
+    assert.match(text, /href="\/docs\/errors\/audit_unavailable"/);
+    assert.match(text, /href="\/docs\/errors"/);
+    for (const [, path] of text.matchAll(/href="(\/docs[^"]*)"/g))
+      await outside()
+        .get(path ?? '')
+        .expect(200);
+  });
+
   it('lists its pages', async () => {
     const { text } = await outside().get('/docs/contents').set(html).expect(200);
     for (const [, path] of text.matchAll(/href="(\/docs\/[^"]+)"/g))
