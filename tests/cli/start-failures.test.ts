@@ -1,5 +1,6 @@
 // Every failed start: one screen with the setting, file:line and the way out, the exit code, no stack, nothing left running.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import {
   chmodSync,
   cpSync,
@@ -199,6 +200,19 @@ describe('a start that fails', () => {
     const { code, text } = await failedStart(['--prot', '8090']);
     assert.equal(code, 2);
     assert.match(text, /Did you mean --port\?/);
+  });
+
+  it('on an old Node says which one it needs and how to get it, before anything is loaded', () => {
+    const pretend = `data:text/javascript,Object.defineProperty(process, 'version', { value: 'v20.11.0' })`;
+    const { status, stderr } = spawnSync(
+      process.execPath,
+      ['--import', pretend, join(packageRoot, 'scripts/start.mjs')],
+      { encoding: 'utf8' },
+    );
+    assert.equal(status, 1);
+    assert.match(stderr, /needs Node 24\.17 or newer; this is v20\.11\.0/);
+    assert.match(stderr, /npm ci/);
+    assert.ok(!/^\s+at /m.test(stderr));
   });
 
   it('says how to pass a flag that npm kept for itself', async () => {

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { get } from 'node:https';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -104,6 +105,29 @@ describe('a first start without a terminal', linux, () => {
     again.child.kill('SIGTERM');
     assert.equal(await again.ended, 0);
     assert.deepEqual(processesWith(data), []);
+  });
+});
+
+describe('a stop that has to wait', linux, () => {
+  it('says so, and a second signal ends everything now', async () => {
+    const data = join(base, 'wait');
+    const port = await freePortTriple();
+    const started = startProcess(['--data', data, '--port', String(port)]);
+    await started.saying(/"event":"ready"/);
+    // A request whose head never ends holds its connection open.
+    const socket = connect(port, '127.0.0.1');
+    socket.on('error', () => undefined);
+    await new Promise<void>((resolve) =>
+      socket.write('GET /healthz HTTP/1.1\r\nhost: x\r\n', () => resolve()),
+    );
+    while ((await fetch(`http://127.0.0.1:${port}/healthz`)).status !== 200);
+    started.child.kill('SIGINT');
+    await started.saying(/stopping: /);
+    started.child.kill('SIGINT');
+    assert.equal(await started.ended, 1);
+    assert.match(started.output(), /stopped now; open answers were cut/);
+    await untilNone(data);
+    socket.destroy();
   });
 });
 
