@@ -93,22 +93,23 @@ function endOf(lines: readonly string[], from: number, belongs: (line: string) =
   return end;
 }
 
-/** Code spans first, because nothing inside them means anything. */
+/** Links and code spans, whichever begins first; nothing inside a code span means anything. */
 function inline(source: string, resolveLink: (target: string) => string | null): string {
   return source
-    .split(/(`[^`]+`)/)
-    .map((part) =>
-      /^`[^`]+`$/.test(part) ? `<code>${escapeHtml(part.slice(1, -1))}</code>` : emphasis(part, resolveLink),
-    )
+    .split(/(\[[^\]]+\]\([^()\s]+\)|`[^`]+`)/)
+    .map((part) => {
+      if (/^`[^`]+`$/.test(part)) return `<code>${escapeHtml(part.slice(1, -1))}</code>`;
+      const [, label, target] = /^\[([^\]]+)\]\(([^()\s]+)\)$/.exec(part) ?? [];
+      if (label === undefined || target === undefined) return emphasis(part);
+      const address = resolveLink(target);
+      const text = inline(label, () => null);
+      return address === null ? text : `<a href="${escapeHtml(address)}">${text}</a>`;
+    })
     .join('');
 }
 
-function emphasis(source: string, resolveLink: (target: string) => string | null): string {
+function emphasis(source: string): string {
   return escapeHtml(source)
-    .replaceAll(/\[([^\]]+)\]\(([^()\s]+)\)/g, (_, label: string, target: string) => {
-      const address = resolveLink(target.replaceAll('&amp;', '&'));
-      return address === null ? label : `<a href="${escapeHtml(address)}">${label}</a>`;
-    })
     .replaceAll(/\*\*([^*]+)\*\*/g, '<strong>$1</strong>')
     .replaceAll(/(?<![\w*])[*_]([^*_]+)[*_](?![\w*])/g, '<em>$1</em>');
 }
