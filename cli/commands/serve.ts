@@ -1,5 +1,6 @@
 // `sallyport serve gateway|identity|model-server`: one server in this process, for production and for the supervisor.
 import cluster from 'node:cluster';
+import cluster from 'node:cluster';
 import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { Argument, type Command } from 'commander';
@@ -103,7 +104,8 @@ function makeSocketFolder(listen: ListenAddress): void {
 
 function fail(failure: StartFailure, isSupervised: boolean): void {
   process.exitCode = failure.exitCode;
-  if (!isSupervised) {
+  // A worker of node:cluster has a channel, too, but its primary does not listen for this.
+  if (!isSupervised || cluster.isWorker) {
     process.stderr.write(`${failure.lines.join('\n')}\n`);
     process.exit();
   }

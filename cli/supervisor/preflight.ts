@@ -6,7 +6,7 @@ import { settingLine, StartFailure, type ServerName } from './start-failure.ts';
 
 /**
  * Checks what the named servers will read.
- * Checks: every `env:` and `file:` reference resolves, certificate and key files open, model files are GGUF.
+ * Checks: every `env:` and `file:` reference resolves, the socket path is short enough, certificate and key files open, model files are GGUF.
  * Does not check: that a certificate fits its key, that a model can be loaded, policies (the servers do).
  * @throws StartFailure for the first fault, with its setting.
  */
@@ -19,7 +19,22 @@ export function preflight(configuration: Configuration, servers: readonly Server
   for (const [server, keyPath, section] of sections) {
     if (servers.includes(server)) checkLeaves(section, keyPath, configuration);
   }
+  checkSocketPath(configuration);
   if (servers.includes('model-server')) checkModels(configuration);
+}
+
+// The kernel's own limit: 108 bytes with the final zero on Linux, 104 on macOS.
+const longestSocketPath = 103;
+
+function checkSocketPath(configuration: Configuration): void {
+  const listen = configuration.modelServer?.listen;
+  if (listen?.kind !== 'unix' || Buffer.byteLength(listen.path) <= longestSocketPath) return;
+  throw new StartFailure([
+    `✗ The path of a Unix socket has at most ${longestSocketPath} bytes; this one has ${Buffer.byteLength(listen.path)}:`,
+    `  ${listen.path}`,
+    '  Use a folder with a shorter path:  npm start -- --data DIR',
+    settingLine('model_server.listen', configuration),
+  ]);
 }
 
 function checkLeaves(value: unknown, keyPath: string, configuration: Configuration): void {

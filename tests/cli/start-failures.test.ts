@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process';
 import {
   chmodSync,
   cpSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
@@ -183,6 +184,14 @@ describe('a start that fails', () => {
     const { code, text } = await failedStart(['--data', data]);
     assert.equal(code, 1);
     assert.match(text, new RegExp(`chmod 700 ${data}`));
+  });
+
+  it('refuses a data folder whose path is too long for the socket, before anything is made', async () => {
+    const data = join(base, 'x'.repeat(110));
+    const { code, text } = await failedStart(['--data', data]);
+    assert.equal(code, 1);
+    assert.match(text, /path of a Unix socket has at most 103 bytes/);
+    assert.ok(!existsSync(data));
   });
 
   it('refuses a second instance on the same data and names the first', async () => {
