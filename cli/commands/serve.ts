@@ -1,6 +1,5 @@
 // `sallyport serve gateway|identity|model-server`: one server in this process, for production and for the supervisor.
 import cluster from 'node:cluster';
-import cluster from 'node:cluster';
 import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { Argument, type Command } from 'commander';
@@ -41,6 +40,9 @@ export function configureServe(command: Command): Command {
 /** Runs a server until a signal stops it; a start that fails sets the exit code. */
 export async function serve(server: ServerName, options: StartOptions): Promise<void> {
   const isSupervised = process.send !== undefined;
+  // A supervisor that dies while this server still starts must not leave it behind.
+  const orphaned = (): never => process.exit(1);
+  if (isSupervised) process.on('disconnect', orphaned);
   let configuration: Configuration | undefined;
   let running: RunningServer;
   try {
@@ -51,6 +53,7 @@ export async function serve(server: ServerName, options: StartOptions): Promise<
     fail(describeFailure(error, server, configuration), isSupervised);
     return;
   }
+  process.off('disconnect', orphaned);
   stopOnSignals(running, isSupervised);
   tellSupervisor({ event: 'ready', address: running.address });
 }

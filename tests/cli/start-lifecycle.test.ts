@@ -108,6 +108,17 @@ describe('a first start without a terminal', linux, () => {
   });
 });
 
+describe('a supervisor that is killed while its servers start', linux, () => {
+  it('leaves no process behind', async () => {
+    const data = join(base, 'early');
+    const started = startProcess(['--data', data, '--port', String(await freePortTriple())]);
+    while (processesWith(data).length < 4) await new Promise((resolve) => setTimeout(resolve, 5));
+    started.child.kill('SIGKILL');
+    await untilNone(data);
+    await started.ended;
+  });
+});
+
 describe('a stop that has to wait', linux, () => {
   it('says so, and a second signal ends everything now', async () => {
     const data = join(base, 'wait');
