@@ -40,20 +40,47 @@ export function createListener(options: ListenerOptions): Server {
   // Expect: 100-continue is answered by the body stage, after authentication; any other expectation is refused there.
   server.on('checkContinue', options.onRequest);
   server.on('checkExpectation', options.onRequest);
+  // Node closes a CONNECT without a word when nobody listens for it.
+  server.on('connect', (_request, socket: Duplex) => {
+    socket.on('error', () => socket.destroy());
+    const allowed = 'GET, HEAD, POST';
+    const refusal = new GatewayError('method_not_allowed', {
+      params: { allowed },
+      headers: { allow: allowed },
+    });
+    socket.end(options.onMalformed(refusal, socket, false));
+  });
+  const refused = new WeakSet<Duplex>();
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
     if (!socket.writable || error.code === 'ECONNRESET') {
       socket.destroy();
       return;
     }
-    // An answer already on its way must not be followed by a second one.
-    const current = (socket as { _httpMessage?: ServerResponse | null })._httpMessage ?? null; // Node keeps the answer in progress there.
-    if (current?.headersSent === true) {
-      socket.destroy();
-      return;
+    if (refused.has(socket)) return; // Whatever else comes on a connection that is being refused.
+    refused.add(socket);
+    const refusal = refusalOf(error);
+    const current = answerUnderWay(socket);
+    if (current === null || current.req.complete) {
+      // The fault lies behind whole requests: those are answered first, in their order.
+      whenAnswered(socket, () => socket.end(options.onMalformed(refusal, socket, false)));
+    } else if (current.headersSent) {
+      socket.destroy(); // An answer already on its way must not be followed by a second one.
+    } else {
+      socket.end(options.onMalformed(refusal, socket, true));
     }
-    socket.end(options.onMalformed(refusalOf(error), socket, current !== null));
   });
   return server;
+}
+
+function answerUnderWay(socket: Duplex): ServerResponse | null {
+  return (socket as { _httpMessage?: ServerResponse | null })._httpMessage ?? null; // Node keeps it there.
+}
+
+/** Calls `then` once no answer is under way on a connection that still takes one. */
+function whenAnswered(socket: Duplex, then: () => void): void {
+  const current = answerUnderWay(socket);
+  if (current !== null) current.once('close', () => setImmediate(whenAnswered, socket, then));
+  else if (socket.writable) then();
 }
 
 /** Reads certificate and key. @throws Error naming the file */

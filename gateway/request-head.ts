@@ -18,12 +18,14 @@ const single = new Set([
 ]);
 
 /**
- * Checks: number of fields, no underscore in a name (some servers read `_` as `-`), no doubled framing or credential
- * field, no Content-Length beside Transfer-Encoding, only `chunked` as transfer coding.
+ * Checks: HTTP/1.0 or 1.1, number of fields, no underscore in a name (some servers read `_` as `-`), no doubled framing or
+ * credential field, Host as host and port, no Content-Length beside Transfer-Encoding, only `chunked` as transfer coding.
  * Does not check: characters and framing syntax (Node's strict parser), sizes (server options), credentials (authenticate).
  * @throws GatewayError `malformed_request`, `headers_too_large` or `invalid_request`
  */
 export function checkHead(request: IncomingMessage): void {
+  // Node's parser lets 0.9 and 2.0 through in a request line.
+  if (request.httpVersionMajor !== 1) throw refused('it is neither HTTP/1.1 nor HTTP/1.0');
   const fields = request.rawHeaders;
   if (fields.length > maxFields * 2) throw new GatewayError('headers_too_large', { reason: 'field_count' });
   let seen = 0;
@@ -41,13 +43,25 @@ export function checkHead(request: IncomingMessage): void {
     }
     seen |= bit;
   }
-  const transferEncoding = request.headers['transfer-encoding'];
-  if (transferEncoding === undefined) return;
+  // RFC 9112 §3.2: an invalid Host is answered with 400.
+  if (!isHost(request.headers.host ?? '')) throw refused('the Host header is not a host and a port');
+  if (request.headers['transfer-encoding'] !== undefined) checkTransferEncoding(request);
+}
+
+function checkTransferEncoding({ headers, httpVersionMinor }: IncomingMessage): void {
+  // RFC 9112 §6.1: HTTP/1.0 knows no transfer coding, so such a message is framed in two ways.
+  if (httpVersionMinor === 0) throw refused('HTTP/1.0 has no Transfer-Encoding');
   // RFC 9112 §6.1: a message with both is an attempt at request smuggling.
-  if (request.headers['content-length'] !== undefined)
+  if (headers['content-length'] !== undefined)
     throw refused('Content-Length and Transfer-Encoding exclude each other');
-  if (transferEncoding.toLowerCase() !== 'chunked')
+  if (headers['transfer-encoding']?.toLowerCase() !== 'chunked')
     throw refused('only the transfer coding chunked is accepted');
+}
+
+/** A name, an IPv4 address or an IPv6 address in brackets, and a port if any; no user, path, list or encoding. */
+function isHost(text: string): boolean {
+  const match = /^(?:[A-Za-z0-9._~-]*|\[[0-9A-Fa-f:.]+\])(?::(\d{1,5}))?$/.exec(text);
+  return match !== null && Number(match[1] ?? 0) <= 65_535;
 }
 
 const bits: Readonly<Record<string, number>> = Object.fromEntries(
