@@ -1,7 +1,7 @@
 // Forwards `kind: http` routes to an internal service with http-proxy-middleware, which moves the bytes. Both heads
 // are ours: it is shown a request whose headers come from a fixed list, so that nothing the caller sends as `Trailer`,
 // `TE`, `Upgrade`, `Expect`, `Connection` or identity header ever reaches it, and it may not answer by itself.
-import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http';
+import type { ClientRequest, IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 import { createProxyMiddleware, type Plugin } from 'http-proxy-middleware';
 import { GatewayError } from '../../core/errors.ts';
 import type { Guarded } from '../exchange.ts';
@@ -57,7 +57,7 @@ export function createHttpService(options: HttpServiceOptions): HttpService {
 
 /**
  * Forwards one request to the service of its route.
- * Checks: no WebSocket upgrade, no body on GET and DELETE, the length of the body against the route.
+ * Checks: no WebSocket upgrade, no content coding, no body on GET and DELETE, the length of the body against the route.
  * Does not check: what the body holds (the service does).
  * @throws GatewayError
  */
@@ -65,12 +65,7 @@ export async function forwardHttp(guarded: Guarded): Promise<void> {
   const upstream = upstreamOf(guarded);
   const { request, route } = guarded;
   if (upstream.httpService === null) throw new GatewayError('internal_error', { reason: 'upstream_kind' });
-  if (/websocket/i.test(request.headers.upgrade ?? '')) {
-    throw new GatewayError('malformed_request', {
-      params: { problem: 'WebSocket is not supported here' },
-      reason: 'websocket',
-    });
-  }
+  refuseUnforwardable(request.headers);
   const stated = Number(request.headers['content-length'] ?? 0);
   const hasBody = stated > 0 || request.headers['transfer-encoding'] !== undefined;
   // Node frames no body of unknown length on these methods, so its bytes would be read as the next request.
@@ -96,6 +91,20 @@ export async function forwardHttp(guarded: Guarded): Promise<void> {
   if (request.headers.expect !== undefined) guarded.response.writeContinue();
   request.pipe(bounded);
   await upstream.httpService(guarded, bounded);
+}
+
+/** What would arrive as something else than it is, since its header field is not forwarded. */
+function refuseUnforwardable({
+  upgrade = '',
+  'content-encoding': coding = 'identity',
+}: IncomingHttpHeaders): void {
+  if (/websocket/i.test(upgrade)) {
+    throw new GatewayError('malformed_request', {
+      params: { problem: 'WebSocket is not supported here' },
+      reason: 'websocket',
+    });
+  }
+  if (coding !== 'identity') throw new GatewayError('unsupported_media_type');
 }
 
 function tooLarge(limit: number): GatewayError {
