@@ -1,8 +1,8 @@
 // One strict parse of a JSON body. A body that a lenient and a strict parser would read differently is refused, since
 // the upstream receives these very bytes and may read them with another parser.
-import { isUtf8 } from 'node:buffer';
+import { StrictJsonError, parseStrictObject } from '../core/strict-json.ts';
 
-const maxDepth = 32;
+export { StrictJsonError, parseStrictObject };
 
 /** Members on which decisions are made; a parser that ignores case must not find a second one. */
 const decisiveMembers = new Set(
@@ -10,14 +10,6 @@ const decisiveMembers = new Set(
     ' ',
   ),
 );
-
-/** Why a body was refused, in words for the caller. */
-export class StrictJsonError extends Error {
-  constructor(problem: string) {
-    super(problem);
-    this.name = 'StrictJsonError';
-  }
-}
 
 /**
  * Parses the JSON object of a request body.
@@ -35,72 +27,7 @@ export function parseStrictJson(bytes: Buffer): Record<string, unknown> {
   return value;
 }
 
-/**
- * Parses any JSON object: a body, a JOSE header, a claims set.
- * Checks: valid UTF-8 without BOM, JSON syntax, an object at the top, no duplicate member (names compared decoded), no
- * `__proto__`, depth at most 32, finite numbers.
- * @throws StrictJsonError
- */
-export function parseStrictObject(bytes: Buffer): Record<string, unknown> {
-  if (!isUtf8(bytes)) throw new StrictJsonError('it is not valid UTF-8');
-  const text = bytes.toString('utf8');
-  if (text.charCodeAt(0) === 0xfeff) throw new StrictJsonError('it begins with a byte order mark');
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    throw new StrictJsonError('it is not valid JSON');
-  }
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw new StrictJsonError('it is not a JSON object');
-  // Each member of the source has one colon outside strings; a duplicate collapses in the parsed value, so counts differ.
-  if (countColons(text) !== countMembers(value, 1))
-    throw new StrictJsonError('an object has the same member twice');
-  return value as Record<string, unknown>; // Narrowed above: a JSON object has string keys.
-}
-
 // Go's encoding/json folds the long s and the Kelvin sign too; upper-casing first covers both.
 function fold(name: string): string {
   return name.toUpperCase().toLowerCase();
-}
-
-function countColons(text: string): number {
-  let count = 0;
-  for (let index = 0; index < text.length; index++) {
-    const character = text.charCodeAt(index);
-    if (character === 0x3a) count++;
-    else if (character === 0x22) index = endOfString(text, index + 1);
-  }
-  return count;
-}
-
-function endOfString(text: string, start: number): number {
-  let end = text.indexOf('"', start);
-  for (;;) {
-    let backslashes = 0;
-    while (text.charCodeAt(end - 1 - backslashes) === 0x5c) backslashes++;
-    if (backslashes % 2 === 0) return end;
-    end = text.indexOf('"', end + 1);
-  }
-}
-
-function countMembers(value: object, depth: number): number {
-  if (depth > maxDepth) throw new StrictJsonError(`it is nested deeper than ${maxDepth} levels`);
-  let count = 0;
-  if (Array.isArray(value)) {
-    for (const item of value as unknown[]) count += countWithin(item, depth);
-    return count;
-  }
-  for (const [name, item] of Object.entries(value)) {
-    if (name === '__proto__') throw new StrictJsonError('the member __proto__ is not accepted');
-    count += 1 + countWithin(item, depth);
-  }
-  return count;
-}
-
-function countWithin(item: unknown, depth: number): number {
-  if (typeof item === 'object' && item !== null) return countMembers(item, depth + 1);
-  if (typeof item === 'number' && !Number.isFinite(item))
-    throw new StrictJsonError('a number is out of range');
-  return 0;
 }

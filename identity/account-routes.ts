@@ -4,7 +4,8 @@ import type { Provider } from 'oidc-provider';
 import { RateLimiterMemory, RateLimiterRes } from 'rate-limiter-flexible';
 import { z } from 'zod';
 import type { Logger } from '../core/log.ts';
-import { sendProblem } from './account-problem.ts';
+import { StrictJsonError, parseStrictObject } from '../core/strict-json.ts';
+import { sendProblem, type AccountProblem } from './account-problem.ts';
 import {
   accountRoles,
   insertAccount,
@@ -32,7 +33,14 @@ const registration = z.strictObject({
   username: z.string().max(128),
   password: z.string().max(4096),
   email: z.email().max(254).optional(),
-  full_name: z.string().trim().min(1).max(128).optional(),
+  // No control, format or half characters: terminals obey them, and PostgreSQL stores no NUL.
+  full_name: z
+    .string()
+    .trim()
+    .min(1)
+    .max(128)
+    .regex(/^[^\p{C}]+$/u)
+    .optional(),
   role: z.string().max(64).optional(),
 });
 
@@ -40,7 +48,8 @@ const registration = z.strictObject({
 export function accountRoutes(deps: AccountRoutesDeps): Router {
   const router = express.Router();
   const registrations = new RateLimiterMemory({ points: 20, duration: 60 });
-  const json = express.json({ limit: '16kb', strict: true, type: 'application/json' });
+  // As bytes: a lenient parser would take UTF-7, a member given twice or a byte order mark.
+  const json = express.raw({ limit: '16kb', inflate: false, type: 'application/json' });
   const form = express.urlencoded({ extended: false, limit: '16kb', parameterLimit: 16 });
   router.post('/users', json, (request, response) => register(deps, registrations, request, response));
   router.post('/token', form, (request, response) => accessTokenForPassword(deps, request, response));
@@ -72,12 +81,9 @@ async function register(
     });
     return;
   }
-  if (request.body === undefined) {
-    sendProblem(response, {
-      status: 415,
-      code: 'unsupported_media_type',
-      detail: 'Send the account as application/json',
-    });
+  const body = bodyOf(request);
+  if ('problem' in body) {
+    sendProblem(response, body.problem);
     return;
   }
   const wait = await waitFor(limiter, address);
@@ -90,7 +96,7 @@ async function register(
     });
     return;
   }
-  const parsed = registration.safeParse(request.body);
+  const parsed = registration.safeParse(body.json);
   if (!parsed.success) {
     sendProblem(response, { status: 400, code: 'body_invalid', detail: describeIssue(parsed.error) });
     return;
@@ -117,6 +123,31 @@ async function register(
   }
   log.info({ event: 'account_registered', account: account.id, address, roles });
   response.status(201).json(accountBody(account));
+}
+
+/** The JSON object of a request, read strictly; or what is wrong with it. */
+function bodyOf(request: Request): { json: Record<string, unknown> } | { problem: AccountProblem } {
+  const bytes: unknown = request.body;
+  const mediaType = request.headers['content-type'] ?? '';
+  if (
+    !Buffer.isBuffer(bytes) ||
+    !/^application\/json\s*(;\s*charset\s*=\s*"?utf-8"?\s*)?$/i.test(mediaType)
+  ) {
+    return {
+      problem: {
+        status: 415,
+        code: 'unsupported_media_type',
+        detail: 'Send the account as application/json',
+      },
+    };
+  }
+  try {
+    return { json: parseStrictObject(bytes) };
+  } catch (error) {
+    if (!(error instanceof StrictJsonError)) throw error;
+    const detail = `Send a JSON object with username and password: ${error.message}`;
+    return { problem: { status: 400, code: 'body_invalid', detail } };
+  }
 }
 
 // `user` and `admin` are what tutorials send.

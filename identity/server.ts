@@ -1,4 +1,5 @@
 // Starts the identity server: database, keys, first administrator, listener; keeps keys and records fresh while it runs.
+import type { EventEmitter } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createServer as createHttpServer, type RequestListener, type Server } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
@@ -89,6 +90,11 @@ async function startWith(
       pages: createProviderPages(database),
     });
     openIdProvider.on('server_error', (_ctx, error) =>
+      log.error({ event: 'openid_failed', name: error.name, reason: error.message }),
+    );
+    // Without a listener Koa prints the stack of what nobody caught.
+    // The cast shows the emitter that it is; the published types leave this event out.
+    (openIdProvider as EventEmitter).on('error', (error: Error) =>
       log.error({ event: 'openid_failed', name: error.name, reason: error.message }),
     );
     return openIdProvider;

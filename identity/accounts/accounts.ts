@@ -30,7 +30,8 @@ export interface NewAccount {
 
 /** What is wrong with a user name, or null. */
 export function usernameProblem(username: string): string | null {
-  const acceptable = /^[\p{L}\p{N}][\p{L}\p{N}._@+-]{1,62}[\p{L}\p{N}]$/u.test(username);
+  // Judged in the form in which it is stored, which can be far longer.
+  const acceptable = /^[\p{L}\p{N}][\p{L}\p{N}._@+-]{1,62}[\p{L}\p{N}]$/u.test(username.normalize('NFKC'));
   return acceptable
     ? null
     : 'The username must have 3 to 64 letters, digits or . _ @ + - and begin and end with a letter or digit';
@@ -67,6 +68,7 @@ export async function insertAccount(database: Database, wanted: NewAccount): Pro
 
 /** Finds by user name in any spelling. */
 export async function findAccountByUsername(database: Database, username: string): Promise<Account | null> {
+  if (username.includes('\0')) return null; // PostgreSQL refuses such a text instead of finding nothing.
   const row = await database
     .selectFrom('accounts')
     .selectAll()

@@ -11,7 +11,7 @@ export const passwordLength = { least: 8, most: 256 } as const;
 
 /**
  * Why a new password is not acceptable, or null.
- * Checks: length, common passwords, being the user name.
+ * Checks: length, whole characters, common passwords, being the user name.
  * Does not check: character classes (they do not help) or expiry.
  */
 export function passwordProblem(password: string, username: string): string | null {
@@ -19,6 +19,8 @@ export function passwordProblem(password: string, username: string): string | nu
   if (length < passwordLength.least)
     return `The password must have at least ${passwordLength.least} characters; 15 or more are recommended`;
   if (length > passwordLength.most) return `The password must have at most ${passwordLength.most} characters`;
+  // Half characters all hash as the same replacement character.
+  if (!password.isWellFormed()) return 'The password holds half a character, which nobody can type';
   const folded = password.toLowerCase();
   if (commonPasswords.has(folded) || new Set(folded).size < 3) return 'This password is too common';
   if (folded.includes(username.toLowerCase()) && length < username.length + 8)

@@ -9,7 +9,7 @@ import type { IdentityConfig } from '../config.ts';
 import { providerPolicy } from '../interactions/layout.ts';
 import { problemPage } from '../interactions/pages.ts';
 import { rememberTypedCode } from '../interactions/provider-pages.ts';
-import { refuseOtherSites, send } from '../interactions/answer.ts';
+import { expiredPage, refuseOtherSites, send } from '../interactions/answer.ts';
 import { beginAttempt, forgiveAttempt, userCodeRule, type AttemptSubject } from '../storage/attempts.ts';
 import type { Database } from '../storage/database.ts';
 import { isInternalHandle } from './adapter.ts';
@@ -49,6 +49,11 @@ export function openIdRoutes(deps: MountDeps): Router {
   );
   router.use(tenant, async (request, response, next) => {
     const path = request.path.toLowerCase().replace(/\/$/, '');
+    // The way back from a sign-in page: without the session of that browser oidc-provider 9.13 would answer 500.
+    if (path.startsWith(`${routes.code_verification}/`) && !(await hasSession(deps, request, response))) {
+      send(response, expiredPage(), { status: 400 });
+      return;
+    }
     switch (`${request.method === 'HEAD' ? 'GET' : request.method} ${path}`) {
       case 'GET /v2.0/.well-known/openid-configuration':
         return hand(deps, request, response, '/.well-known/openid-configuration');
@@ -76,6 +81,14 @@ export function openIdRoutes(deps: MountDeps): Router {
   });
   router.use(tenant, (request, response) => hand(deps, request, response));
   return router;
+}
+
+/** Whether the request brings the cookie of a session that exists. */
+async function hasSession(deps: MountDeps, request: Request, response: Response): Promise<boolean> {
+  pinOrigin(request, deps.base);
+  const openIdProvider = deps.currentProvider();
+  const session = await openIdProvider.Session.get(openIdProvider.createContext(request, response));
+  return (session as { new?: boolean }).new !== true; // A member that the published types leave out.
 }
 
 /** Hands a request to oidc-provider, optionally as another path below the tenant. */

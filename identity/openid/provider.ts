@@ -69,6 +69,7 @@ export function createProvider(deps: ProviderDeps): Provider {
   openIdProvider.use(async (ctx, next) => {
     await next();
     const context = ctx as KoaContextWithOIDC;
+    refuseForeignOrigin(context, deps);
     // Requests that oidc-provider does not route have no `oidc`.
     if ((context as { oidc?: unknown }).oidc === undefined) return;
     completeDeviceResponse(context, deps);
@@ -183,6 +184,18 @@ function configuration(deps: ProviderDeps): Configuration {
       },
     },
   };
+}
+
+// oidc-provider reflects any origin in public documents and, before it knows the client, in errors: public documents
+// are for everybody by name, anything else is for the origin of the API page alone.
+function refuseForeignOrigin(ctx: KoaContextWithOIDC, { config }: ProviderDeps): void {
+  if (ctx.response.get('access-control-allow-origin') === '') return;
+  const isPublic = ctx.path.startsWith('/.well-known/') || ctx.path === routes.jwks;
+  if (isPublic) ctx.set('access-control-allow-origin', '*');
+  else if (ctx.get('origin') !== config.gateway_url) {
+    for (const name of ['allow-origin', 'allow-methods', 'allow-headers', 'expose-headers', 'max-age'])
+      ctx.remove(`access-control-${name}`);
+  }
 }
 
 /** The resource server's description, also for tokens that POST /token issues. */
