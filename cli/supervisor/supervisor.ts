@@ -51,6 +51,10 @@ export function superviseServers(options: SupervisorOptions): Supervisor {
     for (const server of running.values()) server.kill();
   };
 
+  const allGone = async (): Promise<void> => {
+    await Promise.all([...running.values()].map((server) => server.stop(0)));
+  };
+
   const onReady = (server: ServerName, event: Extract<ServerEvent, { kind: 'ready' }>): void => {
     if (event.isRestart) {
       report.note('✓', `${serverTitles[server]} is back (${(event.tookMs / 1000).toFixed(1)} s)`);
@@ -77,7 +81,8 @@ export function superviseServers(options: SupervisorOptions): Supervisor {
         break;
       case 'failed':
         kill();
-        settle?.reject(new StartFailure(event.lines, event.exitCode));
+        // Told only when all are gone, so that the same command can be run again at once.
+        void allGone().then(() => settle?.reject(new StartFailure(event.lines, event.exitCode)));
         break;
       case 'stopped':
         for (const line of event.lines) report.note(' ', line);
