@@ -96,9 +96,13 @@ export function sendRefusal(
   context: RefusalContext,
 ): void {
   const rendered = renderRefusal(refusal, context);
-  if (!request.complete) response.shouldKeepAlive = false;
+  if (!request.complete && announcesBody(request)) response.shouldKeepAlive = false;
   response.writeHead(rendered.status, rendered.headers);
   response.end(request.method === 'HEAD' ? undefined : rendered.body);
+}
+
+function announcesBody({ headers }: IncomingMessage): boolean {
+  return headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0';
 }
 
 /** Answers a refusal; after streaming has begun, sends one `data: {"error":…}` event and ends without `[DONE]`. */

@@ -276,6 +276,25 @@ describe('framing', () => {
   });
 });
 
+describe('after a refusal', () => {
+  const get = (path: string): string => `GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`;
+  it('the connection stays open when nothing is left unread on it', async () => {
+    const answer = await exchangeRaw(get('/nothing') + get('/v1/models') + get('/healthz'));
+    assert.deepEqual(
+      [...answer.text.matchAll(/HTTP\/1\.1 (\d{3})/g)].map((match) => match[1]),
+      ['404', '401', '200'],
+    );
+  });
+  it('the connection ends when a body is left unread on it', async () => {
+    const answer = await exchangeRaw(post().replace(accessToken, 'bad') + get('/healthz'));
+    assert.deepEqual(
+      [...answer.text.matchAll(/HTTP\/1\.1 (\d{3})/g)].map((match) => match[1]),
+      ['401'],
+    );
+    assert.match(answer.text, /connection: close/i);
+  });
+});
+
 describe('targets', () => {
   const paths = [
     '/v1/chat/completions/../../../admin',
