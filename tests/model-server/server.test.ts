@@ -175,8 +175,8 @@ describe('the model server', () => {
   it('sends a heartbeat while a stream waits', async () => {
     await idle();
     const running = await Promise.all([
-      gateway.open('/v1/completions', { body: long }),
-      gateway.open('/v1/completions', { body: long }),
+      gateway.open('/v1/completions', { body: { ...long, n: 2 } }),
+      gateway.open('/v1/completions', { body: { ...long, n: 2 } }),
     ]);
     const waiting = await gateway.open('/v1/completions', { body: { ...long, max_tokens: 2 } });
     const text = textOf(waiting);
