@@ -20,7 +20,14 @@ export interface ErrorDefinition {
   readonly detail?: string;
   readonly openAiType: OpenAiErrorType;
   /** `error` of the `WWW-Authenticate` challenge; `none` sends a bare challenge, `null` sends no challenge. */
-  readonly challenge: 'none' | 'invalid_request' | 'invalid_token' | 'insufficient_scope' | null;
+  readonly challenge:
+    | 'none'
+    | 'invalid_request'
+    | 'invalid_token'
+    | 'insufficient_scope'
+    | 'invalid_dpop_proof'
+    | 'use_dpop_nonce'
+    | null;
   /** Whether the same request may succeed later; `false` sends `x-should-retry: false` on 429 and 5xx. */
   readonly retryable: boolean;
 }
@@ -63,6 +70,20 @@ export const errorCatalogue = {
       'The access token is not valid here. Sign in again, or ask the operator to explain this request id.',
     openAiType: 'authentication_error',
     challenge: 'invalid_token',
+    retryable: false,
+  },
+  invalid_dpop_proof: {
+    status: 401,
+    message: 'The DPoP proof is missing or not valid for this request and access token.',
+    openAiType: 'authentication_error',
+    challenge: 'invalid_dpop_proof',
+    retryable: false,
+  },
+  use_dpop_nonce: {
+    status: 401,
+    message: 'Send the request again with a DPoP proof that holds the nonce of this answer.',
+    openAiType: 'authentication_error',
+    challenge: 'use_dpop_nonce',
     retryable: false,
   },
   insufficient_scope: {

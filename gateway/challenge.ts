@@ -1,6 +1,7 @@
-// The one builder of `WWW-Authenticate` values (RFC 6750 §3, RFC 9728 §5.1). Pure: the catalogue says which challenge a
+// The one builder of `WWW-Authenticate` values (RFC 6750 §3, RFC 9449 §7.1, RFC 9728 §5.1). Pure: the catalogue says which challenge a
 // code carries, the context where our resource metadata is and which scopes this gateway asks for.
 import type { GatewayError } from '../core/errors.ts';
+import { dpopAlgorithms } from './dpop-algorithms.ts';
 
 /** What a challenge names besides the fault. */
 export interface ChallengeContext {
@@ -8,14 +9,22 @@ export interface ChallengeContext {
   readonly resourceMetadataUrl: string;
   /** Scopes in the form that a client requests, e.g. `api://sallyport/LLM.Access`. */
   readonly scopes: readonly string[];
+  /** Scheme of the credential that was refused; default: Bearer. */
+  readonly presentedScheme?: 'Bearer' | 'DPoP';
 }
 
 const realm = 'sallyport';
+const algorithms = dpopAlgorithms.join(' ');
 
-/** The `WWW-Authenticate` value of a refusal, or null when its code carries none. */
+/**
+ * The `WWW-Authenticate` value of a refusal, or null when its code carries none. A fault belongs to the scheme that was
+ * presented; where signing in anew helps (401), a caller who used Bearer learns that DPoP is accepted too.
+ */
 export function challengeFor(refusal: GatewayError, context: ChallengeContext): string | null {
-  const { challenge } = refusal.definition;
+  const { challenge, status } = refusal.definition;
   if (challenge === null) return null;
+  const isDpop =
+    context.presentedScheme === 'DPoP' || challenge === 'invalid_dpop_proof' || challenge === 'use_dpop_nonce';
   const parameters: [string, string][] = [['realm', realm]];
   // RFC 6750 §3.1: a request without credentials gets no error code and no further description.
   if (challenge !== 'none')
@@ -25,7 +34,14 @@ export function challengeFor(refusal: GatewayError, context: ChallengeContext): 
     parameters.push(['scope', context.scopes.join(' ')]);
   // RFC 9728 §5.1: resource_metadata tells a client where to learn how to get a token.
   parameters.push(['resource_metadata', context.resourceMetadataUrl]);
-  return `Bearer ${parameters.map(([name, value]) => `${name}="${quotable(value)}"`).join(', ')}`;
+  // RFC 9449 §7.1: algs lists the algorithms that proofs may have.
+  if (isDpop) return rendered('DPoP', [...parameters, ['algs', algorithms]]);
+  const bearer = rendered('Bearer', parameters);
+  return status === 401 ? `${bearer}, ${rendered('DPoP', [['algs', algorithms]])}` : bearer;
+}
+
+function rendered(scheme: string, parameters: readonly [string, string][]): string {
+  return `${scheme} ${parameters.map(([name, value]) => `${name}="${quotable(value)}"`).join(', ')}`;
 }
 
 // RFC 6750 §3: values hold only %x20-21, %x23-5B, %x5D-7E, hence never a quote, a backslash or a control character.

@@ -58,7 +58,22 @@ export const gatewayConfigSchema = z
     public_url: z.url().optional(),
     /** Certificate and key of the public listener; read again when they change. */
     tls: z
-      .strictObject({ cert: z.string().describe('PEM file.'), key: z.string().describe('PEM file.') })
+      .strictObject({
+        cert: z.string().describe('PEM file.'),
+        key: z.string().describe('PEM file.'),
+        client_ca: z
+          .string()
+          .optional()
+          .describe('PEM file: who vouches for client certificates. Access tokens may then be bound to one.'),
+        client_crl: z
+          .string()
+          .optional()
+          .describe('PEM file: revocation list of `client_ca`; without it no certificate counts as revoked.'),
+      })
+      .refine((tls) => tls.client_crl === undefined || tls.client_ca !== undefined, {
+        path: ['client_crl'],
+        error: 'a revocation list needs client_ca',
+      })
       .optional(),
     /** Permits plain HTTP beyond loopback: everybody on the path can read tokens. */
     insecure_plain_http: z.boolean().default(false),

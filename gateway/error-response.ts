@@ -14,6 +14,8 @@ export interface RefusalContext {
   /** Base of the links to error pages and metadata, without a trailing slash. */
   readonly publicUrl: string;
   readonly scopes: readonly string[];
+  /** Scheme of the credential that was refused; default: Bearer. */
+  readonly presentedScheme?: 'Bearer' | 'DPoP';
 }
 
 export interface RenderedRefusal {
@@ -45,6 +47,7 @@ export function renderRefusal(refusal: GatewayError, context: RefusalContext): R
   const challenge = challengeFor(refusal, {
     resourceMetadataUrl: `${context.publicUrl}/.well-known/oauth-protected-resource`,
     scopes: context.scopes,
+    ...(context.presentedScheme === undefined ? {} : { presentedScheme: context.presentedScheme }),
   });
   if (challenge !== null) headers['www-authenticate'] = challenge;
   if (definition.status === 429 || definition.status === 503) {
@@ -121,6 +124,7 @@ export function refuse(received: Received, refusal: GatewayError): void {
     surface: received.route.surface,
     publicUrl: received.services.publicUrl,
     scopes: received.snapshot.authentication.scopesSupported,
+    presentedScheme: /^dpop /i.test(request.headers.authorization ?? '') ? 'DPoP' : 'Bearer',
   };
   if (!response.headersSent) {
     sendRefusal(request, response, refusal, context);

@@ -1,13 +1,24 @@
-// The public HTTP(S) listener: time-outs, size limits and the answers to what Node's strict parser refuses.
+// The public HTTP(S) listener: time-outs, size limits, TLS and the answers to what Node's strict parser refuses.
+import { constants } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { createServer as createTlsServer } from 'node:https';
+import { createServer as createTlsServer, type ServerOptions as TlsServerOptions } from 'node:https';
 import type { Duplex } from 'node:stream';
 import { GatewayError } from '../core/errors.ts';
 
+/** Names of PEM files. */
+export interface TlsFiles {
+  readonly cert: string;
+  readonly key: string;
+  /** Who vouches for client certificates; without it none is asked for. */
+  readonly client_ca?: string | undefined;
+  /** Which of them are revoked. */
+  readonly client_crl?: string | undefined;
+}
+
 export interface ListenerOptions {
   /** PEM files; without them the listener speaks plain HTTP. */
-  readonly tls: { readonly cert: string; readonly key: string } | undefined;
+  readonly tls: TlsFiles | undefined;
   readonly onRequest: (request: IncomingMessage, response: ServerResponse) => void;
   /**
    * Renders the answer to what the parser refused; it is written as it is. `isUnderWay`: the head was good and the
@@ -33,7 +44,7 @@ export function createListener(options: ListenerOptions): Server {
   const server =
     options.tls === undefined
       ? createServer(limits)
-      : createTlsServer({ ...limits, ...readPair(options.tls), minVersion: 'TLSv1.2' });
+      : createTlsServer({ ...limits, ...tlsOptions(options.tls) });
   // Node silently drops fields past this count; checkHead refuses long before.
   server.maxHeadersCount = 2000;
   server.on('request', options.onRequest);
@@ -83,12 +94,25 @@ function whenAnswered(socket: Duplex, then: () => void): void {
   else if (socket.writable) then();
 }
 
-/** Reads certificate and key. @throws Error naming the file */
-export function readPair(tls: { readonly cert: string; readonly key: string }): {
-  cert: Buffer;
-  key: Buffer;
-} {
-  return { cert: readFileSync(tls.cert), key: readFileSync(tls.key) };
+/**
+ * What TLS is done with. Client certificates are asked for, not demanded: callers with a Bearer token have none. Whether
+ * one was verified is looked at where an access token is bound to it (authenticate/certificate-binding.ts).
+ * @throws Error naming the file that cannot be read
+ */
+export function tlsOptions(tls: TlsFiles): TlsServerOptions {
+  // RFC 8705 §7.2, RFC 9325 §3.4: nothing of a connection changes after its handshake.
+  const secureOptions = constants.SSL_OP_NO_RENEGOTIATION;
+  const own = { cert: readFileSync(tls.cert), key: readFileSync(tls.key), minVersion: 'TLSv1.2' } as const;
+  if (tls.client_ca === undefined) return { ...own, secureOptions };
+  return {
+    ...own,
+    ca: readFileSync(tls.client_ca),
+    ...(tls.client_crl === undefined ? {} : { crl: readFileSync(tls.client_crl) }),
+    requestCert: true,
+    rejectUnauthorized: false,
+    // Without tickets no session is resumed, so every connection shows its certificate and has it verified again.
+    secureOptions: secureOptions | constants.SSL_OP_NO_TICKET,
+  };
 }
 
 function refusalOf(error: NodeJS.ErrnoException): GatewayError {

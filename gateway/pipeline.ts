@@ -24,7 +24,9 @@ export async function handle(received: Received): Promise<void> {
   } catch (error) {
     const refusal =
       error instanceof GatewayError ? error : new GatewayError('internal_error', { cause: error });
-    if (refusal.definition.status === 401) countFailedAuthentication(received);
+    // Asking for a nonce is a step of the protocol; the access token was good by then.
+    if (refusal.definition.status === 401 && refusal.code !== 'use_dpop_nonce')
+      countFailedAuthentication(received);
     refuse(received, refusal);
   } finally {
     account(received);

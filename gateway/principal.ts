@@ -1,5 +1,15 @@
 // What authentication yields, whatever the credential was.
 
+/** What an access token is bound to (RFC 7800 `cnf`); at least one of the two, and both must be shown. */
+export interface Binding {
+  /** RFC 9449 §6.1: thumbprint of the DPoP key, or null. */
+  readonly jkt: string | null;
+  /** RFC 8705 §3.1: `x5t#S256` of the client certificate, or null. */
+  readonly certificateThumbprint: string | null;
+  /** Whether its issuer's entry asks for a nonce of ours in each proof. */
+  readonly requiresNonce: boolean;
+}
+
 export interface Principal {
   /** Name of the issuer in issuers.yaml: a closed set, fit for metric labels. */
   readonly issuerName: string;
@@ -18,6 +28,8 @@ export interface Principal {
   readonly amr: readonly string[];
   /** Epoch seconds, or null when the issuer did not say. */
   readonly authTime: number | null;
+  /** Null: whoever holds the access token may use it. */
+  readonly binding: Binding | null;
   /** Epoch seconds; the principal is worthless from then on. */
   readonly expiresAt: number;
   readonly claims: Readonly<Record<string, unknown>>;
@@ -38,6 +50,7 @@ export function anonymousPrincipal(callerAddress: string): Principal {
     acr: null,
     amr: [],
     authTime: null,
+    binding: null,
     expiresAt: Number.POSITIVE_INFINITY,
     claims: {},
   };

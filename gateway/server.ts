@@ -10,6 +10,7 @@ import { readSecret } from '../core/secret.ts';
 import { createAuditLog } from './accounting/audit-log.ts';
 import { createMetrics } from './accounting/metrics.ts';
 import { createControlApp, createInternalApp } from './app.ts';
+import { createDpopServices, openDpopNonces } from './authenticate/index.ts';
 import { createCallerAddress } from './caller-address.ts';
 import type { GatewayConfig } from './config.ts';
 import type { ControlDependencies } from './control/control-dependencies.ts';
@@ -17,7 +18,7 @@ import { createEntry, type Entry } from './entry.ts';
 import { openAssertionSigner } from './forward/assertion.ts';
 import { createUpstreams } from './forward/upstreams.ts';
 import { createLimitStore } from './limit/store.ts';
-import { createListener, readPair } from './listener.ts';
+import { createListener, tlsOptions } from './listener.ts';
 import { startWorkers } from './workers.ts';
 import { policyContext } from './policies/context.ts';
 import { watchPolicies, type PolicyHolder, type PolicyHolderOptions } from './policies/reload.ts';
@@ -130,6 +131,7 @@ interface Opened {
 
 async function openServices(config: GatewayConfig, log: Logger, publicUrl: () => string): Promise<Opened> {
   const signer = await openAssertionSigner({ folder: config.data, jwksFile: config.assertion_jwks });
+  const dpop = createDpopServices(openDpopNonces(config.data));
   const upstreams = createUpstreams(config.upstreams, { signer });
   const redis = config.redis?.url;
   const limitStore = await createLimitStore({
@@ -184,6 +186,7 @@ async function openServices(config: GatewayConfig, log: Logger, publicUrl: () =>
     auditLog,
     metrics,
     limitStore,
+    dpop,
     upstreams,
   };
   return { policies, services };
@@ -227,13 +230,13 @@ function urlOf(address: ListenAddress, secure: boolean, server?: Server): string
   return `${secure ? 'https' : 'http'}://${host}:${port}`;
 }
 
-/** Takes up a renewed certificate without a restart; a pair that cannot be read leaves the old one in use. */
+/** Takes up renewed certificates and lists without a restart; what cannot be read leaves the old ones in use. */
 function followCertificate(config: GatewayConfig, listener: Server, log: Logger): () => void {
   const { tls } = config;
   if (tls === undefined || !(listener instanceof TlsServer)) return () => undefined;
   const renew = (): void => {
     try {
-      listener.setSecureContext({ ...readPair(tls), minVersion: 'TLSv1.2' });
+      listener.setSecureContext(tlsOptions(tls));
       log.info('the renewed certificate is in use');
     } catch (error) {
       log.error(
@@ -242,6 +245,9 @@ function followCertificate(config: GatewayConfig, listener: Server, log: Logger)
       );
     }
   };
-  watchFile(tls.cert, { persistent: false, interval: 2_000 }, renew);
-  return () => unwatchFile(tls.cert, renew);
+  const followed = [tls.cert, tls.client_ca, tls.client_crl].filter((file) => file !== undefined);
+  for (const file of followed) watchFile(file, { persistent: false, interval: 2_000 }, renew);
+  return () => {
+    for (const file of followed) unwatchFile(file, renew);
+  };
 }

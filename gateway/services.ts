@@ -2,6 +2,7 @@
 import type { Logger } from '../core/log.ts';
 import type { AuditLog } from './accounting/audit-log.ts';
 import type { Metrics } from './accounting/metrics.ts';
+import type { DpopServices } from './authenticate/index.ts';
 import type { Upstreams } from './forward/upstreams.ts';
 import type { LimitStore } from './limit/store.ts';
 
@@ -12,5 +13,7 @@ export interface Services {
   readonly auditLog: AuditLog;
   readonly metrics: Metrics;
   readonly limitStore: LimitStore;
+  /** Nonces and proofs seen: they outlive a reload of the policies. */
+  readonly dpop: DpopServices;
   readonly upstreams: Upstreams;
 }

@@ -1,6 +1,6 @@
 // Takes an access token apart, strictly, before anything in it is believed: one spelling, one reading.
-import { parseStrictObject } from '../strict-json.ts';
-import { invalidToken } from './invalid-token.ts';
+import { normalisedType, parseCompactJws, type CompactFault } from './compact-jws.ts';
+import { invalidToken, type InvalidTokenReason } from './invalid-token.ts';
 
 /** Longest access token that is looked at, characters. */
 export const maxAccessTokenLength = 16_384;
@@ -18,6 +18,13 @@ export interface UnverifiedAccessToken {
 // Each of these would change how the signature is checked or where its key comes from; x5t and x5t#S256 only name one.
 const refusedHeaderParameters = ['crit', 'b64', 'jku', 'jwk', 'x5u', 'x5c', 'zip', 'enc'];
 
+const reasons: Readonly<Record<CompactFault, InvalidTokenReason>> = {
+  form: 'token_form',
+  encoding: 'token_encoding',
+  header_json: 'header_json',
+  claims_json: 'claims_json',
+};
+
 /**
  * Parses a compact JWS.
  * Checks: size, three parts of canonical base64url, strict JSON objects (UTF-8, no duplicate members, no `__proto__`,
@@ -27,14 +34,11 @@ const refusedHeaderParameters = ['crit', 'b64', 'jku', 'jwk', 'x5u', 'x5c', 'zip
  */
 export function parseAccessToken(accessToken: string): UnverifiedAccessToken {
   if (accessToken.length > maxAccessTokenLength) throw invalidToken('token_size');
-  // RFC 8725 §3.1: only the compact JWS form is accepted, so no five-part JWE, JSON serialization or empty signature.
-  const parts = /^([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)$/.exec(accessToken);
-  if (parts === null) throw invalidToken('token_form');
-  const [headerBytes, claimsBytes] = [decoded(parts[1]), decoded(parts[2])];
-  decoded(parts[3]);
-  const header = objectFrom(headerBytes, 'header_json');
+  const { header, claims } = parseCompactJws(accessToken, (fault, cause) =>
+    invalidToken(reasons[fault], cause),
+  );
   checkHeader(header);
-  const claims = deepFrozen(objectFrom(claimsBytes, 'claims_json'));
+  deepFrozen(claims);
   return {
     algorithm: textOf(header['alg'], 'alg'),
     keyId: textOf(header['kid'], 'kid'),
@@ -42,26 +46,6 @@ export function parseAccessToken(accessToken: string): UnverifiedAccessToken {
     issuer: textOf(claims['iss'], 'iss'),
     claims,
   };
-}
-
-/** RFC 7515 §4.1.9: media types compare case-insensitively and may leave out `application/`. */
-export function normalisedType(type: string): string {
-  return type.toLowerCase().replace(/^application\//, '');
-}
-
-// RFC 7515 §2: base64url without padding. Spare bits must be zero, else one signature would have many spellings.
-function decoded(part = ''): Buffer {
-  const bytes = Buffer.from(part, 'base64url');
-  if (bytes.toString('base64url') !== part) throw invalidToken('token_encoding');
-  return bytes;
-}
-
-function objectFrom(bytes: Buffer, reason: 'header_json' | 'claims_json'): Record<string, unknown> {
-  try {
-    return parseStrictObject(bytes);
-  } catch (error) {
-    throw invalidToken(reason, error);
-  }
 }
 
 function checkHeader(header: Readonly<Record<string, unknown>>): void {
@@ -78,9 +62,9 @@ function textOf(value: unknown, reason: 'alg' | 'kid' | 'typ' | 'iss'): string {
   return value;
 }
 
-function deepFrozen<T extends object>(value: T): T {
+function deepFrozen(value: object): void {
   for (const item of Object.values(value) as unknown[]) {
     if (typeof item === 'object' && item !== null) deepFrozen(item);
   }
-  return Object.freeze(value);
+  Object.freeze(value);
 }

@@ -10,8 +10,9 @@ const guid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 /**
  * Checks: type against other kinds of JWT, exp, nbf and iat with the skew, aud, client, RFC 9068's required claims, for
- * Entra ver, tid and oid; no token that is bound to a key.
- * Does not check: signature, iss and typ (verify-access-token.ts), required claims of the policy (required-claims.ts).
+ * Entra ver, tid and oid.
+ * Does not check: signature, iss and typ (verify-access-token.ts), required claims of the policy (required-claims.ts),
+ * cnf (binding.ts).
  * @returns the client id, or null where the policy accepts any client and the token names none
  * @throws GatewayError `invalid_token`
  */
@@ -41,8 +42,6 @@ function checkKind(claims: Claims): void {
   if (kind !== undefined && kind !== 'Bearer' && kind !== 'at+jwt' && kind !== 'JWT')
     throw invalidToken('not_an_access_token');
   if (use !== undefined && use !== 'access') throw invalidToken('not_an_access_token');
-  // RFC 9449 §7.2, RFC 8705 §3: a token bound to a key is worthless without its proof, and we take no proofs.
-  if (Object.hasOwn(claims, 'cnf')) throw invalidToken('cnf');
 }
 
 function checkTimes(claims: Claims, skewSeconds: number, nowSeconds: number): void {

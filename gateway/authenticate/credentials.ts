@@ -1,24 +1,30 @@
 // Which credential a request carries: from the raw header fields, since Node's `headers` drops a second Authorization.
 import { GatewayError } from '../../core/errors.ts';
 
-// RFC 6750 §2.1: b64token. RFC 9110 §11.4: the scheme is case-insensitive, one or more spaces follow.
-const bearer = /^bearer +([A-Za-z0-9\-._~+/]+=*)$/i;
+// RFC 6750 §2.1, RFC 9449 §7.1: b64token. RFC 9110 §11.4: the scheme is case-insensitive, one or more spaces follow.
+const accepted = /^(bearer|dpop) +([A-Za-z0-9\-._~+/]+=*)$/i;
 const b64token = /^[A-Za-z0-9\-._~+/]+=*$/;
 /** Azure OpenAI clients send whatever key they were given in this field. */
 const azurePrefix = '/openai/';
 
+/** An access token and how it came. */
+export interface PresentedCredential {
+  readonly scheme: 'Bearer' | 'DPoP';
+  readonly accessToken: string;
+}
+
 /**
  * The access token that a request presents, or null when it presents no credential.
  * Checks: one Authorization field at most, one carrier at most, none in the query, syntax of the field.
- * Does not check: the access token itself (verify). `api-key` counts only under `/openai/`, where it carries an access
+ * Does not check: the access token itself (verify), DPoP proofs (sender-constraint.ts). `api-key` counts only under `/openai/`, where it carries an access
  * token; elsewhere it is ignored unless Authorization came too.
  * @throws GatewayError `invalid_request`
  */
-export function presentedAccessToken(
+export function presentedCredential(
   rawHeaders: readonly string[],
   path: string,
   query: string,
-): string | null {
+): PresentedCredential | null {
   // RFC 9700 §4.3.2: an access token in the query is refused: it ends up in logs and histories.
   if (query !== '' && carriesAccessToken(query)) throw malformed('credentials_in_query');
   const authorization = onlyField(rawHeaders, 'authorization');
@@ -27,7 +33,7 @@ export function presentedAccessToken(
   if (authorization !== undefined) return fromAuthorization(authorization);
   if (apiKey === undefined || !path.startsWith(azurePrefix)) return null;
   if (!b64token.test(apiKey)) throw malformed('malformed_credentials');
-  return apiKey;
+  return { scheme: 'Bearer', accessToken: apiKey };
 }
 
 function onlyField(rawHeaders: readonly string[], field: string): string | undefined {
@@ -42,10 +48,10 @@ function onlyField(rawHeaders: readonly string[], field: string): string | undef
   return value;
 }
 
-function fromAuthorization(authorization: string): string | null {
-  const accessToken = bearer.exec(authorization)?.[1];
-  if (accessToken !== undefined) return accessToken;
-  if (authorization === '' || /^bearer(\s|$)/i.test(authorization)) throw malformed('malformed_credentials');
+function fromAuthorization(authorization: string): PresentedCredential | null {
+  const [, scheme, accessToken] = accepted.exec(authorization) ?? [];
+  if (accessToken !== undefined) return { scheme: scheme?.length === 4 ? 'DPoP' : 'Bearer', accessToken };
+  if (authorization === '' || /^(bearer|dpop)(\s|$)/i.test(authorization)) throw malformed('malformed_credentials');
   // RFC 6750 §3.1: a scheme that we do not accept is no authentication information, so the challenge stays bare.
   if (/^[!#$%&'*+\-.^_`|~\w]+( |$)/.test(authorization)) return null;
   throw malformed('malformed_credentials');

@@ -3,27 +3,35 @@
 import { GatewayError } from '../../core/errors.ts';
 import type { Authenticated, Received } from '../exchange.ts';
 import { anonymousPrincipal, type Principal } from '../principal.ts';
-import { presentedAccessToken } from './credentials.ts';
+import { presentedCredential } from './credentials.ts';
+import { checkSender, provesNothing } from './sender-constraint.ts';
 
 export type { Authentication, AuthenticationDeps, IssuerStatus } from './authentication.ts';
 export { compileIssuers } from './compile-issuers.ts';
 export { checkIssuers, type IssuerFault } from './issuer-url.ts';
+export { openDpopNonces } from './dpop-nonces.ts';
 export { issuersSchema, type IssuersPolicy } from './issuers-policy.ts';
+export { createDpopServices, type DpopServices } from './sender-constraint.ts';
 
 /**
  * Turns the credential of a request into a principal; synchronous when the access token was seen before.
- * Checks: exactly one credential, in a header that may carry it; everything about the access token (verify).
+ * Checks: exactly one credential, in a header that may carry it; everything about the access token (verify);
+ * that the caller holds what a bound one is bound to (checkSender).
  * Does not check: what the principal may do (authorize) and how often (limit). On an anonymous route no credential is read.
- * @throws GatewayError `missing_credentials`, `invalid_request`, `invalid_token`, `insufficient_scope`, `issuer_unavailable`
+ * @throws GatewayError `missing_credentials`, `invalid_request`, `invalid_token`, `invalid_dpop_proof`, `use_dpop_nonce`,
+ * `insufficient_scope`, `issuer_unavailable`
  */
 export function authenticate(received: Received): Authenticated | Promise<Authenticated> {
   const { route, request, target, snapshot } = received;
   if (route.anonymous) return authenticatedAs(received, anonymousPrincipal(received.callerAddress));
-  const accessToken = presentedAccessToken(request.rawHeaders, target.path, target.query);
-  if (accessToken === null) throw new GatewayError('missing_credentials', { reason: 'no_credentials' });
-  const principal = snapshot.authentication.verify(accessToken);
-  if (principal instanceof Promise) return principal.then((verified) => authenticatedAs(received, verified));
-  return authenticatedAs(received, principal);
+  const credential = presentedCredential(request.rawHeaders, target.path, target.query);
+  if (credential === null) throw new GatewayError('missing_credentials', { reason: 'no_credentials' });
+  const admitted = (principal: Principal): Authenticated | Promise<Authenticated> =>
+    provesNothing(received, credential, principal)
+      ? authenticatedAs(received, principal)
+      : checkSender(received, credential, principal).then(() => authenticatedAs(received, principal));
+  const principal = snapshot.authentication.verify(credential.accessToken);
+  return principal instanceof Promise ? principal.then(admitted) : admitted(principal);
 }
 
 // The exchange is filled in place: the hot path copies nothing.

@@ -28,6 +28,12 @@ export const invalidTokenReasons = [
   'oid',
   'not_an_access_token',
   'cnf',
+  'unbound',
+  'bound_as_bearer',
+  'certificate_missing',
+  'certificate_untrusted',
+  'certificate_expired',
+  'certificate_mismatch',
   'claim_type',
 ] as const;
 export type InvalidTokenReason = (typeof invalidTokenReasons)[number];

@@ -1,5 +1,5 @@
 // What one accepted `iss` demands of its access tokens: the entry of issuers.yaml, compiled.
-import { normalisedType } from './access-token.ts';
+import { normalisedType } from './compact-jws.ts';
 import type { IssuerForm } from './issuer-url.ts';
 import type { IssuerPolicy, RequiredClaim } from './issuers-policy.ts';
 
@@ -25,6 +25,7 @@ export interface IssuerRules {
   readonly clockSkewSeconds: number;
   readonly requiredClaims: readonly ClaimRule[];
   readonly claims: IssuerPolicy['claims'];
+  readonly dpop: IssuerPolicy['dpop'];
 }
 
 /** Compiles an entry for one of its forms. */
@@ -44,6 +45,7 @@ export function issuerRules(name: string, entry: IssuerPolicy, form: IssuerForm)
     clockSkewSeconds: entry.clock_skew / 1000,
     requiredClaims: Object.entries(entry.required_claims).map(([claim, rule]) => claimRule(claim, rule)),
     claims: entry.claims,
+    dpop: entry.dpop,
   };
 }
 

@@ -138,6 +138,15 @@ const issuer = z
     required_claims: z.record(z.string().min(1), requiredClaim).default({}),
     /** How the issuer's keys are fetched and kept. */
     jwks: jwks.prefault({}),
+    /** Access tokens bound to a key of the caller (RFC 9449); a bound one never counts without its proof. */
+    dpop: z
+      .strictObject({
+        /** Refuses access tokens that are not bound to a DPoP key. */
+        required: z.boolean().default(false),
+        /** Each proof must hold a nonce that the gateway gave: proofs cannot be made in advance. */
+        nonce: z.boolean().default(false),
+      })
+      .prefault({}),
     /** Where this issuer puts what we need. */
     claims: z
       .strictObject({

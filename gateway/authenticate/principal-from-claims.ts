@@ -1,13 +1,14 @@
 // The principal of a verified access token.
 import type { Principal } from '../principal.ts';
+import { bindingOf } from './binding.ts';
 import { claimAt, isIdentifier, optionalText, textsAt, type Claims } from './claim-values.ts';
 import { invalidToken } from './invalid-token.ts';
 import type { IssuerRules } from './issuer-rules.ts';
 
 /**
  * Maps claims to a principal as the policy says.
- * Checks: the subject is a usable identifier; roles, groups and scopes are texts.
- * Does not check: what these permit (authorize).
+ * Checks: the subject is a usable identifier; roles, groups and scopes are texts; a `cnf` that we understand.
+ * Does not check: what these permit (authorize), that the caller holds what the token is bound to (sender-constraint.ts).
  * @throws GatewayError `invalid_token`
  */
 export function principalFromClaims(claims: Claims, rules: IssuerRules, clientId: string | null): Principal {
@@ -28,6 +29,7 @@ export function principalFromClaims(claims: Claims, rules: IssuerRules, clientId
     acr: typeof acr === 'string' ? acr : null,
     amr: Array.isArray(amr) ? amr.filter((method) => typeof method === 'string') : [],
     authTime: typeof authTime === 'number' ? authTime : null,
+    binding: bindingOf(claims, rules.dpop),
     expiresAt: Number(claims['exp']) + rules.clockSkewSeconds,
     claims,
   });

@@ -1,5 +1,6 @@
 // The RFC 9728 document: from the gateway URL alone a client learns whose tokens are accepted and which scope to ask
 // for. Made of configuration only; nothing of the request can change it.
+import { dpopAlgorithms } from '../dpop-algorithms.ts';
 import type { ControlDependencies } from './control-dependencies.ts';
 
 /** Client registered at the embedded identity server for `sallyport login`. */
@@ -22,6 +23,7 @@ export function resourceMetadata(
     authorization_servers: authentication.issuers,
     scopes_supported: authentication.scopesSupported,
     bearer_methods_supported: ['header'],
+    dpop_signing_alg_values_supported: dpopAlgorithms,
     resource_name: 'Sallyport',
     resource_documentation: `${deps.services.publicUrl}/docs`,
     sallyport_cli_client_id: cliClientId,

@@ -78,6 +78,11 @@ function contradictions(route: RouteEntry): { path: readonly PropertyKey[]; mess
     'a route that is open to anybody needs a limit',
   );
   object(
+    route.anonymous && route.require !== undefined,
+    ['require'],
+    'a route that is open to anybody reads no access token, so nothing can be required of it',
+  );
+  object(
     route.path.includes('{model}') && route.kind === 'http',
     ['path'],
     'a route of kind http has no model',

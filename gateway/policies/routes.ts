@@ -24,6 +24,8 @@ export interface Route {
   readonly guards: readonly string[];
   /** Open to anybody: no credential is read, the caller is counted by address. */
   readonly anonymous: boolean;
+  /** Accepts only access tokens that are bound to a key or certificate of the caller. */
+  readonly requiresBoundToken: boolean;
   readonly maxBodyBytes: number;
 }
 
@@ -82,6 +84,12 @@ const route = z.strictObject({
     .boolean()
     .default(false)
     .describe('Open to anybody: no credential is read and no role asked for. For `kind: http` only.'),
+  require: z
+    .enum(['sender_constrained'])
+    .optional()
+    .describe(
+      '`sender_constrained`: only access tokens that are bound to a key or certificate of the caller (RFC 9449, RFC 8705).',
+    ),
   max_body_bytes: z.int().min(1).max(16_777_216).default(1_048_576).describe('Longest request body.'),
 });
 
@@ -110,6 +118,7 @@ export function compileRoutes(policy: RoutesPolicy): RouteTable {
     limits: entry.limits,
     guards: entry.guards,
     anonymous: entry.anonymous,
+    requiresBoundToken: entry.require === 'sender_constrained',
     maxBodyBytes: entry.max_body_bytes,
   }));
   const exact = new Map<string, Route[]>();

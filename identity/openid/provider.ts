@@ -147,7 +147,8 @@ function configuration(deps: ProviderDeps): Configuration {
     features: {
       devInteractions: { enabled: false },
       clientCredentials: { enabled: true },
-      dPoP: { enabled: false },
+      // RFC 9449: a client that sends a proof gets tokens bound to its key. Each proof counts once.
+      dPoP: { enabled: true, allowReplay: false },
       userinfo: { enabled: true },
       deviceFlow: {
         enabled: true,

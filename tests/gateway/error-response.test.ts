@@ -25,7 +25,7 @@ describe('renderRefusal', () => {
         assert.doesNotMatch(rendered.body + JSON.stringify(rendered.headers), /private/);
         // RFC 9110 §15.5.2: a 401 carries at least one challenge.
         if (rendered.status === 401)
-          assert.match(rendered.headers['www-authenticate'] ?? '', /^Bearer realm=/);
+          assert.match(rendered.headers['www-authenticate'] ?? '', /^(Bearer|DPoP) realm=/);
         const needsRetryAfter = rendered.status === 429 || rendered.status === 503;
         assert.equal(rendered.headers['retry-after'] !== undefined, needsRetryAfter);
       }

@@ -23,6 +23,7 @@ export function principalWith(part: {
     acr: null,
     amr: [],
     authTime: null,
+    binding: null,
     expiresAt: 4_000_000_000,
     claims: {},
   };
@@ -41,6 +42,7 @@ export function routeWith(part: Partial<Route>): Route {
     limits: [],
     guards: [],
     anonymous: false,
+    requiresBoundToken: false,
     maxBodyBytes: 1_048_576,
     ...part,
   };

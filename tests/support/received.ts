@@ -19,6 +19,7 @@ export const testRoute: Route = {
   limits: [],
   guards: [],
   anonymous: false,
+  requiresBoundToken: false,
   maxBodyBytes: 1_048_576,
 };
 

@@ -74,6 +74,7 @@ export async function startStubGateway(options: StubOptions): Promise<StubGatewa
     limits: [],
     guards: [],
     anonymous: false,
+    requiresBoundToken: false,
     maxBodyBytes: 1_048_576,
     ...options.route,
   };

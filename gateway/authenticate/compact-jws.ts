@@ -1,0 +1,48 @@
+// Takes a compact JWS apart, strictly, before anything in it is believed: one spelling, one reading. Access tokens and
+// DPoP proofs share it; each says what a fault is called.
+import type { GatewayError } from '../../core/errors.ts';
+import { parseStrictObject } from '../strict-json.ts';
+
+/** What can be wrong with the form. */
+export type CompactFault = 'form' | 'encoding' | 'header_json' | 'claims_json';
+
+/** Header and claims; nothing in them is verified. */
+export interface UnverifiedJws {
+  readonly header: Readonly<Record<string, unknown>>;
+  readonly claims: Readonly<Record<string, unknown>>;
+}
+
+/** Media types compare case-insensitively and may leave out `application/` (RFC 7515 §4.1.9). */
+export function normalisedType(type: string): string {
+  return type.toLowerCase().replace(/^application\//, '');
+}
+
+/**
+ * Checks: three parts of canonical base64url, strict JSON objects (UTF-8, no duplicate members, no `__proto__`, depth).
+ * Does not check: size, any member, the signature.
+ * @throws what `refuse` makes of the fault
+ */
+export function parseCompactJws(
+  text: string,
+  refuse: (fault: CompactFault, cause?: unknown) => GatewayError,
+): UnverifiedJws {
+  // RFC 8725 §3.1: only the compact JWS form is accepted, so no five-part JWE, JSON serialization or empty signature.
+  const parts = /^([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)$/.exec(text);
+  if (parts === null) throw refuse('form');
+  // RFC 7515 §2: base64url without padding. Spare bits must be zero, else one signature would have many spellings.
+  const decoded = (part = ''): Buffer => {
+    const bytes = Buffer.from(part, 'base64url');
+    if (bytes.toString('base64url') !== part) throw refuse('encoding');
+    return bytes;
+  };
+  const objectFrom = (bytes: Buffer, fault: CompactFault): Record<string, unknown> => {
+    try {
+      return parseStrictObject(bytes);
+    } catch (error) {
+      throw refuse(fault, error);
+    }
+  };
+  const [header, claims] = [decoded(parts[1]), decoded(parts[2])];
+  decoded(parts[3]);
+  return { header: objectFrom(header, 'header_json'), claims: objectFrom(claims, 'claims_json') };
+}
