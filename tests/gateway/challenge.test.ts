@@ -9,13 +9,37 @@ const context = {
   scopes: ['api://sallyport/LLM.Access'],
 };
 const metadata = `resource_metadata="${context.resourceMetadataUrl}"`;
+const offered = 'DPoP algs="ES256 Ed25519 EdDSA PS256 RS256 ES384 ES512"';
 
 describe('a challenge', () => {
   it('is bare where no credentials came', () => {
     assert.equal(
       challengeFor(new GatewayError('missing_credentials'), context),
-      `Bearer realm="sallyport", ${metadata}`,
+      `Bearer realm="sallyport", ${metadata}, ${offered}`,
     );
+  });
+
+  it('has the scheme that was presented, with the algorithms of proofs (RFC 9449 §7.1)', () => {
+    const dpop = { ...context, presentedScheme: 'DPoP' } as const;
+    const bearer = { ...context, presentedScheme: 'Bearer' } as const;
+    for (const code of ['invalid_token', 'invalid_request', 'insufficient_scope'] as const) {
+      const refusal = new GatewayError(code);
+      assert.match(challengeFor(refusal, dpop) ?? '', new RegExp(`^DPoP realm="[^"]+", error="${code}".*algs="`));
+      assert.match(challengeFor(refusal, bearer) ?? '', new RegExp(`^Bearer realm="[^"]+", error="${code}"`));
+    }
+  });
+
+  it('has the scheme DPoP where the fault lies in the proof, and no other', () => {
+    for (const code of ['invalid_dpop_proof', 'use_dpop_nonce'] as const) {
+      const challenge = challengeFor(new GatewayError(code), context) ?? '';
+      assert.match(challenge, new RegExp(`^DPoP realm="sallyport", error="${code}", error_description="`));
+      assert.doesNotMatch(challenge, /Bearer/);
+    }
+  });
+
+  it('offers DPoP beside Bearer only where another credential would help', () => {
+    assert.doesNotMatch(challengeFor(new GatewayError('insufficient_scope'), context) ?? '', /DPoP/);
+    assert.doesNotMatch(challengeFor(new GatewayError('invalid_request'), context) ?? '', /DPoP/);
   });
 
   it('names error and description of a bad token, and never the private reason', () => {
@@ -23,7 +47,7 @@ describe('a challenge', () => {
     const description = errorCatalogue.invalid_token.message;
     assert.equal(
       challenge,
-      `Bearer realm="sallyport", error="invalid_token", error_description="${description}", ${metadata}`,
+      `Bearer realm="sallyport", error="invalid_token", error_description="${description}", ${metadata}, ${offered}`,
     );
     assert.equal(
       challenge,

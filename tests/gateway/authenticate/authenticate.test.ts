@@ -115,7 +115,7 @@ describe('authenticate', () => {
     ['no field', {}],
     ['another scheme', { headers: ['Authorization', 'Basic YTpi'] }],
     ['another scheme alone', { headers: ['Authorization', 'Negotiate'] }],
-    ['DPoP', { headers: ['Authorization', 'DPoP abc'] }],
+    ['a scheme that begins like DPoP', { headers: ['Authorization', 'DPoPX abc'] }],
     ['a scheme that begins like Bearer', { headers: ['Authorization', 'BearerToken abc'] }],
     ['a bare token without scheme', { headers: ['Authorization', 'eyJhbGciOiJSUzI1NiJ9.e30.abc'] }],
     ['api-key elsewhere than under /openai/', { headers: ['api-key', 'abc'] }],
@@ -170,6 +170,13 @@ describe('authenticate', () => {
     ['Bearer without a token', { headers: ['Authorization', 'Bearer'] }, 'malformed_credentials'],
     ['Bearer and a blank', { headers: ['Authorization', 'Bearer '] }, 'malformed_credentials'],
     ['Bearer and a tab', { headers: ['Authorization', 'Bearer\tabc'] }, 'malformed_credentials'],
+    ['DPoP without a token', { headers: ['Authorization', 'DPoP'] }, 'malformed_credentials'],
+    ['DPoP and a tab', { headers: ['Authorization', 'DPoP\tabc'] }, 'malformed_credentials'],
+    [
+      'DPoP beside Bearer in two fields',
+      { headers: ['Authorization', 'DPoP a', 'Authorization', 'Bearer b'] },
+      'two_credentials',
+    ],
     ['two words', { headers: ['Authorization', 'Bearer a b'] }, 'malformed_credentials'],
     [
       'two credentials in one field',
