@@ -34,10 +34,11 @@ const reasons: Readonly<Record<CompactFault, InvalidTokenReason>> = {
  */
 export function parseAccessToken(accessToken: string): UnverifiedAccessToken {
   if (accessToken.length > maxAccessTokenLength) throw invalidToken('token_size');
-  const { header, claims } = parseCompactJws(accessToken, (fault, cause) =>
+  const { header, readClaims } = parseCompactJws(accessToken, (fault, cause) =>
     invalidToken(reasons[fault], cause),
   );
   checkHeader(header);
+  const claims = readClaims();
   deepFrozen(claims);
   return {
     algorithm: textOf(header['alg'], 'alg'),

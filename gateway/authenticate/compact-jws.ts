@@ -9,7 +9,8 @@ export type CompactFault = 'form' | 'encoding' | 'header_json' | 'claims_json';
 /** Header and claims; nothing in them is verified. */
 export interface UnverifiedJws {
   readonly header: Readonly<Record<string, unknown>>;
-  readonly claims: Readonly<Record<string, unknown>>;
+  /** Reads the claims; apart, so that the header is judged before they are looked at. */
+  readonly readClaims: () => Readonly<Record<string, unknown>>;
 }
 
 /** Media types compare case-insensitively and may leave out `application/` (RFC 7515 §4.1.9). */
@@ -20,7 +21,7 @@ export function normalisedType(type: string): string {
 /**
  * Checks: three parts of canonical base64url, strict JSON objects (UTF-8, no duplicate members, no `__proto__`, depth).
  * Does not check: size, any member, the signature.
- * @throws what `refuse` makes of the fault
+ * @throws what `refuse` makes of the fault, at once or when the claims are read
  */
 export function parseCompactJws(
   text: string,
@@ -44,5 +45,8 @@ export function parseCompactJws(
   };
   const [header, claims] = [decoded(parts[1]), decoded(parts[2])];
   decoded(parts[3]);
-  return { header: objectFrom(header, 'header_json'), claims: objectFrom(claims, 'claims_json') };
+  return {
+    header: objectFrom(header, 'header_json'),
+    readClaims: () => objectFrom(claims, 'claims_json'),
+  };
 }

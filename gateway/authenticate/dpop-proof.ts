@@ -48,7 +48,7 @@ const reasons: Readonly<Record<CompactFault, InvalidDpopProofReason>> = {
  */
 export async function verifyDpopProof(proof: string, expected: ProvenRequest): Promise<VerifiedProof> {
   if (proof.length > maxProofLength) throw invalidDpopProof('proof_size');
-  const { header, claims } = parseCompactJws(proof, (fault, cause) => invalidDpopProof(reasons[fault], cause));
+  const { header, readClaims } = parseCompactJws(proof, (fault, cause) => invalidDpopProof(reasons[fault], cause));
   if (refusedHeaderParameters.some((name) => Object.hasOwn(header, name)))
     throw invalidDpopProof('proof_header_parameter');
   // RFC 9449 §4.3: typ is dpop+jwt, so that no other JWT of the caller passes as a proof.
@@ -59,7 +59,7 @@ export async function verifyDpopProof(proof: string, expected: ProvenRequest): P
   const key = await readDpopKey(header['jwk'], alg);
   // RFC 9449 §4.3: the access token is bound to the very key of the proof.
   if (key.jkt !== expected.jkt) throw invalidDpopProof('proof_jkt');
-  const verified = checkProofClaims(claims, expected);
+  const verified = checkProofClaims(readClaims(), expected);
   try {
     await compactVerify(proof, await key.verifier(), { algorithms: [alg] });
   } catch (error) {

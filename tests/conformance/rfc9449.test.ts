@@ -204,7 +204,7 @@ describe('RFC 9449: a proof is refused with invalid_dpop_proof', () => {
     ],
     [
       'P1 claims that are no object',
-      withProof(signCompact({ typ: 'dpop+jwt' }, '[]', key)),
+      withProof(signCompact({ typ: 'dpop+jwt', alg: 'ES256', jwk: key.publicJwk }, '[]', key)),
       'proof_claims_json',
     ],
     ['P1 typ JWT', withHeader({ typ: 'JWT' }), 'proof_typ'],

@@ -195,6 +195,17 @@ describe('a policy bundle', () => {
       ['routes.yaml:10:105 routes.register.anonymous: a route that is open to anybody needs a limit'],
     ],
     [
+      'an anonymous route that requires a bound token',
+      edited(
+        'routes.yaml',
+        ', anonymous: true, limits: [address]',
+        ', anonymous: true, require: sender_constrained, limits: [address]',
+      ),
+      [
+        'routes.yaml:10:122 routes.register.require: a route that is open to anybody reads no access token, so nothing can be required of it',
+      ],
+    ],
+    [
       'guards where no body is read',
       edited('routes.yaml', 'action: admin.users.list', 'action: admin.users.list, guards: [words]'),
       ['routes.yaml:11:106 routes.users.guards: guards read the body, which a route of kind http does not'],
