@@ -24,7 +24,9 @@ export function challengeFor(refusal: GatewayError, context: ChallengeContext): 
   const { challenge, status } = refusal.definition;
   if (challenge === null) return null;
   const isDpop =
-    context.presentedScheme === 'DPoP' || challenge === 'invalid_dpop_proof' || challenge === 'use_dpop_nonce';
+    context.presentedScheme === 'DPoP' ||
+    challenge === 'invalid_dpop_proof' ||
+    challenge === 'use_dpop_nonce';
   const parameters: [string, string][] = [['realm', realm]];
   // RFC 6750 §3.1: a request without credentials gets no error code and no further description.
   if (challenge !== 'none')

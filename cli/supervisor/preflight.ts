@@ -40,7 +40,10 @@ function checkSocketPath(configuration: Configuration): void {
 function checkLeaves(value: unknown, keyPath: string, configuration: Configuration): void {
   if (typeof value === 'string') {
     if (secretReference.safeParse(value).success) checkSecret(value, keyPath, configuration);
-    else if (/\.(tls\.(cert|key|client_ca|client_crl)|issuer_ca|ca)$/.test(keyPath) && !isMadeByStart(value, configuration))
+    else if (
+      /\.(tls\.(cert|key|client_ca|client_crl)|issuer_ca|ca)$/.test(keyPath) &&
+      !isMadeByStart(value, configuration)
+    )
       checkReadable(value, keyPath, configuration);
     return;
   }

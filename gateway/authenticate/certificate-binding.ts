@@ -12,10 +12,11 @@ import { invalidToken } from './invalid-token.ts';
  * @throws GatewayError `invalid_token`
  */
 export function checkCertificate(socket: Socket, thumbprint: string, nowMs: number): void {
-  const certificate = socket instanceof TLSSocket ? socket.getPeerX509Certificate() : undefined;
+  if (!(socket instanceof TLSSocket)) throw invalidToken('certificate_missing');
+  const certificate = socket.getPeerX509Certificate();
   // `authorized` alone says little: it is true as well for a resumed connection that showed no certificate.
   if (certificate === undefined) throw invalidToken('certificate_missing');
-  if (!(socket as TLSSocket).authorized) throw invalidToken('certificate_untrusted'); // No other socket has one.
+  if (!socket.authorized) throw invalidToken('certificate_untrusted');
   // A connection can outlive its certificate.
   if (!(nowMs >= certificate.validFromDate.getTime() && nowMs < certificate.validToDate.getTime()))
     throw invalidToken('certificate_expired');

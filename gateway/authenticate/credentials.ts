@@ -51,7 +51,8 @@ function onlyField(rawHeaders: readonly string[], field: string): string | undef
 function fromAuthorization(authorization: string): PresentedCredential | null {
   const [, scheme, accessToken] = accepted.exec(authorization) ?? [];
   if (accessToken !== undefined) return { scheme: scheme?.length === 4 ? 'DPoP' : 'Bearer', accessToken };
-  if (authorization === '' || /^(bearer|dpop)(\s|$)/i.test(authorization)) throw malformed('malformed_credentials');
+  if (authorization === '' || /^(bearer|dpop)(\s|$)/i.test(authorization))
+    throw malformed('malformed_credentials');
   // RFC 6750 §3.1: a scheme that we do not accept is no authentication information, so the challenge stays bare.
   if (/^[!#$%&'*+\-.^_`|~\w]+( |$)/.test(authorization)) return null;
   throw malformed('malformed_credentials');

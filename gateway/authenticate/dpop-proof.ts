@@ -48,7 +48,9 @@ const reasons: Readonly<Record<CompactFault, InvalidDpopProofReason>> = {
  */
 export async function verifyDpopProof(proof: string, expected: ProvenRequest): Promise<VerifiedProof> {
   if (proof.length > maxProofLength) throw invalidDpopProof('proof_size');
-  const { header, readClaims } = parseCompactJws(proof, (fault, cause) => invalidDpopProof(reasons[fault], cause));
+  const { header, readClaims } = parseCompactJws(proof, (fault, cause) =>
+    invalidDpopProof(reasons[fault], cause),
+  );
   if (refusedHeaderParameters.some((name) => Object.hasOwn(header, name)))
     throw invalidDpopProof('proof_header_parameter');
   // RFC 9449 §4.3: typ is dpop+jwt, so that no other JWT of the caller passes as a proof.

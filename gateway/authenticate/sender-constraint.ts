@@ -109,6 +109,9 @@ async function checkFirstUse(
   if (use === 'too_many') throw invalidDpopProof('proof_too_many');
   if (services.limitStore.kind === 'process') return;
   // Other workers and gateways see it too.
-  const { permitted } = await services.limitStore.consume(oneUse, hash('sha256', `${jkt} ${jti}`, 'base64url'));
+  const { permitted } = await services.limitStore.consume(
+    oneUse,
+    hash('sha256', `${jkt} ${jti}`, 'base64url'),
+  );
   if (!permitted) throw invalidDpopProof('proof_replayed');
 }

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { X509Certificate } from 'node:crypto';
 import { Agent, createServer, request, type RequestOptions } from 'node:https';
-import type { AddressInfo } from 'node:net';
+import { Socket, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -145,7 +145,11 @@ describe('RFC 8705: a certificate-bound access token', () => {
   });
 
   const presented: [title: string, certificate: () => Promise<TestCertificate>, reason: string][] = [
-    ['O1 another certificate of the same authority', () => Promise.resolve(neighbour), 'certificate_mismatch'],
+    [
+      'O1 another certificate of the same authority',
+      () => Promise.resolve(neighbour),
+      'certificate_mismatch',
+    ],
     ['O4 a self-signed certificate', () => createCertificate(), 'certificate_untrusted'],
     [
       'O4 a certificate of an authority that is not listed',
@@ -204,6 +208,13 @@ describe('RFC 8705: a certificate-bound access token', () => {
     const accessToken = await boundTo(client, withoutCa);
     const answer = await ask({ accessToken, certificate: client, at: withoutCa });
     assert.deepEqual([answer.code, answer.reason], ['invalid_token', 'certificate_missing']);
+  });
+
+  it('O2 is refused over a connection without TLS', () => {
+    assert.throws(() => checkCertificate(new Socket(), client.thumbprint, Date.now()), {
+      code: 'invalid_token',
+      reason: 'certificate_missing',
+    });
   });
 
   it('O3 is refused with a certificate in a header, whatever its name and form', async () => {
@@ -361,7 +372,8 @@ describe('RFC 8705: the settings', () => {
   });
 
   it('refuse a revocation list without an authority, a missing file, and an unknown key', () => {
-    const parse = (more: Record<string, unknown>) => gatewayConfigSchema.safeParse({ tls: { ...tls, ...more } });
+    const parse = (more: Record<string, unknown>) =>
+      gatewayConfigSchema.safeParse({ tls: { ...tls, ...more } });
     assert.equal(parse({ client_crl: 'crl.pem' }).success, false);
     assert.equal(parse({ clientCa: 'ca.pem' }).success, false);
     assert.equal(parse({ client_ca: 'ca.pem', client_crl: 'crl.pem' }).success, true);

@@ -14,7 +14,13 @@ import { createDpopNonces } from '../../gateway/authenticate/dpop-nonces.ts';
 import { renderRefusal } from '../../gateway/error-response.ts';
 import type { Received } from '../../gateway/exchange.ts';
 import type { LimitStore } from '../../gateway/limit/store.ts';
-import { createDpopKey, mintProof, type DpopTestKey, type ProofParts } from '../support/dpop-proof.ts';
+import {
+  createDpopKey,
+  mintProof,
+  thumbprintOf,
+  type DpopTestKey,
+  type ProofParts,
+} from '../support/dpop-proof.ts';
 import { startFakeIssuer, type FakeIssuer } from '../support/fake-issuer.ts';
 import { signCompact } from '../support/mint-access-token.ts';
 import { authenticationOf, entryFor } from '../gateway/authenticate/authentication-under-test.ts';
@@ -50,7 +56,8 @@ interface Asked {
   readonly fields: readonly string[];
   readonly by?: Authentication;
   readonly requiresBoundToken?: boolean;
-  readonly method?: string;
+  /** Null: Node did not say. */
+  readonly method?: null;
   readonly publicUrl?: string;
   readonly dpop?: DpopServices;
   readonly limitStore?: Partial<LimitStore>;
@@ -71,7 +78,7 @@ async function ask(asked: Asked): Promise<Answer> {
   const set: Record<string, unknown> = {};
   const by = asked.by ?? authentication;
   const exchange = {
-    request: { rawHeaders: asked.fields, method: asked.method ?? 'GET', socket: {} },
+    request: { rawHeaders: asked.fields, method: asked.method === null ? undefined : 'GET', socket: {} },
     response: { setHeader: (name: string, value: string) => (set[name] = value) },
     target: { path, query: '' },
     route: { anonymous: false, requiresBoundToken: asked.requiresBoundToken ?? false },
@@ -181,8 +188,10 @@ describe('RFC 9449: a proof is refused with invalid_dpop_proof', () => {
     return [scheme, credential, name, proof, 'dpop', proof];
   };
   const rsa = createDpopKey('RS256');
-  const signedByRsa = (jwk: Record<string, unknown>, alg = 'RS256') => () =>
-    fieldsWith({ key: rsa, header: { alg, jwk: { ...rsa.publicJwk, ...jwk } } }, boundTo(rsa));
+  const signedByRsa =
+    (jwk: Record<string, unknown>, alg = 'RS256') =>
+    () =>
+      fieldsWith({ key: rsa, header: { alg, jwk: { ...rsa.publicJwk, ...jwk } } }, boundTo(rsa));
 
   const refusals: readonly Refusal[] = [
     ['P1 no DPoP field', () => fieldsWith().slice(0, 2), 'proof_missing'],
@@ -306,12 +315,14 @@ describe('RFC 9449: a proof is refused with invalid_dpop_proof', () => {
 
   it('P1 a point that is not on its curve', async () => {
     const jwk = { ...key.publicJwk, y: key.publicJwk['x'] };
-    const { jkt } = createDpopKey();
-    const { calculateJwkThumbprint } = await import('jose');
-    const accessToken = issuer.mint({ cnf: { jkt: await calculateJwkThumbprint(jwk) } });
+    const accessToken = issuer.mint({ cnf: { jkt: thumbprintOf(jwk) } });
     const answer = await ask({ fields: fieldsWith({ header: { jwk } }, accessToken) });
     assert.equal(answer.code, 'invalid_dpop_proof');
-    assert.notEqual(jkt, key.jkt);
+  });
+
+  it('P2 a request whose method is not known', async () => {
+    const exchange = { fields: fieldsWith({ claims: { htm: undefined } }), method: null };
+    assert.equal((await ask(exchange)).reason, 'proof_htm');
   });
 
   it('P3 a proof made for another access token of the same key', async () => {
@@ -485,10 +496,7 @@ describe('RFC 9449: the access token', () => {
 describe('RFC 9449: nonces of the gateway', () => {
   it('P6 are asked for with use_dpop_nonce, and the answer brings one (RFC 9449 §9)', async () => {
     const answer = await ask({ fields: fieldsWith(), by: withNonce });
-    assert.deepEqual(
-      [answer.status, answer.code, answer.reason],
-      [401, 'use_dpop_nonce', 'nonce_missing'],
-    );
+    assert.deepEqual([answer.status, answer.code, answer.reason], [401, 'use_dpop_nonce', 'nonce_missing']);
     assert.match(answer.challenge, /^DPoP realm="sallyport", error="use_dpop_nonce", .*algs="ES256 /);
     const nonce = answer.headers['dpop-nonce'];
     assert.equal(typeof nonce, 'string');

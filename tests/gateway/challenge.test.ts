@@ -24,7 +24,10 @@ describe('a challenge', () => {
     const bearer = { ...context, presentedScheme: 'Bearer' } as const;
     for (const code of ['invalid_token', 'invalid_request', 'insufficient_scope'] as const) {
       const refusal = new GatewayError(code);
-      assert.match(challengeFor(refusal, dpop) ?? '', new RegExp(`^DPoP realm="[^"]+", error="${code}".*algs="`));
+      assert.match(
+        challengeFor(refusal, dpop) ?? '',
+        new RegExp(`^DPoP realm="[^"]+", error="${code}".*algs="`),
+      );
       assert.match(challengeFor(refusal, bearer) ?? '', new RegExp(`^Bearer realm="[^"]+", error="${code}"`));
     }
   });

@@ -10,7 +10,7 @@ import {
   KeyUsagesExtension,
   SubjectAlternativeNameExtension,
   SubjectKeyIdentifierExtension,
-  X509Certificate,
+  type X509Certificate,
   X509CertificateGenerator,
   X509CrlGenerator,
 } from '@peculiar/x509';
@@ -81,11 +81,7 @@ export async function createCertificate(parts: ClientCertificateParts = {}): Pro
         new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
         new ExtendedKeyUsageExtension([parts.usage ?? ExtendedKeyUsage.clientAuth]),
         new SubjectAlternativeNameExtension([{ type: 'ip', value: '127.0.0.1' }]),
-        await AuthorityKeyIdentifierExtension.create(
-          (authority?.keys ?? keys).publicKey,
-          false,
-          webcrypto,
-        ),
+        await AuthorityKeyIdentifierExtension.create((authority?.keys ?? keys).publicKey, false, webcrypto),
       ],
     },
     webcrypto,

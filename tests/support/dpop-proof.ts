@@ -13,9 +13,13 @@ export interface DpopTestKey extends SigningKey {
 export function createDpopKey(alg = 'ES256', rsaBits = 2048): DpopTestKey {
   const key = createSigningKey(alg, undefined, rsaBits);
   const publicJwk = key.publicKey.export({ format: 'jwk' }) as Record<string, unknown>; // Public members alone.
-  const members = ['crv', 'e', 'kty', 'n', 'x', 'y'].filter((name) => publicJwk[name] !== undefined);
-  const canonical = JSON.stringify(Object.fromEntries(members.map((name) => [name, publicJwk[name]])));
-  return { ...key, publicJwk, jkt: sha256(canonical) };
+  return { ...key, publicJwk, jkt: thumbprintOf(publicJwk) };
+}
+
+/** RFC 7638: SHA-256 over the members that make the key, in their order. */
+export function thumbprintOf(jwk: Readonly<Record<string, unknown>>): string {
+  const members = ['crv', 'e', 'kty', 'n', 'x', 'y'].filter((name) => jwk[name] !== undefined);
+  return sha256(JSON.stringify(Object.fromEntries(members.map((name) => [name, jwk[name]]))));
 }
 
 /** SHA-256 in base64url. */

@@ -54,7 +54,9 @@ async function askBound(at: TestGateway, { path = '/v1/models', claims = {}, bod
 }
 
 async function askUnbound(at: TestGateway, path = '/v1/models'): Promise<Response> {
-  const response = await fetch(`${at.url}${path}`, { headers: { authorization: `Bearer ${await at.mint()}` } });
+  const response = await fetch(`${at.url}${path}`, {
+    headers: { authorization: `Bearer ${await at.mint()}` },
+  });
   await response.text();
   return response;
 }
