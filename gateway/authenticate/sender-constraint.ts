@@ -74,8 +74,8 @@ export async function checkSender(
 
 // RFC 9449 §4.3: there is exactly one DPoP header. Node's `headers` would join two.
 function onlyProof(rawHeaders: readonly string[]): string {
-  const proofs = rawHeaders.filter(
-    (_, index) => index % 2 === 1 && rawHeaders[index - 1]?.toLowerCase() === 'dpop',
+  const proofs = rawHeaders.flatMap((name, index) =>
+    index % 2 === 0 && name.toLowerCase() === 'dpop' ? [rawHeaders[index + 1]] : [],
   );
   const [proof] = proofs;
   if (proof === undefined) throw invalidDpopProof('proof_missing');
