@@ -121,12 +121,15 @@ describe('a YAML file', () => {
     [
       'a second document',
       'name: a\n---\nname: b\n',
-      ['x.yaml:2:1 Source contains multiple documents; please use YAML.parseAllDocuments()'],
+      ['x.yaml:2:1 the file holds more than one document'],
     ],
     ['a tab as indentation', 'nested:\n\tany: true\n', ['x.yaml:2:1 Tabs are not allowed as indentation']],
     ['an alias without an anchor', 'name: *x\n', ['x.yaml:1:1 a YAML alias names no anchor before it']],
     ['the merge key', 'name: a\n<<: { name: b }\n', ['x.yaml:2:1 <<: unknown key "<<"']],
   ];
+  it('refuses nesting without end', () => {
+    assert.match(linesOf(`name: ${'['.repeat(20_000)}`)[0] ?? '', /^x\.yaml:1:\d+ it is nested too deeply$/);
+  });
   for (const [what, source, expected] of refusals) {
     it(`refuses ${what}`, () => assert.deepEqual(linesOf(source), expected));
   }
