@@ -86,8 +86,8 @@ describe('a limit', () => {
     gateway = await startTestGateway({
       edit: {
         'limits.yaml': [
-          ['requests: 60', 'requests: 10'],
-          ['requests: 20', 'requests: 10'],
+          ['requests: 600', 'requests: 10'],
+          ['requests: 120', 'requests: 10'],
         ],
       },
     });

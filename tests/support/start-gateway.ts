@@ -52,9 +52,9 @@ export async function startTestGateway(options: TestGatewayOptions = {}): Promis
   // A suite sends more than a person does in a minute.
   const edits: Record<string, readonly (readonly [string, string])[]> = {
     'limits.yaml': [
-      ['requests: 60', 'requests: 100000'],
-      ['requests: 20', 'requests: 100000'],
-      ['requests: 30', 'requests: 100000'],
+      ['requests: 600', 'requests: 100000'],
+      ['requests: 120', 'requests: 100000'],
+      ['requests: 1000', 'requests: 100000'],
     ],
     ...options.edit,
   };
