@@ -7,8 +7,11 @@ import { createLocalJWKSet, jwtVerify, type JSONWebKeySet, type JWTVerifyGetKey 
 
 /** Header that carries the assertion; never `Authorization`, so that no caller's credential can be taken for it. */
 export const assertionHeader = 'sallyport-assertion';
+/** `typ` of the JWT. */
 export const assertionType = 'sallyport-assertion+jwt';
+/** `iss` of the JWT. */
 export const assertionIssuer = 'urn:sallyport:gateway';
+/** The one signature algorithm. */
 export const assertionAlgorithm = 'EdDSA';
 /** Lifetime given at signing, seconds. */
 export const assertionLifetimeSeconds = 60;
@@ -28,6 +31,7 @@ export interface AssertedPrincipal {
   readonly clientId: string | null;
 }
 
+/** The principal of an assertion, or null when it is absent or not good. */
 export type VerifyAssertion = (assertion: string | undefined) => Promise<AssertedPrincipal | null>;
 
 /**
@@ -48,6 +52,7 @@ export function createAssertionVerifier(options: {
 
   const load = (): JWTVerifyGetKey | undefined => {
     try {
+      // jose checks what the file holds.
       keys = createLocalJWKSet(JSON.parse(readFileSync(options.jwksFile, 'utf8')) as JSONWebKeySet);
     } catch {
       keys = undefined; // Not there yet, or half written: refuse until it can be read.
