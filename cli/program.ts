@@ -77,6 +77,11 @@ const entries: readonly CommandEntry[] = [
     summary: 'administer accounts of the embedded identity server',
     load: async () => (await import('./commands/account.ts')).registerAccountCommands,
   },
+  {
+    name: 'audit',
+    summary: 'verify the audit log of a gateway',
+    load: async () => (await import('./commands/audit.ts')).registerAuditCommands,
+  },
 ];
 
 /** Runs one command line and sets the exit code of the process. */
