@@ -149,7 +149,7 @@ async function openServices(config: GatewayConfig, log: Logger, publicUrl: () =>
     context: policyContext(config),
     authentication: {
       embeddedIssuer: config.embedded_issuer,
-      dataDir: join(config.data, 'issuer-keys'),
+      dataDir: config.data,
       log,
       issuerCa: config.issuer_ca === undefined ? undefined : readFileSync(config.issuer_ca, 'utf8'),
     },
