@@ -129,6 +129,7 @@ function curl(context: BlockContext): string {
   return `${commandLine('token', context)} | sed 's/^/authorization: Bearer /' |
   curl -sS -H @- -H 'content-type: application/json'${trust} \\
     ${shellWord(`${context.gateway}/v1/completions`)} -d ${shellWord(body)}
+echo
 `;
 }
 

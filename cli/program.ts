@@ -170,6 +170,11 @@ function usageFailure(text: string, terminal: Terminal): string {
     .trim()
     .replace(/^error: /, '')
     .split('\n');
+  const choices =
+    /^command-argument value '(.*)' is invalid for argument '(\w+)'\. Allowed choices are (.+)\.$/;
+  const [, given, name, allowed] = choices.exec(sentence) ?? [];
+  if (given !== undefined)
+    return `${terminal.red('✗')} There is no ${name} '${given}'.\n  There are: ${allowed}.`;
   const capital = sentence.charAt(0).toUpperCase() + sentence.slice(1).replace(/\.$/, '');
   const hint = suggestion?.replaceAll(/[()]/g, '') ?? '';
   return `${terminal.red('✗')} ${capital}.${hint === '' ? '' : ` ${hint}`}\n  ${terminal.command} -h  shows what there is.`;

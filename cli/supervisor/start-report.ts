@@ -133,7 +133,9 @@ function closingLines(options: ReportOptions, administrator: Administrator | und
   if (administrator === undefined && !options.isFirstRun) {
     const file = administratorFile(options.dataFolder);
     const unread = existsSync(file) ? [`  First administrator: password in ${file}`] : [];
-    return [...trust, ...unread, `  ${policies}  Ctrl-C stops everything.`];
+    // At the usual address `sallyport login` finds it; elsewhere the command is worth more than the policies.
+    const next = options.loginArguments === '' ? policies : `npx sallyport login ${options.loginArguments}`;
+    return [...trust, ...unread, `  ${next}  Ctrl-C stops everything.`];
   }
   const account =
     administrator === undefined

@@ -9,7 +9,7 @@ import { terminalReport } from '../../cli/supervisor/start-report.ts';
 const dataFolder = mkdtempSync(join(tmpdir(), 'sallyport-report-'));
 after(() => rmSync(dataFolder, { recursive: true, force: true }));
 
-function show(isFirstRun: boolean, withAdministrator: boolean): string {
+function show(isFirstRun: boolean, withAdministrator: boolean, loginArguments = ''): string {
   let shown = '';
   const report = terminalReport({
     servers: ['identity', 'gateway'],
@@ -17,7 +17,7 @@ function show(isFirstRun: boolean, withAdministrator: boolean): string {
     isFirstRun,
     policies: 'policies',
     isLoopback: true,
-    loginArguments: '',
+    loginArguments,
     authorityFile: undefined,
     write: (text) => (shown += text),
   });
@@ -38,5 +38,10 @@ describe('the block of a start', () => {
 
   it('says nothing of an administrator later', () => {
     assert.doesNotMatch(show(false, false), /administrator|Sallyport \d|Password/i);
+  });
+
+  it('tells a later start how to sign in where the address is not the usual one', () => {
+    assert.match(show(false, false, '--gateway http://127.0.0.1:8090'), /login --gateway http:\S+:8090 /);
+    assert.doesNotMatch(show(false, false), /login/);
   });
 });
