@@ -15,7 +15,7 @@ export const stylesheet = `:root {
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--back); color: var(--text); font: 1rem/1.6 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
 a { color: var(--link); }
-a:focus-visible, .snippet button:focus-visible, pre:focus-visible { outline: 3px solid var(--link); outline-offset: 2px; border-radius: 4px; }
+a:focus-visible, .snippet button:focus-visible, pre:focus-visible, .table:focus-visible { outline: 3px solid var(--link); outline-offset: 2px; border-radius: 4px; }
 .skip { position: absolute; left: -999rem; }
 .skip:focus { left: 1rem; top: 1rem; background: var(--panel); padding: .5rem 1rem; z-index: 1; }
 .top { border-bottom: 1px solid var(--line); background: var(--panel); }
@@ -37,8 +37,8 @@ a:focus-visible, .snippet button:focus-visible, pre:focus-visible { outline: 3px
 .snippet button { min-width: 5rem; font: inherit; font-size: .85rem; padding: .25rem .7rem; color: var(--text); background: var(--panel); border: 1px solid var(--line); border-radius: 6px; cursor: pointer; }
 .page table { border-collapse: collapse; }
 .page th, .page td { border: 1px solid var(--line); padding: .4rem .7rem; text-align: left; vertical-align: top; }
-.page td a, .page td code { overflow-wrap: anywhere; }
-.page td:first-child { min-width: 8rem; }
+.page .table { overflow-x: auto; }
+.page td { min-width: 5rem; overflow-wrap: break-word; }
 .page th { background: var(--code); }
 @media (max-width: 40rem) { .page th, .page td { padding: .3rem .4rem; font-size: .9rem; } }
 .swagger-ui .auth-container .wrapper:has(label[for^="client_secret"]), .swagger-ui .auth-container div:has(> label[for^="client_secret"]) { display: none; } /* A public client has none. */
