@@ -68,6 +68,11 @@ const entries: readonly CommandEntry[] = [
     load: async () => (await import('./commands/doctor.ts')).registerDoctorCommand,
   },
   {
+    name: 'profile',
+    summary: 'list the stored sign-ins, choose the one in use',
+    load: async () => (await import('./commands/profile.ts')).registerProfileCommands,
+  },
+  {
     name: 'model',
     summary: 'list, pull and check model files',
     load: async () => (await import('./commands/model.ts')).registerModelCommands,
@@ -82,6 +87,15 @@ const entries: readonly CommandEntry[] = [
     summary: 'verify the audit log of a gateway',
     load: async () => (await import('./commands/audit.ts')).registerAuditCommands,
   },
+  {
+    name: 'completion',
+    summary: 'print completion for bash, zsh or fish',
+    load: async () => {
+      const { registerCompletionCommand } = await import('./commands/completion.ts');
+      return (program) =>
+        registerCompletionCommand(program, () => createProgram(everyCommand, processTerminal()));
+    },
+  },
 ];
 
 /** Runs one command line and sets the exit code of the process. */
@@ -95,7 +109,7 @@ export async function run(words: readonly string[]): Promise<void> {
 
 async function execute(words: readonly string[], terminal: Terminal): Promise<ExitCode | null> {
   try {
-    const program = await createProgram(words, terminal);
+    const program = await createProgram(requestedCommand(words), terminal);
     if (words.filter((word) => word !== '--no-color').length === 0) {
       program.outputHelp();
       return exitCodes.done;
@@ -109,7 +123,13 @@ async function execute(words: readonly string[], terminal: Terminal): Promise<Ex
   }
 }
 
-async function createProgram(words: readonly string[], terminal: Terminal): Promise<Command> {
+// No command line can say it: it stands for a tree with all commands loaded.
+const everyCommand = Symbol('every command');
+
+async function createProgram(
+  wanted: string | typeof everyCommand | undefined,
+  terminal: Terminal,
+): Promise<Command> {
   const program = new Command('sallyport')
     .description('The guarded door between people and language models.')
     .version(packageVersion, '-V, --version', 'print the version')
@@ -124,9 +144,8 @@ async function createProgram(words: readonly string[], terminal: Terminal): Prom
       getErrHelpWidth: () => terminal.width,
     });
   program.helpCommand(false);
-  const wanted = requestedCommand(words);
   for (const entry of entries) {
-    if (entry.name === wanted) (await entry.load())(program);
+    if (entry.name === wanted || wanted === everyCommand) (await entry.load())(program);
     else program.command(entry.name).description(entry.summary);
   }
   addHelpCommand(program, terminal);

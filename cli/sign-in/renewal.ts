@@ -3,6 +3,7 @@
 import { exitCodes } from '../exit-codes.ts';
 import { CommandFailure } from '../failure.ts';
 import type { GatewayAddress } from '../gateway-address.ts';
+import { profileInUse } from '../profiles.ts';
 import { createTrustedFetch, findCertificateAuthority } from '../trusted-fetch.ts';
 import type { IssuedTokens } from './issuer-client.ts';
 import { readSession, sessionFile, stateFolder, writeSession, type Session } from './session-file.ts';
@@ -47,7 +48,7 @@ export function signInNeeded(address: GatewayAddress, sentence: string): Command
 /** The command that signs in at this address: `login`, with what names it where that is not remembered. */
 export function loginWords({ gateway, profile, namedBy }: GatewayAddress): string {
   const flags = namedBy === 'flag' ? ` --gateway ${gateway}` : '';
-  return `login${flags}${profile === 'default' ? '' : ` --profile ${profile}`}`;
+  return `login${flags}${profile === profileInUse() ? '' : ` --profile ${profile}`}`;
 }
 
 /** Seconds until the access token of a session expires; negative afterwards. */

@@ -24,6 +24,7 @@ describe('docs/reference/cli.md', () => {
     'env',
     'connect',
     'doctor',
+    'completion',
     'audit verify',
   ]) {
     it(`names every flag of ${command} and no other`, async () => {

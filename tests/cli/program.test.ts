@@ -12,10 +12,34 @@ before(() => {
 });
 after(() => home.remove());
 
-const commands = ['login', 'logout', 'token', 'whoami', 'chat', 'connect', 'env', 'doctor'];
+const commands = [
+  'start',
+  'serve',
+  'login',
+  'logout',
+  'token',
+  'whoami',
+  'chat',
+  'connect',
+  'env',
+  'doctor',
+  'profile',
+  'profile list',
+  'profile use',
+  'model',
+  'model pull',
+  'model list',
+  'model verify',
+  'account',
+  'account add',
+  'account grant',
+  'account reset-password',
+  'audit verify',
+  'completion',
+];
 
 describe('help', () => {
-  for (const words of [[], ...commands.map((command) => [command])]) {
+  for (const words of [[], ...commands.map((command) => command.split(' '))]) {
     it(`of "${['sallyport', ...words].join(' ')}" starts with an example and fits on a screen`, async () => {
       const result = await home.run([...words, '-h']);
       assert.equal(result.code, 0);
