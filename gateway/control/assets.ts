@@ -41,7 +41,7 @@ a:focus-visible, .snippet button:focus-visible, pre:focus-visible, .table:focus-
 .page td { overflow-wrap: break-word; }
 .page td:last-child { min-width: 14rem; }
 .page th { background: var(--code); }
-@media (max-width: 40rem) { .page th, .page td { padding: .3rem .4rem; font-size: .9rem; } }
+@media (max-width: 40rem) { .page th, .page td { padding: .3rem .4rem; font-size: .9rem; } .page td { overflow-wrap: anywhere; } .page td:last-child { min-width: 0; } }
 .swagger-ui .auth-container .wrapper:has(label[for^="client_secret"]), .swagger-ui .auth-container div:has(> label[for^="client_secret"]) { display: none; } /* A public client has none. */
 /* Swagger UI's own light colours do not reach a contrast of 4.5 to 1. */
 @media (prefers-color-scheme: light) {
