@@ -54,7 +54,8 @@ export const errorCatalogue = {
   },
   invalid_request: {
     status: 400,
-    message: 'The credentials are malformed, or more than one was sent.',
+    message:
+      'The credentials are malformed or empty, or more than one was sent. Send one header, Authorization: Bearer and an access token.',
     openAiType: 'invalid_request_error',
     challenge: 'invalid_request',
     retryable: false,
