@@ -143,7 +143,7 @@ describe('every answer', () => {
       if (status === 405) assert.match(head, /\r\nallow: /i);
       const records = await auditRecordsOf(gateway, answers);
       assert.deepEqual(
-        records.map((record) => [record.status, record.code]),
+        records.map((record) => [record['status'], record.code]),
         [[status, code]],
       );
       assert.equal(await countedSettled(before + 1), before + 1);
