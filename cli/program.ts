@@ -6,6 +6,7 @@ import { exitCodeMeanings, exitCodes, type ExitCode } from './exit-codes.ts';
 import { reportFailure } from './failure.ts';
 import { formatHelp } from './help.ts';
 import { processTerminal, type Terminal } from './terminal.ts';
+import { usageFailure } from './usage-failure.ts';
 
 /** Adds one command, with its options and action, to the tree. */
 export type RegisterCommand = (program: Command) => void;
@@ -181,20 +182,4 @@ function addHelpCommand(program: Command, terminal: Terminal): void {
 function exitCodeHelp(): string {
   const lines = exitCodeMeanings.map(([code, meaning]) => `  ${String(code).padStart(3)}  ${meaning}`);
   return ['Exit codes of every command, the same through npx:', '', ...lines, ''].join('\n');
-}
-
-// Commander writes "error: unknown command 'lgin'\n(Did you mean login?)"; ours is one sentence and the way on.
-function usageFailure(text: string, terminal: Terminal): string {
-  const [sentence = '', suggestion] = text
-    .trim()
-    .replace(/^error: /, '')
-    .split('\n');
-  const choices =
-    /^command-argument value '(.*)' is invalid for argument '(\w+)'\. Allowed choices are (.+)\.$/;
-  const [, given, name, allowed] = choices.exec(sentence) ?? [];
-  if (given !== undefined)
-    return `${terminal.red('✗')} There is no ${name} '${given}'.\n  There are: ${allowed}.`;
-  const capital = sentence.charAt(0).toUpperCase() + sentence.slice(1).replace(/\.$/, '');
-  const hint = suggestion?.replaceAll(/[()]/g, '') ?? '';
-  return `${terminal.red('✗')} ${capital}.${hint === '' ? '' : ` ${hint}`}\n  ${terminal.command} -h  shows what there is.`;
 }

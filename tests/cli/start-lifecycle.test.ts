@@ -164,6 +164,25 @@ describe('npm start', linux, () => {
     });
   }
 
+  for (const [words, code, said] of [
+    [
+      ['--port', '8090'],
+      1,
+      '✗ npm kept --port for itself.\n  Put two dashes before it:  npm start -- --port 8090\n',
+    ],
+    [
+      ['--', '--prot', '1'],
+      2,
+      "✗ Unknown option '--prot'. Did you mean --port?\n  npm start -- -h  shows what there is.\n",
+    ],
+  ] as const) {
+    it(`says what is wrong with npm start ${words.join(' ')}`, () => {
+      const result = spawnSync('npm', ['start', ...words], { cwd: packageRoot, encoding: 'utf8' });
+      assert.equal(result.status, code);
+      assert.ok(result.stderr.includes(said), result.stderr);
+    });
+  }
+
   it('takes one Ctrl-C as one, also where npm passes it on a second time', async () => {
     const data = join(base, 'echo');
     const port = await freePortTriple();
