@@ -2,6 +2,7 @@
 import { formatAddress, type ListenAddress } from '../../core/address.ts';
 import { ConfigurationError, formatFinding } from '../../core/yaml-file.ts';
 import type { Configuration } from '../compose.ts';
+import { missingFileHint, namesMissingFile } from '../failure.ts';
 import { portHolder } from './port-holder.ts';
 
 /** Servers by the name that `sallyport serve` takes. */
@@ -66,7 +67,12 @@ function describeFindings(error: ConfigurationError): StartFailure {
       ? '✗ A setting is invalid; nothing is running.'
       : `✗ ${count} settings are invalid; nothing is running.`;
   return new StartFailure(
-    [title, ...shown, ...more, '  Correct the file and run the same command again.'],
+    [
+      title,
+      ...shown,
+      ...more,
+      namesMissingFile(error) ? `  ${missingFileHint}` : '  Correct the file and run the same command again.',
+    ],
     3,
   );
 }

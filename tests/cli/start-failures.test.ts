@@ -153,6 +153,7 @@ describe('a start that fails', () => {
     const { code, text } = await failedStart(['--config', join(base, 'nope.yaml')]);
     assert.equal(code, 3);
     assert.match(text, /nope\.yaml:1:1 the file does not exist/);
+    assert.match(text, /run it in the project folder, or give {2}--config FILE/);
   });
 
   it('refuses an invalid policy with file:line, exit 3, and leaves no process', async () => {
