@@ -3,8 +3,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { GatewayError } from '../core/errors.ts';
 import { challengeFor } from './challenge.ts';
-import type { Received } from './exchange.ts';
+import type { Limited, Received } from './exchange.ts';
 
+/** Body shape of refusals: OpenAI's, or RFC 9457 problem+json. */
 export type Surface = 'openai' | 'problem';
 
 /** What the renderer needs to know of the request and of the gateway. */
@@ -16,8 +17,11 @@ export interface RefusalContext {
   readonly scopes: readonly string[];
   /** Scheme of the credential that was refused; default: Bearer. */
   readonly presentedScheme?: 'Bearer' | 'DPoP';
+  /** What the limits say, once the request has been counted. */
+  readonly limitHeaders?: Readonly<Record<string, string>>;
 }
 
+/** A whole answer. */
 export interface RenderedRefusal {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
@@ -28,9 +32,13 @@ export interface RenderedRefusal {
 const longestRetrySeconds = 20;
 const defaultRetrySeconds = 5;
 
-/** The surface of a path: OpenAI's under `/v1` and `/openai`, problem+json elsewhere. */
+// The second half: where an SDK asks whose base URL lacks `/v1`; it shows a text in no other shape.
+const openAiPath =
+  /^\/((v1|openai)(\/|\?|$)|(chat\/completions|completions|embeddings|models|responses)(\/|\?|$))/;
+
+/** The surface of a path: OpenAI's under `/v1` and `/openai` and where SDKs ask without either, problem+json elsewhere. */
 export function surfaceOf(path: string): Surface {
-  return /^\/(v1|openai)(\/|\?|$)/.test(path) ? 'openai' : 'problem';
+  return openAiPath.test(path) ? 'openai' : 'problem';
 }
 
 /** Status, headers and body of a refusal; pure, so that every exit of the gateway can use it. */
@@ -41,6 +49,7 @@ export function renderRefusal(refusal: GatewayError, context: RefusalContext): R
     'cache-control': 'no-store',
     'x-content-type-options': 'nosniff',
     'x-request-id': context.id,
+    ...context.limitHeaders,
     ...refusal.headers,
   };
   // RFC 9110 §15.5.2: a 401 carries at least one challenge.
@@ -68,7 +77,7 @@ function documentation(refusal: GatewayError, context: RefusalContext): string {
 }
 
 /** The OpenAI shape: all four members, always, and where to read on. */
-export function openAiBody(refusal: GatewayError, context: RefusalContext): object {
+function openAiBody(refusal: GatewayError, context: RefusalContext): object {
   return {
     error: {
       message: refusal.publicMessage,
@@ -109,8 +118,11 @@ function announcesBody({ headers }: IncomingMessage): boolean {
 }
 
 /** Answers a refusal; after streaming has begun, sends one `data: {"error":…}` event and ends without `[DONE]`. */
-export function refuse(received: Received, refusal: GatewayError): void {
-  const { response, request, outcome } = received;
+export function refuse(
+  received: Received & Partial<Pick<Limited, 'reservation'>>,
+  refusal: GatewayError,
+): void {
+  const { response, request, outcome, reservation } = received;
   outcome.refusal ??= refusal;
   if (refusal.code === 'internal_error') {
     received.services.log.error(
@@ -125,6 +137,7 @@ export function refuse(received: Received, refusal: GatewayError): void {
     publicUrl: received.services.publicUrl,
     scopes: received.snapshot.authentication.scopesSupported,
     presentedScheme: /^dpop /i.test(request.headers.authorization ?? '') ? 'DPoP' : 'Bearer',
+    ...(reservation === undefined ? {} : { limitHeaders: reservation.headers }),
   };
   if (!response.headersSent) {
     sendRefusal(request, response, refusal, context);

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer, type ServerOptions as TlsServerOptions } from 'node:https';
 import type { Duplex } from 'node:stream';
+import type { CertificateFiles } from '../core/certificate-renewal.ts';
 import { GatewayError } from '../core/errors.ts';
 
 /** Names of PEM files. */
@@ -113,6 +114,13 @@ export function tlsOptions(tls: TlsFiles): TlsServerOptions {
     // Without tickets no session is resumed, so every connection shows its certificate and has it verified again.
     secureOptions: secureOptions | constants.SSL_OP_NO_TICKET,
   };
+}
+
+/** What a renewal of the certificate follows, and how it is read again. */
+export function followedFiles(tls: TlsFiles | undefined): CertificateFiles | undefined {
+  if (tls === undefined) return undefined;
+  const further = [tls.client_ca, tls.client_crl].filter((file) => file !== undefined);
+  return { cert: tls.cert, key: tls.key, further, read: () => tlsOptions(tls) };
 }
 
 function refusalOf(error: NodeJS.ErrnoException): GatewayError {

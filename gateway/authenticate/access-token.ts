@@ -3,7 +3,7 @@ import { normalisedType, parseCompactJws, type CompactFault } from './compact-jw
 import { invalidToken, type InvalidTokenReason } from './invalid-token.ts';
 
 /** Longest access token that is looked at, characters. */
-export const maxAccessTokenLength = 16_384;
+const maxAccessTokenLength = 16_384;
 
 /** An access token in parts; nothing in it is verified. */
 export interface UnverifiedAccessToken {

@@ -1,7 +1,7 @@
 // Takes a compact JWS apart, strictly, before anything in it is believed: one spelling, one reading. Access tokens and
 // DPoP proofs share it; each says what a fault is called.
 import type { GatewayError } from '../../core/errors.ts';
-import { parseStrictObject } from '../strict-json.ts';
+import { parseStrictObject } from '../../core/strict-json.ts';
 
 /** What can be wrong with the form. */
 export type CompactFault = 'form' | 'encoding' | 'header_json' | 'claims_json';

@@ -13,7 +13,7 @@ import { type TLSSocket, connect, type ConnectionOptions } from 'node:tls';
 import { GatewayError } from '../../core/errors.ts';
 import { checkCertificate } from '../../gateway/authenticate/certificate-binding.ts';
 import { gatewayConfigSchema } from '../../gateway/config.ts';
-import { tlsOptions } from '../../gateway/listener.ts';
+import { followedFiles, tlsOptions } from '../../gateway/listener.ts';
 import {
   ExtendedKeyUsage,
   createAuthority,
@@ -267,11 +267,12 @@ describe('RFC 8705: a certificate-bound access token', () => {
   });
 
   it('is refused on a connection that has outlived its certificate', async () => {
-    const options = tlsOptions({
+    const files = {
       cert: join(folder, 'cert.pem'),
       key: join(folder, 'key.pem'),
       client_ca: join(folder, 'ca.pem'),
-    });
+    };
+    const options = tlsOptions(files);
     const { validFromDate, validToDate } = new X509Certificate(client.cert);
     const judged = new Promise<(string | undefined)[]>((resolve) => {
       const listener = createServer(options, ({ socket }, response) => {
@@ -286,6 +287,8 @@ describe('RFC 8705: a certificate-bound access token', () => {
         });
         response.end(() => listener.close(() => resolve(reasons)));
       });
+      // A renewal of the certificate must not forget who vouches for clients.
+      listener.setSecureContext(followedFiles(files)?.read?.() ?? {});
       listener.listen(0, '127.0.0.1', () => {
         const { port } = listener.address() as AddressInfo; // A TCP server.
         const { cert, key } = client;
@@ -369,6 +372,13 @@ describe('RFC 8705: the settings', () => {
     assert.deepEqual([asking.requestCert, asking.rejectUnauthorized], [true, false]);
     assert.equal(asking.crl, undefined);
     assert.equal(asking.minVersion, 'TLSv1.2');
+  });
+
+  it('are read again when any of the files changes', () => {
+    assert.equal(followedFiles(undefined), undefined);
+    assert.deepEqual(followedFiles(tls)?.further, []);
+    const all = { ...tls, client_ca: 'ca.pem', client_crl: 'crl.pem' };
+    assert.deepEqual(followedFiles(all)?.further, ['ca.pem', 'crl.pem']);
   });
 
   it('refuse a revocation list without an authority, a missing file, and an unknown key', () => {

@@ -391,7 +391,9 @@ describe('a denied word', () => {
       assertRefused('chat', JSON.stringify({ model: 'tiny-gpt2', ...members }), { code: 'content_blocked' }));
   }
   it('is found when the body spells it with escapes', async () => {
-    const escaped = Array.from(word).map((c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`).join('');
+    const escaped = Array.from(word)
+      .map((c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`)
+      .join('');
     await assertRefused('generate', `{"prompt":"${escaped}"}`, { code: 'content_blocked' });
   });
   it('carries no role of the caller’s making', async () => {

@@ -209,7 +209,7 @@ describe('bytes behind a refused head', () => {
         until: 2,
       });
       // Either the connection ends with the refusal, or the next request gets its own answer.
-      assert.ok(closed || answers[1]?.status === 200, '${answers.map(({ status }) => status).join()}');
+      assert.ok(closed || answers[1]?.status === 200, answers.map(({ status }) => status).join());
     });
   }
 });

@@ -10,9 +10,9 @@ import { startTestGateway, type TestGateway } from '../../support/start-gateway.
 
 const edit = {
   'limits.yaml': [
-    ['requests: 60', 'requests: 10'],
-    ['requests: 20', 'requests: 10'],
-    ['requests: 30', 'requests: 5'],
+    ['requests: 600', 'requests: 10'],
+    ['requests: 120', 'requests: 10'],
+    ['requests: 1000', 'requests: 5'],
   ],
 } as const;
 
@@ -55,6 +55,20 @@ describe('limits at a gateway that counts in its own memory', () => {
       90,
     );
     assert.ok((await verifyAuditLog(gateway.auditFolder)).ok);
+  });
+
+  it('tells the limits on refusals of requests that were counted, and on no others', async () => {
+    const headers = {
+      authorization: `Bearer ${await gateway.mint({ sub: 'refused' })}`,
+      'content-type': 'application/json',
+    };
+    const post = (body: object): Promise<Response> =>
+      fetch(`${gateway.url}/v1/completions`, { method: 'POST', headers, body: JSON.stringify(body) });
+    const blocked = await post({ model: 'tiny-gpt2', prompt: 'sallyport-denied-example' });
+    assert.deepEqual([blocked.status, blocked.headers.get('x-ratelimit-remaining-requests')], [400, '9']);
+    assert.match(blocked.headers.get('ratelimit') ?? '', /r=9/);
+    const unknown = await post({ model: 'gpt-9', prompt: 'x' });
+    assert.deepEqual([unknown.status, unknown.headers.get('ratelimit')], [404, null]);
   });
 
   it('tells the limits on every answer and the wait on a refusal', async () => {
