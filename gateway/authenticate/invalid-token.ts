@@ -36,6 +36,7 @@ export const invalidTokenReasons = [
   'certificate_mismatch',
   'claim_type',
 ] as const;
+/** One of them. */
 export type InvalidTokenReason = (typeof invalidTokenReasons)[number];
 
 /** Builds the 401 with its private reason. */

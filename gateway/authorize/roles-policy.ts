@@ -59,4 +59,5 @@ export const rolesSchema = z.strictObject({
     .default([])
     .describe('Roles given to members of groups, for tokens that carry groups instead of roles.'),
 });
+/** The parsed roles.yaml. */
 export type RolesPolicy = z.output<typeof rolesSchema>;

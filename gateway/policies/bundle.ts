@@ -30,6 +30,7 @@ export const policyFiles = {
   'guards.yaml': guardsSchema,
   'routes.yaml': routesSchema,
 } as const;
+/** Name of one of them. */
 export type PolicyFileName = keyof typeof policyFiles;
 const fileNames = Object.keys(policyFiles) as PolicyFileName[]; // Keys of the constant above.
 

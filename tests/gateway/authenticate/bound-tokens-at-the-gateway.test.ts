@@ -23,8 +23,8 @@ before(async () => {
     edit: {
       'issuers.yaml': [['clock_skew: 30s', 'clock_skew: 30s\n    dpop: { nonce: true }']],
       'limits.yaml': [
-        ['requests: 60', 'requests: 100000'],
-        ['requests: 30', `requests: ${failures}`],
+        ['requests: 600,', 'requests: 100000,'],
+        ['requests: 1000,', `requests: ${failures},`],
       ],
     },
   });
