@@ -2,4 +2,5 @@
 
 /** In the order in which a client should prefer them. */
 export const dpopAlgorithms = ['ES256', 'Ed25519', 'EdDSA', 'PS256', 'RS256', 'ES384', 'ES512'] as const;
+/** One of them. */
 export type DpopAlgorithm = (typeof dpopAlgorithms)[number];

@@ -7,7 +7,6 @@ import type { Duplex } from 'node:stream';
 import type { CertificateFiles } from '../core/certificate-renewal.ts';
 import { GatewayError } from '../core/errors.ts';
 
-<<<<<<< HEAD
 /** Names of PEM files. */
 export interface TlsFiles {
   readonly cert: string;
@@ -18,9 +17,7 @@ export interface TlsFiles {
   readonly client_crl?: string | undefined;
 }
 
-=======
 /** Certificates, and who takes what comes. */
->>>>>>> main
 export interface ListenerOptions {
   /** PEM files; without them the listener speaks plain HTTP. */
   readonly tls: TlsFiles | undefined;

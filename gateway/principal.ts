@@ -1,6 +1,5 @@
 // What authentication yields, whatever the credential was.
 
-<<<<<<< HEAD
 /** What an access token is bound to (RFC 7800 `cnf`); at least one of the two, and both must be shown. */
 export interface Binding {
   /** RFC 9449 §6.1: thumbprint of the DPoP key, or null. */
@@ -11,9 +10,7 @@ export interface Binding {
   readonly requiresNonce: boolean;
 }
 
-=======
 /** Whoever is behind a credential, and what it says of him. */
->>>>>>> main
 export interface Principal {
   /** Name of the issuer in issuers.yaml: a closed set, fit for metric labels. */
   readonly issuerName: string;

@@ -24,6 +24,7 @@ export const invalidDpopProofReasons = [
   'proof_replayed',
   'proof_too_many',
 ] as const;
+/** One of them. */
 export type InvalidDpopProofReason = (typeof invalidDpopProofReasons)[number];
 
 /** Builds the 401 with its private reason. */
