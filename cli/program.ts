@@ -68,6 +68,11 @@ const entries: readonly CommandEntry[] = [
     load: async () => (await import('./commands/doctor.ts')).registerDoctorCommand,
   },
   {
+    name: 'policy',
+    summary: 'check, test and explain the policies',
+    load: async () => (await import('./commands/policy.ts')).registerPolicyCommands,
+  },
+  {
     name: 'model',
     summary: 'list, pull and check model files',
     load: async () => (await import('./commands/model.ts')).registerModelCommands,
