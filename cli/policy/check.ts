@@ -12,7 +12,7 @@ import { judge, sourceLines, type SourceLines } from './judged-finding.ts';
 import { lintWarnings } from './lint-warnings.ts';
 import { locatePolicies, withPlaces, type PolicyOptions } from './opened-policies.ts';
 import { paintFor } from './paint.ts';
-import { testFilesOf, readTestFile } from './test-files.ts';
+import { readTestFile, referenceFindings, testFilesOf } from './test-files.ts';
 
 export interface CheckOptions extends PolicyOptions {
   readonly format: CheckFormat;
@@ -58,19 +58,19 @@ export function check(
   const located = collect(() => locatePolicies(directory, options));
   const folder = located?.directory ?? directory ?? 'policies';
   const tests = testFilesOf(folder);
-  let digest: string | null = null;
-  if (located !== undefined) {
-    const bundle = collect(() => loadBundle(folder, located.context));
-    if (bundle !== undefined) {
-      digest = bundle.digest;
-      warnings.push(...bundle.warnings, ...lintWarnings(withPlaces({ ...located, bundle })));
-    }
-    for (const file of tests) collect(() => readTestFile(file));
+  const bundle = located === undefined ? undefined : collect(() => loadBundle(folder, located.context));
+  const opened =
+    located === undefined || bundle === undefined ? undefined : withPlaces({ ...located, bundle });
+  if (opened !== undefined) warnings.push(...opened.bundle.warnings, ...lintWarnings(opened));
+  for (const path of located === undefined ? [] : tests) {
+    const file = collect(() => readTestFile(path));
+    // Names are judged against a good bundle only, so that one fault of the bundle does not echo in every test.
+    if (file !== undefined && opened !== undefined) errors.push(...referenceFindings(file, opened));
   }
   const present = Object.keys(policyFiles).filter((name) => existsSync(join(folder, name)));
   return {
     directory: folder,
-    digest: errors.length > 0 ? null : digest,
+    digest: errors.length > 0 ? null : (bundle?.digest ?? null),
     files: present.length + tests.length,
     findings: [
       ...errors.map((finding) => judge(finding, 'error', lines)),

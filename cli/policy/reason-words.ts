@@ -1,4 +1,5 @@
 // Why a request was refused or permitted, in plain words with the place in the policies that says so.
+import { formatDuration } from '../../core/duration.ts';
 import { matchesAction } from '../../gateway/authorize/patterns.ts';
 import type { Reason } from '../../gateway/authorize/evaluation.ts';
 import type { RuleEntry } from '../../gateway/authorize/rules-policy.ts';
@@ -61,7 +62,7 @@ function explainRule(decidedBy: string, answer: Answer, opened: OpenedPolicies):
   const codes = ownCodes(decision?.reasons ?? [], decidedBy);
   return {
     place: deciderPlace(decidedBy, opened),
-    text: `rule ${name} ${verb} ${askedFor(route.action, model)}: ${rule === undefined ? '' : conditionsOf(rule)} (${codes.join(', ')})`,
+    text: `rule ${name} ${verb} ${askedFor(route.action, model)}: ${rule === undefined ? '' : conditionsOf(rule)} (${codes.join(', ')})${claimsSeen(rule, answer)}`,
   };
 }
 
@@ -90,9 +91,24 @@ function conditionsOf(rule: RuleEntry): string {
   const said = new Set(['name', 'description', 'effect']);
   const stated = Object.entries(rule).filter(([key, value]) => !said.has(key) && value !== undefined);
   const text = stated
-    .map(([key, value]) => `${key} ${typeof value === 'string' ? value : JSON.stringify(value)}`)
+    .map(([key, value]) => `${key} ${typeof value === 'string' ? value : JSON.stringify(value, asWritten)}`)
     .join('; ');
   return text.length > 160 ? `${text.slice(0, 157)}…` : text;
+}
+
+/** Durations are milliseconds by now. */
+const asWritten = (key: string, value: unknown): unknown =>
+  key === 'max_age' && typeof value === 'number' ? formatDuration(value) : value;
+
+/** What the token says in the claims that the rule's expression reads. */
+function claimsSeen(rule: RuleEntry | undefined, { principal }: Answer): string {
+  const named = [...(rule?.when ?? '').matchAll(/\bprincipal\.claims\.([A-Za-z_]\w*)/g)].map(
+    ([, name = '']) => name,
+  );
+  if (named.length === 0) return '';
+  const claims = principal?.claims ?? {};
+  const seen = [...new Set(named)].map((name) => `${name} ${shownValue(claims[name])}`);
+  return `; the token says ${seen.join(', ')}`;
 }
 
 /** The codes of one rule's conditions, each once. */

@@ -1,7 +1,7 @@
 // The form of policies/tests/*.yaml: who asks for what, and what the policies must answer.
 import { isIP } from 'node:net';
 import { z } from 'zod';
-import { errorCatalogue } from '../../core/errors.ts';
+import type { ErrorCode } from '../../core/errors.ts';
 
 const texts = z.array(z.string());
 
@@ -63,7 +63,21 @@ const credential = z.strictObject(credentialShape).superRefine((given, context) 
 });
 export type Credential = z.output<typeof credential>;
 
-const outcomes = ['permit', 'deny', ...Object.keys(errorCatalogue)] as ['permit', ...string[]]; // Not empty, as zod wants it.
+/** What a test can expect: the refusals of the stages that are asked. */
+const outcomes = [
+  'permit',
+  'deny',
+  'missing_credentials',
+  'invalid_token',
+  'insufficient_scope',
+  'insufficient_user_authentication',
+  'access_denied',
+  'admin_access_required',
+  'model_not_found',
+  'body_invalid',
+  'parameter_above_ceiling',
+  'content_blocked',
+] as const satisfies readonly (ErrorCode | 'permit' | 'deny')[];
 
 const policyTest = z.strictObject({
   /** What must hold, as a sentence; unique within the file. */
