@@ -1,9 +1,153 @@
-// Compiles rules.yaml: which rules can match an action, and their conditions as functions.
+// Compiles rules.yaml. Rules that cannot match cost nothing: they are set aside by action first, then, once per principal,
+// action and model, by the conditions that cannot change between two requests.
+import type { Principal } from '../principal.ts';
+import { createExpressionCompiler } from './cel/compile-expression.ts';
+import type { RuleFacts } from './conditions/condition.ts';
+import { prepareConditions, prepareRequire, type PreparedCondition } from './conditions/index.ts';
+import { stepUpOf } from './conditions/require.ts';
+import type { Reason, StepUp } from './evaluation.ts';
+import { matchesAction } from './patterns.ts';
+import type { RuleEntry, RulesPolicy } from './rules-policy.ts';
+
+/** One compiled rule. */
+export interface Rule {
+  /** `rules.<name>`. */
+  readonly id: string;
+  readonly effect: 'permit' | 'deny' | 'require';
+  /** Whether the rule names its actions; only then it holds on routes that are open to anybody. */
+  readonly namesActions: boolean;
+  readonly conditions: readonly RuleCondition[];
+  /** The conditions that may change from request to request. */
+  readonly changing: readonly RuleCondition[];
+  /** The `require` of the rule, or null. */
+  readonly require: RuleCondition | null;
+  readonly stepUp: StepUp | null;
+  /** The reasons when all conditions match. */
+  readonly matched: readonly Reason[];
+}
+
+/** A condition with its reasons, made once. */
+export interface RuleCondition extends PreparedCondition {
+  readonly matched: Reason;
+  readonly notMatched: Reason;
+  /** The condition could not be evaluated. */
+  readonly failed: Reason;
+}
+
+/** Rules that may match a question, by effect, in the order of the file. */
+export interface Candidates {
+  readonly denies: readonly Rule[];
+  readonly permits: readonly Rule[];
+  readonly requires: readonly Rule[];
+}
 
 /** The compiled rules.yaml. */
 export interface Rules {
-  readonly size: number;
+  /** Every rule, in the order of the file. */
+  readonly all: readonly Rule[];
+  /** The rules whose settled conditions match; `facts` decide nothing else. */
+  candidates(facts: RuleFacts): Candidates;
 }
 
+const none: Candidates = { denies: [], permits: [], requires: [] };
+
 /** No rules at all: rules.yaml is optional. */
-export const noRules: Rules = { size: 0 };
+export const noRules: Rules = { all: [], candidates: () => none };
+
+/** Bounds of what is kept: actions that are asked for, questions of one principal, distinct sets of rules. */
+const kept = { actions: 1_024, questions: 256, sets: 4_096 };
+
+/**
+ * Compiles the rules. `lines` are the lines of the rules in the file, for reasons.
+ * Checks nothing: names, expressions and contradictions are judged by the policy loader (gateway/policies/rule-faults.ts).
+ */
+export function compileRules(policy: RulesPolicy, lines: readonly number[] = []): Rules {
+  if (policy.rules.length === 0) return noRules;
+  const compileExpression = createExpressionCompiler();
+  const all = policy.rules.map((entry, index) => compileRule(entry, lines[index] ?? 0, { compileExpression }));
+  const patterns = new Map(all.map((rule, index) => [rule, policy.rules[index]?.actions]));
+  const byAction = new Map<string, readonly Rule[]>();
+  const perPrincipal = new WeakMap<Principal, Map<string, Candidates>>();
+  // Principals for whom the same rules remain share one set.
+  const sets = new Map<string, Candidates>();
+
+  const rulesOn = (action: string): readonly Rule[] => {
+    const known = byAction.get(action);
+    if (known !== undefined) return known;
+    const found = all.filter((rule) => {
+      const listed = patterns.get(rule);
+      return listed === undefined || listed.some((pattern) => matchesAction(pattern, action));
+    });
+    if (byAction.size < kept.actions) byAction.set(action, found);
+    return found;
+  };
+
+  const settle = (facts: RuleFacts): Candidates => {
+    const left = rulesOn(facts.action).filter(
+      (rule) =>
+        (rule.namesActions || facts.request.subject.type === 'principal') &&
+        rule.conditions.every((condition) => !condition.settled || condition.test(facts)),
+    );
+    if (left.length === 0) return none;
+    const key = left.map((rule) => rule.id).join(' ');
+    const set = sets.get(key) ?? {
+      denies: left.filter((rule) => rule.effect === 'deny'),
+      permits: left.filter((rule) => rule.effect === 'permit'),
+      requires: left.filter((rule) => rule.effect === 'require'),
+    };
+    if (sets.size < kept.sets) sets.set(key, set);
+    return set;
+  };
+
+  return {
+    all,
+    candidates(facts) {
+      const { principal, action, model } = facts;
+      if (rulesOn(action).length === 0) return none;
+      const questions = perPrincipal.get(principal) ?? new Map<string, Candidates>();
+      const question = model === null ? action : `${action} ${model}`;
+      const known = questions.get(question);
+      if (known !== undefined) return known;
+      const found = settle(facts);
+      if (questions.size === 0) perPrincipal.set(principal, questions);
+      if (questions.size < kept.questions) questions.set(question, found);
+      return found;
+    },
+  };
+}
+
+function compileRule(
+  entry: RuleEntry,
+  line: number,
+  surroundings: Parameters<typeof prepareConditions>[1],
+): Rule {
+  const rule = `rules.${entry.name}`;
+  const reason = (condition: string, code: string): Reason => ({
+    rule,
+    file: 'rules.yaml',
+    line,
+    condition,
+    code,
+  });
+  const withReasons = (prepared: PreparedCondition): RuleCondition => ({
+    ...prepared,
+    matched: reason(prepared.name, prepared.codes[0]),
+    notMatched: reason(prepared.name, prepared.codes[1]),
+    failed: reason(prepared.name, `${prepared.name}_failed`),
+  });
+  const conditions = prepareConditions(entry, surroundings).map(withReasons);
+  const prepared = prepareRequire(entry, surroundings);
+  return {
+    id: rule,
+    effect: entry.effect ?? 'require',
+    namesActions: entry.actions !== undefined,
+    conditions,
+    changing: conditions.filter((condition) => !condition.settled),
+    require: prepared === null ? null : withReasons(prepared),
+    stepUp: entry.require === undefined ? null : stepUpOf(entry.require),
+    matched:
+      conditions.length === 0
+        ? [reason('effect', 'effect_matched')]
+        : conditions.map((condition) => condition.matched),
+  };
+}

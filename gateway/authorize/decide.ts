@@ -1,8 +1,10 @@
 // The one place where a decision is made, for the pipeline and for the policy tools alike. Deny overrides: a rule of
 // effect deny beats every permit; permits are the roles and the rules of effect permit; nothing else is permitted.
 import type { Authorization } from './compiled-roles.ts';
-import type { Rules } from './compiled-rules.ts';
-import type { Decision, EvaluationRequest } from './evaluation.ts';
+import type { Rule, Rules } from './compiled-rules.ts';
+import type { RuleFacts } from './conditions/condition.ts';
+import type { Decision, EvaluationRequest, Reason } from './evaluation.ts';
+import { matchRule, traceRules } from './match-rule.ts';
 
 /** What a decision is made from; a Snapshot is one. */
 export interface DecisionParts {
@@ -14,27 +16,138 @@ export interface DecisionParts {
   readonly models: ReadonlyMap<string, string>;
 }
 
-/** `trace` looks at every rule and records every condition, for tools; the decision is the same. */
+/** `trace` looks at every rule and adds every condition to the reasons, for tools; the decision is the same. */
 export interface DecideOptions {
   readonly trace?: boolean;
 }
 
-/** Decides an evaluation request; pure. */
-export function decide(request: EvaluationRequest, parts: DecisionParts, options: DecideOptions = {}): Decision {
-  const { authorization } = parts;
+/** Who or what permitted, or why nothing did. */
+type Base =
+  | { readonly permitted: true; readonly by: string; readonly reasons: readonly Reason[] }
+  | { readonly permitted: false; readonly reason: Reason; readonly stepUp: Rule | null };
+
+/**
+ * Decides an evaluation request; pure.
+ * Checks: duties that one principal may not combine, that a role or a permit rule permits the action on the model, that
+ * no deny rule matches, that the sign-in is as rules require. A deny rule that cannot be evaluated denies, a permit
+ * rule that cannot be permits nothing.
+ * Does not check: the credential (authenticate), how often (limit), the content (guard).
+ */
+export function decide(
+  request: EvaluationRequest,
+  parts: DecisionParts,
+  options: DecideOptions = {},
+): Decision {
+  const facts = factsOf(request, parts);
+  const decision = judge(facts, parts);
+  if (options.trace !== true) return decision;
+  const traced = traceRules(facts, parts.rules.all).filter((reason) => !decision.reasons.includes(reason));
+  return { ...decision, reasons: [...decision.reasons, ...traced] };
+}
+
+/** The facts that rules are matched against. */
+export function factsOf(request: EvaluationRequest, { authorization, models }: DecisionParts): RuleFacts {
   const principal = request.subject.properties;
   const model = request.resource.type === 'model' ? request.resource.id : null;
-  const roles = authorization.effectiveRoles(principal);
-  const role = authorization.permits(principal, request.action.name, model);
-  const code = role === null ? 'action_not_permitted' : 'role_permits';
-  const rule = role === null ? 'default' : `roles.${role}`;
-  void options;
   return {
-    decision: role === null ? 'deny' : 'permit',
-    reasons: [{ rule, file: 'roles.yaml', line: 0, condition: 'permits', code }],
-    decidedBy: role === null ? null : rule,
-    code,
+    request,
+    action: request.action.name,
+    model,
+    principal,
+    roles: authorization.effectiveRoles(principal),
+    upstream: model === null ? '' : (models.get(model) ?? ''),
+  };
+}
+
+function judge(facts: RuleFacts, parts: DecisionParts): Decision {
+  const { authorization, rules } = parts;
+  const { roles } = facts;
+  const deny = (decidedBy: string | null, reasons: readonly Reason[], asked: Rule | null = null): Decision => ({
+    decision: 'deny',
+    reasons,
+    decidedBy,
+    code: reasons[0]?.code ?? 'action_not_permitted',
+    stepUp: asked?.stepUp ?? null,
+    roles,
+  });
+  const pair = authorization.conflictingDuties(facts.principal);
+  if (pair !== null) return deny('roles.separation_of_duties', [conflict(pair, authorization)]);
+
+  const candidates = rules.candidates(facts);
+  const base = baseOf(facts, parts, candidates.permits);
+  if (!base.permitted && base.stepUp === null) return deny(null, [base.reason]);
+  for (const rule of candidates.denies) {
+    const match = matchRule(rule, facts);
+    if (match.failed !== null) return deny(rule.id, [match.failed]);
+    if (match.matched) return deny(rule.id, rule.matched);
+  }
+  if (!base.permitted) return deny(base.stepUp?.id ?? null, requirement(base.stepUp), base.stepUp);
+  for (const rule of candidates.requires) {
+    const match = matchRule(rule, facts);
+    if (match.failed !== null) return deny(rule.id, [match.failed]);
+    if (match.matched && rule.require?.test(facts) !== true) return deny(rule.id, requirement(rule), rule);
+  }
+  return {
+    decision: 'permit',
+    reasons: base.reasons,
+    decidedBy: base.by,
+    code: base.reasons[0]?.code ?? 'role_permits',
     stepUp: null,
     roles,
   };
+}
+
+const requirement = (rule: Rule | null): readonly Reason[] =>
+  rule?.require === null || rule === null ? [] : [rule.require.notMatched, ...rule.matched];
+
+function conflict(pair: readonly [string, string], authorization: Authorization): Reason {
+  return {
+    rule: `roles.${pair[0]}`,
+    file: 'roles.yaml',
+    line: authorization.lineOf(pair[0]),
+    condition: 'separation_of_duties',
+    code: 'separation_of_duties',
+  };
+}
+
+/** What the roles permit, and else what a permit rule adds; on routes open to anybody, everything. */
+function baseOf(facts: RuleFacts, { authorization, models }: DecisionParts, permits: readonly Rule[]): Base {
+  const { principal, action, model, roles } = facts;
+  const inRoles = (rule: string, code: string, line = 0): Reason => ({
+    rule,
+    file: 'roles.yaml',
+    line,
+    condition: 'permits',
+    code,
+  });
+  if (facts.request.subject.type === 'anonymous')
+    return { permitted: true, by: 'anonymous', reasons: [inRoles('anonymous', 'route_is_anonymous')] };
+  const role = authorization.permits(principal, action, model);
+  // A role's models are configured ones; a permit rule must not reach beyond them either.
+  if (role !== null) {
+    const rule = `roles.${role}`;
+    return {
+      permitted: true,
+      by: rule,
+      reasons: [inRoles(rule, 'role_permits', authorization.lineOf(role))],
+    };
+  }
+  const isKnown = model === null || models.has(model);
+  let stepUp: Rule | null = null;
+  for (const rule of isKnown ? permits : []) {
+    if (!matchRule(rule, facts).matched) continue;
+    if (rule.require === null || rule.require.test(facts))
+      return { permitted: true, by: rule.id, reasons: rule.matched };
+    stepUp ??= rule;
+  }
+  const roleOnAction = model === null ? null : authorization.permits(principal, action, null);
+  const code =
+    roleOnAction !== null
+      ? isKnown
+        ? 'model_not_permitted'
+        : 'model_unknown'
+      : roles.size === 0
+        ? 'no_known_role'
+        : 'action_not_permitted';
+  return { permitted: false, reason: inRoles('default', code), stepUp };
 }
