@@ -4,6 +4,7 @@ import { defaultConfigFile } from '../compose.ts';
 import type { AccessOptions } from '../policy/access-command.ts';
 import type { CheckOptions } from '../policy/check.ts';
 import type { ExplainOptions } from '../policy/explain-command.ts';
+import type { FmtOptions } from '../policy/fmt.ts';
 import type { TestOptions } from '../policy/test-command.ts';
 import { processTerminal } from '../terminal.ts';
 
@@ -61,6 +62,12 @@ export function registerPolicyCommands(program: Command): void {
     .action(async (directory: string | undefined, options: AccessOptions) => {
       const { accessCommand } = await import('../policy/access-command.ts');
       accessCommand(directory, options, processTerminal());
+    });
+  command('fmt [directory]', 'Lay the files out alike; comments and values stay.')
+    .option('--check', 'write nothing; fail when a file would change')
+    .action(async (directory: string | undefined, options: FmtOptions) => {
+      const { fmtCommand } = await import('../policy/fmt.ts');
+      process.exitCode = fmtCommand(directory, options, processTerminal());
     });
   policy
     .command('init <directory>')

@@ -2,10 +2,20 @@
 // files each part of it stands. Opens no socket and changes nothing.
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { ConfigurationError, parseYaml, wholeFile, type YamlFile } from '../../core/yaml-file.ts';
+import { z } from 'zod';
+import {
+  ConfigurationError,
+  parseYaml,
+  readYamlFile,
+  wholeFile,
+  type YamlFile,
+} from '../../core/yaml-file.ts';
 import { loadBundle, policyFiles, type Bundle, type PolicyFileName } from '../../gateway/policies/bundle.ts';
 import { policyContext, type PolicyContext } from '../../gateway/policies/context.ts';
 import { loadConfiguration } from '../compose.ts';
+
+/** The schema of rules.yaml has judged the file already; this one only keeps what it says. */
+const rulesAsWritten = z.object({ rules: z.array(z.record(z.string(), z.unknown())).default([]) });
 
 /** Flags that every `policy` command has. */
 export interface PolicyOptions {
@@ -24,6 +34,8 @@ export interface OpenedPolicies {
   readonly placeOf: (file: PolicyFileName, path: readonly PropertyKey[]) => string;
   /** The parsed file, for findings at a key. */
   readonly fileOf: (file: PolicyFileName) => YamlFile<unknown>;
+  /** The rules as they are written, before durations and times became numbers; in their order. */
+  readonly writtenRules: () => readonly Readonly<Record<string, unknown>>[];
 }
 
 /** Where the policies are and what surrounds them; reads the configuration only. @throws ConfigurationError */
@@ -53,7 +65,9 @@ export function openPolicies(
 }
 
 /** Adds the places to a bundle that is already loaded; a file is parsed again when it is first asked for. */
-export function withPlaces(opened: Omit<OpenedPolicies, 'placeOf' | 'fileOf'>): OpenedPolicies {
+export function withPlaces(
+  opened: Omit<OpenedPolicies, 'placeOf' | 'fileOf' | 'writtenRules'>,
+): OpenedPolicies {
   const parsed = new Map<PolicyFileName, YamlFile<unknown>>();
   const fileOf = (name: PolicyFileName): YamlFile<unknown> => {
     const known = parsed.get(name);
@@ -64,9 +78,15 @@ export function withPlaces(opened: Omit<OpenedPolicies, 'placeOf' | 'fileOf'>): 
     parsed.set(name, file);
     return file;
   };
+  let written: readonly Readonly<Record<string, unknown>>[] | undefined;
   return {
     ...opened,
     fileOf,
+    writtenRules() {
+      const path = join(opened.directory, 'rules.yaml');
+      written ??= existsSync(path) ? readYamlFile(path, rulesAsWritten).value.rules : [];
+      return written;
+    },
     placeOf(name, path) {
       const { file, line } = fileOf(name).finding(path, '');
       return `${file}:${line}`;

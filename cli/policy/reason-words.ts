@@ -1,5 +1,4 @@
 // Why a request was refused or permitted, in plain words with the place in the policies that says so.
-import { formatDuration } from '../../core/duration.ts';
 import { matchesAction } from '../../gateway/authorize/patterns.ts';
 import type { Reason } from '../../gateway/authorize/evaluation.ts';
 import type { RuleEntry } from '../../gateway/authorize/rules-policy.ts';
@@ -62,7 +61,7 @@ function explainRule(decidedBy: string, answer: Answer, opened: OpenedPolicies):
   const codes = ownCodes(decision?.reasons ?? [], decidedBy);
   return {
     place: deciderPlace(decidedBy, opened),
-    text: `rule ${name} ${verb} ${askedFor(route.action, model)}: ${rule === undefined ? '' : conditionsOf(rule)} (${codes.join(', ')})${claimsSeen(rule, answer)}`,
+    text: `rule ${name} ${verb} ${askedFor(route.action, model)}: ${conditionsOf(name, opened)} (${codes.join(', ')})${claimsSeen(rule, answer)}`,
   };
 }
 
@@ -87,18 +86,14 @@ function whyNoRole(
 }
 
 /** The conditions of a rule as they are written, in one line. */
-function conditionsOf(rule: RuleEntry): string {
-  const said = new Set(['name', 'description', 'effect']);
-  const stated = Object.entries(rule).filter(([key, value]) => !said.has(key) && value !== undefined);
-  const text = stated
-    .map(([key, value]) => `${key} ${typeof value === 'string' ? value : JSON.stringify(value, asWritten)}`)
+function conditionsOf(name: string, { writtenRules }: OpenedPolicies): string {
+  const rule = writtenRules().find((each) => each['name'] === name) ?? {};
+  const text = Object.entries(rule)
+    .filter(([key]) => !['name', 'description', 'effect'].includes(key))
+    .map(([key, value]) => `${key} ${typeof value === 'string' ? value : JSON.stringify(value)}`)
     .join('; ');
   return text.length > 160 ? `${text.slice(0, 157)}…` : text;
 }
-
-/** Durations are milliseconds by now. */
-const asWritten = (key: string, value: unknown): unknown =>
-  key === 'max_age' && typeof value === 'number' ? formatDuration(value) : value;
 
 /** What the token says in the claims that the rule's expression reads. */
 function claimsSeen(rule: RuleEntry | undefined, { principal }: Answer): string {

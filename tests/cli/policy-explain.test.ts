@@ -1,4 +1,4 @@
-// `sallyport policy explain`, `access` and `init`: why, who can, and a first set of policies.
+// `sallyport policy explain`, `access`, `init` and `fmt`: why, who can, a first set of policies, and its layout.
 import assert from 'node:assert/strict';
 import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -285,9 +285,70 @@ describe('policy init', () => {
   });
 });
 
+describe('policy fmt', () => {
+  const fmt = (...words: string[]) => home.run(['policy', 'fmt', ...words]);
+  const folderWith = (name: string, rules: string): string => {
+    cpSync(join(home.folder, 'policies'), join(home.folder, name), { recursive: true });
+    write(`${name}/rules.yaml`, rules);
+    return name;
+  };
+
+  it('leaves the shipped policies and tests as they are', async () => {
+    const result = await fmt('--check');
+    assert.equal(result.code, 0, result.stdout);
+    assert.equal(result.stdout, '');
+  });
+
+  it('keeps every comment and value, and does nothing the second time', async () => {
+    const folder = folderWith(
+      'untidy',
+      `# before
+rules:   # beside
+    -   {name: a,   effect: deny, models: [ tiny-*,"[ x ]" ]}
+
+    # between
+    - name:   b
+      effect: deny
+      when: >-
+          principal.subject
+          == "[ x ]"
+# after
+`,
+    );
+    assert.equal((await fmt(folder, '--check')).code, 5);
+    const result = await fmt(folder);
+    assert.equal(result.code, 0, result.stderr);
+    assert.equal(result.stdout, 'untidy/rules.yaml\n');
+    assert.equal(
+      readFileSync(join(home.folder, 'untidy/rules.yaml'), 'utf8'),
+      `# before
+rules:
+  # beside
+  - { name: a, effect: deny, models: [tiny-*, "[ x ]"] }
+
+  # between
+  - name: b
+    effect: deny
+    when: >-
+      principal.subject == "[ x ]"
+
+# after
+`,
+    );
+    assert.equal((await fmt(folder, '--check')).code, 0);
+  });
+
+  it('writes nothing when a file is no YAML', async () => {
+    const folder = folderWith('broken', 'rules: [\n');
+    write('broken/limits.yaml', 'limits:    {}\n');
+    assert.equal((await fmt(folder)).code, 3);
+    assert.equal(readFileSync(join(home.folder, 'broken/limits.yaml'), 'utf8'), 'limits:    {}\n');
+  });
+});
+
 describe('every policy command', () => {
   it('has help with its flags and writes no escape byte when piped', async () => {
-    for (const name of ['check', 'test', 'explain', 'access', 'init']) {
+    for (const name of ['check', 'test', 'explain', 'access', 'init', 'fmt']) {
       const help = await home.run(['policy', name, '-h']);
       assert.equal(help.code, 0);
       assert.match(help.stdout, /--json/);
