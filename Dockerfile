@@ -32,7 +32,7 @@ COPY --from=build /src/models ./models
 COPY --from=build /src/policies ./policies
 COPY --from=build /src/config ./config
 COPY --from=build /src/docs ./docs
-COPY --from=build /src/deploy/healthcheck.mjs /src/deploy/loopback-relay.mjs ./deploy/
+COPY --from=build /src/deploy/healthcheck.mjs ./deploy/
 # Named volumes take owner and mode of these folders; everything else is read-only for the server.
 RUN for folder in gateway identity run socket; do install -d -o 10001 -g 10001 -m 0700 /var/lib/sallyport/$folder; done
 USER 10001:10001

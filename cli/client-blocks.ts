@@ -2,6 +2,7 @@
 import { createRequire } from 'node:module';
 import { join, resolve } from 'node:path';
 import { packageRoot } from '../core/package.ts';
+import { profileInUse } from './profiles.ts';
 
 /** The clients that there is a block for. */
 export const clientNames = ['openai-js', 'openai-python', 'azure-js', 'curl', 'env'] as const;
@@ -129,6 +130,7 @@ function curl(context: BlockContext): string {
   return `${commandLine('token', context)} | sed 's/^/authorization: Bearer /' |
   curl -sS -H @- -H 'content-type: application/json'${trust} \\
     ${shellWord(`${context.gateway}/v1/completions`)} -d ${shellWord(body)}
+echo
 `;
 }
 
@@ -138,13 +140,18 @@ function commandLine(command: string, context: BlockContext): string {
 }
 
 function connectionFlags({ gateway, profile }: BlockContext): readonly string[] {
-  return ['--gateway', gateway, ...(profile === 'default' ? [] : ['--profile', profile])];
+  return ['--gateway', gateway, ...(isTakenAnyway(profile) ? [] : ['--profile', profile])];
+}
+
+/** Whether a block may leave the profile out. */
+function isTakenAnyway(profile: string): boolean {
+  return profile === 'default' && profileInUse() === 'default';
 }
 
 function providerOptions({ gateway, profile, certificateAuthority }: BlockContext): string {
   const options = [
     `gateway: ${literal(gateway)}`,
-    ...(profile === 'default' ? [] : [`profile: ${literal(profile)}`]),
+    ...(isTakenAnyway(profile) ? [] : [`profile: ${literal(profile)}`]),
     ...(certificateAuthority === undefined
       ? []
       : [`certificateAuthority: ${literal(resolve(certificateAuthority))}`]),

@@ -23,7 +23,7 @@ export const exitCodeMeanings: readonly (readonly [ExitCode, string])[] = [
   [2, 'the command was used wrongly'],
   [3, 'a policy or the configuration is invalid'],
   [4, 'sign-in is needed, or was not completed'],
-  [5, 'a test failed, or a decision differs'],
+  [5, 'a test or a verification failed, or a decision differs'],
   [6, 'refused by a policy or a guard'],
   [7, 'a rate limit or a budget is used up'],
   [8, 'the gateway, the issuer or the model cannot be reached'],

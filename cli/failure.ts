@@ -22,11 +22,16 @@ export class CommandFailure extends Error {
   }
 }
 
+/** Commands in a sentence, as this person has to type them: under npx there is no `sallyport` on the path. */
+export function asTyped(sentence: string, { command }: Pick<Terminal, 'command'>): string {
+  return sentence.replaceAll(/(?<![\w./-]|npx )sallyport (?=[a-z])/g, `${command} `);
+}
+
 /** Writes a failure to stderr and answers the exit code that belongs to it. */
 export function reportFailure(error: unknown, terminal: Terminal): ExitCode {
   if (error instanceof CommandFailure) {
-    if (error.message !== '') terminal.say(`${terminal.red('✗')} ${error.message}`);
-    for (const hint of error.hints) terminal.say(`  ${hint}`);
+    if (error.message !== '') terminal.say(`${terminal.red('✗')} ${asTyped(error.message, terminal)}`);
+    for (const hint of error.hints) terminal.say(`  ${asTyped(hint, terminal)}`);
     return error.exitCode;
   }
   // By name, so that the classes of configuration files need not be loaded for every command.

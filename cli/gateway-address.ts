@@ -2,7 +2,7 @@
 // Trusts plain HTTP on loopback only, because everything sent there carries a token.
 import { CommandFailure } from './failure.ts';
 import { exitCodes } from './exit-codes.ts';
-import { readProfiles } from './profiles.ts';
+import { isProfileName, profileInUse, readProfiles } from './profiles.ts';
 
 /** What the gateway is called when nobody says otherwise. */
 export const defaultGateway = 'http://127.0.0.1:8080';
@@ -20,8 +20,8 @@ export function resolveGateway(
   options: { readonly gateway?: string | undefined; readonly profile?: string | undefined },
   env: NodeJS.ProcessEnv = process.env,
 ): GatewayAddress {
-  const profile = options.profile ?? nonEmpty(env['SALLYPORT_PROFILE']) ?? 'default';
-  if (!/^[A-Za-z0-9._-]{1,64}$/.test(profile)) {
+  const profile = options.profile ?? nonEmpty(env['SALLYPORT_PROFILE']) ?? profileInUse(env);
+  if (!isProfileName(profile)) {
     throw new CommandFailure(
       exitCodes.usage,
       'A profile name has letters, digits, dots, dashes and underscores.',

@@ -14,6 +14,7 @@ import {
   tlsFailure,
   unreachableGateway,
 } from './sign-in/discovery.ts';
+import { loginWords } from './sign-in/renewal.ts';
 import { readSession, sessionFile, type Session } from './sign-in/session-file.ts';
 import { fromNow, homeRelative, printable } from './wording.ts';
 
@@ -149,7 +150,7 @@ async function* checkSession(connection: Connection, isReachable: boolean): Asyn
       check: 'sign-in',
       status: 'problem',
       detail: `nobody is signed in to ${address.gateway}`,
-      repair: 'sallyport login',
+      repair: `sallyport ${loginWords(address)}`,
     };
     return;
   }

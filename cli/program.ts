@@ -6,6 +6,7 @@ import { exitCodeMeanings, exitCodes, type ExitCode } from './exit-codes.ts';
 import { reportFailure } from './failure.ts';
 import { formatHelp } from './help.ts';
 import { processTerminal, type Terminal } from './terminal.ts';
+import { usageFailure } from './usage-failure.ts';
 
 /** Adds one command, with its options and action, to the tree. */
 export type RegisterCommand = (program: Command) => void;
@@ -73,6 +74,11 @@ const entries: readonly CommandEntry[] = [
     load: async () => (await import('./commands/policy.ts')).registerPolicyCommands,
   },
   {
+    name: 'profile',
+    summary: 'list the stored sign-ins, choose the one in use',
+    load: async () => (await import('./commands/profile.ts')).registerProfileCommands,
+  },
+  {
     name: 'model',
     summary: 'list, pull and check model files',
     load: async () => (await import('./commands/model.ts')).registerModelCommands,
@@ -81,6 +87,20 @@ const entries: readonly CommandEntry[] = [
     name: 'account',
     summary: 'administer accounts of the embedded identity server',
     load: async () => (await import('./commands/account.ts')).registerAccountCommands,
+  },
+  {
+    name: 'audit',
+    summary: 'verify the audit log of a gateway',
+    load: async () => (await import('./commands/audit.ts')).registerAuditCommands,
+  },
+  {
+    name: 'completion',
+    summary: 'print completion for bash, zsh or fish',
+    load: async () => {
+      const { registerCompletionCommand } = await import('./commands/completion.ts');
+      return (program) =>
+        registerCompletionCommand(program, () => createProgram(everyCommand, processTerminal()));
+    },
   },
 ];
 
@@ -95,7 +115,7 @@ export async function run(words: readonly string[]): Promise<void> {
 
 async function execute(words: readonly string[], terminal: Terminal): Promise<ExitCode | null> {
   try {
-    const program = await createProgram(words, terminal);
+    const program = await createProgram(requestedCommand(words), terminal);
     if (words.filter((word) => word !== '--no-color').length === 0) {
       program.outputHelp();
       return exitCodes.done;
@@ -109,7 +129,13 @@ async function execute(words: readonly string[], terminal: Terminal): Promise<Ex
   }
 }
 
-async function createProgram(words: readonly string[], terminal: Terminal): Promise<Command> {
+// No command line can say it: it stands for a tree with all commands loaded.
+const everyCommand = Symbol('every command');
+
+async function createProgram(
+  wanted: string | typeof everyCommand | undefined,
+  terminal: Terminal,
+): Promise<Command> {
   const program = new Command('sallyport')
     .description('The guarded door between people and language models.')
     .version(packageVersion, '-V, --version', 'print the version')
@@ -124,9 +150,8 @@ async function createProgram(words: readonly string[], terminal: Terminal): Prom
       getErrHelpWidth: () => terminal.width,
     });
   program.helpCommand(false);
-  const wanted = requestedCommand(words);
   for (const entry of entries) {
-    if (entry.name === wanted) (await entry.load())(program);
+    if (entry.name === wanted || wanted === everyCommand) (await entry.load())(program);
     else program.command(entry.name).description(entry.summary);
   }
   addHelpCommand(program, terminal);
@@ -162,15 +187,4 @@ function addHelpCommand(program: Command, terminal: Terminal): void {
 function exitCodeHelp(): string {
   const lines = exitCodeMeanings.map(([code, meaning]) => `  ${String(code).padStart(3)}  ${meaning}`);
   return ['Exit codes of every command, the same through npx:', '', ...lines, ''].join('\n');
-}
-
-// Commander writes "error: unknown command 'lgin'\n(Did you mean login?)"; ours is one sentence and the way on.
-function usageFailure(text: string, terminal: Terminal): string {
-  const [sentence = '', suggestion] = text
-    .trim()
-    .replace(/^error: /, '')
-    .split('\n');
-  const capital = sentence.charAt(0).toUpperCase() + sentence.slice(1).replace(/\.$/, '');
-  const hint = suggestion?.replaceAll(/[()]/g, '') ?? '';
-  return `${terminal.red('✗')} ${capital}.${hint === '' ? '' : ` ${hint}`}\n  ${terminal.command} -h  shows what there is.`;
 }

@@ -2,12 +2,13 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
 
+/** Where a server listens. */
 export type ListenAddress =
   | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
   | { readonly kind: 'unix'; readonly path: string };
 
 /** Parses a listening address. @throws Error with what is wrong. */
-export function parseListenAddress(text: string): ListenAddress {
+function parseListenAddress(text: string): ListenAddress {
   if (text.startsWith('unix:') && text.length > 5) return { kind: 'unix', path: text.slice(5) };
   const match = /^(\[[0-9a-fA-F:.]+\]|[^:[\]]+):(\d{1,5})$/.exec(text);
   const host = match?.[1]?.replaceAll(/[[\]]/g, '');
@@ -22,7 +23,7 @@ export const listenAddress = z.string().transform((text, context): ListenAddress
   try {
     return parseListenAddress(text);
   } catch (error) {
-    context.addIssue({ code: 'custom', message: (error as Error).message });
+    context.addIssue({ code: 'custom', message: error instanceof Error ? error.message : String(error) });
     return z.NEVER;
   }
 });

@@ -3,12 +3,16 @@
 // two servers that may not import each other need the same rule.
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { createLocalJWKSet, jwtVerify, type JSONWebKeySet, type JWTVerifyGetKey } from 'jose';
+import { createLocalJWKSet, jwtVerify, type JSONWebKeySet, type JWK, type JWTVerifyGetKey } from 'jose';
+import { z } from 'zod';
 
 /** Header that carries the assertion; never `Authorization`, so that no caller's credential can be taken for it. */
 export const assertionHeader = 'sallyport-assertion';
+/** `typ` of the JWT. */
 export const assertionType = 'sallyport-assertion+jwt';
+/** `iss` of the JWT. */
 export const assertionIssuer = 'urn:sallyport:gateway';
+/** The one signature algorithm. */
 export const assertionAlgorithm = 'EdDSA';
 /** Lifetime given at signing, seconds. */
 export const assertionLifetimeSeconds = 60;
@@ -19,6 +23,11 @@ export const assertionAudience = {
   identity: 'urn:sallyport:identity',
 } as const;
 
+/** Schema of the setting that says where the public keys lie: one file for each gateway. */
+export const publicKeyFiles = z.union([z.string().min(1), z.array(z.string().min(1)).min(1)], {
+  error: 'one file, or a list of files, one for each gateway',
+});
+
 /** Whom the gateway vouches for. */
 export interface AssertedPrincipal {
   /** Key of the principal: issuer and subject in one string. */
@@ -28,16 +37,17 @@ export interface AssertedPrincipal {
   readonly clientId: string | null;
 }
 
+/** The principal of an assertion, or null when it is absent or not good. */
 export type VerifyAssertion = (assertion: string | undefined) => Promise<AssertedPrincipal | null>;
 
 /**
- * Creates a verifier against the public keys that the gateway writes to `jwksFile`.
+ * Creates a verifier against the public keys that a gateway writes to `jwksFile`; several gateways have a file each.
  * Checks: EdDSA signature, typ, iss, aud, exp and iat present and fresh, sub.
  * Does not check: what the principal may do (the gateway decided that).
- * The file is read again when a key is unknown; verified assertions are cached by hash until they expire.
+ * The files are read again when a key is unknown; verified assertions are cached by hash until they expire.
  */
 export function createAssertionVerifier(options: {
-  jwksFile: string;
+  jwksFile: string | readonly string[];
   audience: string;
   now?: () => number;
 }): VerifyAssertion {
@@ -47,11 +57,8 @@ export function createAssertionVerifier(options: {
   let readAtMs = 0;
 
   const load = (): JWTVerifyGetKey | undefined => {
-    try {
-      keys = createLocalJWKSet(JSON.parse(readFileSync(options.jwksFile, 'utf8')) as JSONWebKeySet);
-    } catch {
-      keys = undefined; // Not there yet, or half written: refuse until it can be read.
-    }
+    const read = [options.jwksFile].flat().flatMap((file) => readKeys(file));
+    keys = read.length === 0 ? undefined : createLocalJWKSet({ keys: read });
     readAtMs = now();
     return keys;
   };
@@ -102,4 +109,15 @@ export function createAssertionVerifier(options: {
     cache.set(hash, verified);
     return verified.principal;
   };
+}
+
+/** The keys of one file; none while it is not there yet or cannot be read. */
+function readKeys(file: string): JWK[] {
+  try {
+    const set = JSON.parse(readFileSync(file, 'utf8')) as JSONWebKeySet; // jose checks what it holds.
+    createLocalJWKSet(set);
+    return set.keys;
+  } catch {
+    return [];
+  }
 }

@@ -11,6 +11,7 @@ export type OpenAiErrorType =
   | 'insufficient_quota'
   | 'server_error';
 
+/** The columns of the catalogue. */
 export interface ErrorDefinition {
   /** HTTP status of the answer. */
   readonly status: number;
@@ -50,7 +51,8 @@ const server = (status: number, message: string): ErrorDefinition => ({
 export const errorCatalogue = {
   missing_credentials: {
     status: 401,
-    message: 'Not authenticated: send an access token as Authorization: Bearer.',
+    message:
+      'Not authenticated: send an access token as Authorization: Bearer. npx sallyport login gets one.',
     detail: 'Not authenticated',
     openAiType: 'authentication_error',
     challenge: 'none',
@@ -58,7 +60,8 @@ export const errorCatalogue = {
   },
   invalid_request: {
     status: 400,
-    message: 'The credentials are malformed, or more than one was sent.',
+    message:
+      'The credentials are malformed or empty, or more than one was sent. Send one header, Authorization: Bearer and an access token.',
     openAiType: 'invalid_request_error',
     challenge: 'invalid_request',
     retryable: false,
@@ -66,14 +69,15 @@ export const errorCatalogue = {
   invalid_token: {
     status: 401,
     message:
-      'The access token is not valid here. Sign in again, or ask the operator to explain this request id.',
+      'The access token has expired, or is for another audience, client or issuer. Sign in again; npx sallyport doctor, or the operator by the x-request-id, tells why.',
     openAiType: 'authentication_error',
     challenge: 'invalid_token',
     retryable: false,
   },
   insufficient_scope: {
     status: 403,
-    message: 'The access token lacks a scope or claim that this gateway requires.',
+    message:
+      'The access token lacks a scope or claim that this gateway requires. Sign in again and ask for the scope that WWW-Authenticate names.',
     openAiType: 'permission_error',
     challenge: 'insufficient_scope',
     retryable: false,
@@ -87,7 +91,8 @@ export const errorCatalogue = {
   },
   access_denied: {
     status: 403,
-    message: 'Your roles or a rule of this gateway do not permit {action}.',
+    message:
+      'Neither your roles nor the rules here permit {action}. Ask an administrator; after a change of roles, sign in again.',
     openAiType: 'permission_error',
     challenge: null,
     retryable: false,
@@ -99,8 +104,14 @@ export const errorCatalogue = {
     challenge: null,
     retryable: false,
   },
-  model_not_found: invalid(404, 'There is no model {model}, or you may not use it.'),
-  endpoint_not_found: invalid(404, 'There is no such endpoint.'),
+  model_not_found: invalid(
+    404,
+    'There is no model {model}, or you may not use it. GET /v1/models lists yours.',
+  ),
+  endpoint_not_found: invalid(
+    404,
+    'There is no such endpoint. The OpenAI API is below /v1; /docs lists every endpoint.',
+  ),
   method_not_allowed: invalid(405, 'This endpoint does not answer that method. Allowed: {allowed}.'),
   malformed_request: invalid(400, 'The HTTP request is malformed: {problem}.'),
   headers_too_large: invalid(431, 'The request headers are too large or too many.'),
@@ -112,9 +123,15 @@ export const errorCatalogue = {
   ),
   expectation_failed: invalid(417, 'The Expect header is not supported.'),
   request_timeout: { ...invalid(408, 'The request did not arrive in time.'), retryable: true },
-  parameter_above_ceiling: invalid(400, 'The parameter {param} is above its ceiling of {ceiling}.'),
-  context_length_exceeded: invalid(400, 'The prompt is longer than the context of the model.'),
-  content_blocked: invalid(400, 'The content is blocked by a policy of this gateway.'),
+  parameter_above_ceiling: invalid(400, 'The parameter {param} is above its ceiling of {ceiling}. Lower it.'),
+  context_length_exceeded: invalid(
+    400,
+    'The prompt and the answer asked for are longer than the context of the model. Shorten the prompt or lower max_tokens.',
+  ),
+  content_blocked: invalid(
+    400,
+    'A policy of this gateway blocks this content. Reword it; the operator can tell by the x-request-id which rule it is.',
+  ),
   rate_limit_exceeded: {
     status: 429,
     message: 'Too many requests: {limit} per {window}. Try again in {retryAfter}.',
@@ -133,6 +150,7 @@ export const errorCatalogue = {
   internal_error: server(500, 'Something went wrong in the gateway.'),
 } as const satisfies Record<string, ErrorDefinition>;
 
+/** A code of the catalogue. */
 export type ErrorCode = keyof typeof errorCatalogue;
 
 /** Sign-in that would be enough. */
@@ -143,6 +161,7 @@ export interface RequiredSignIn {
   readonly maxAge: number | null;
 }
 
+/** What a refusal says besides its code. */
 export interface GatewayErrorOptions {
   /** Values for the `{name}` places of the public message: never a credential, prompt or address of ours. */
   readonly params?: Readonly<Record<string, string | number>>;

@@ -10,6 +10,7 @@ import {
   type Document,
   type Node,
   type Pair,
+  type YAMLError,
 } from 'yaml';
 import type { z } from 'zod';
 import { nearest, objectionsOf } from './schema-findings.ts';
@@ -163,11 +164,17 @@ function syntaxFindings(document: Document, file: string): Finding[] {
       column: error.linePos?.[0].col ?? 1,
       keyPath: duplicate ? keyPathAt(document, error.pos[0]) : '',
       code: duplicate ? 'duplicate_key' : 'yaml_syntax',
-      message: duplicate
-        ? 'this key is given twice'
-        : (error.message.split('\n')[0] ?? error.code).replace(/ at line \d+.*$/, ''),
+      message: sentenceOf(error),
     };
   });
+}
+
+/** The parser's sentence, but for those that speak to a programmer. */
+function sentenceOf({ code, message }: YAMLError): string {
+  if (code === 'DUPLICATE_KEY') return 'this key is given twice';
+  if (code === 'MULTIPLE_DOCS') return 'the file holds more than one document';
+  if (message.startsWith('Maximum call stack')) return 'it is nested too deeply';
+  return (message.split('\n')[0] ?? code).replace(/ at line \d+.*$/, '');
 }
 
 /** Keys that JavaScript objects would treat as something else than a key. */

@@ -1,8 +1,9 @@
 // Second stage: bounded read and one strict parse, only for an authenticated caller.
 import type { IncomingMessage } from 'node:http';
 import { GatewayError } from '../core/errors.ts';
+import { StrictJsonError } from '../core/strict-json.ts';
 import type { Authenticated, Parsed, RequestBody } from './exchange.ts';
-import { StrictJsonError, parseStrictJson } from './strict-json.ts';
+import { parseStrictJson } from './strict-json.ts';
 
 /**
  * Reads and parses the body of routes whose content is judged (`openai`, `generate`), and names the model.

@@ -2,7 +2,13 @@
 import type { IncomingMessage } from 'node:http';
 import { BlockList, isIP } from 'node:net';
 
+/** Reads the caller's address off a request. */
 export type CallerAddress = (request: IncomingMessage) => string;
+
+/** The address at the other end of a connection. */
+export function peerAddress(socket: { readonly remoteAddress?: string | undefined }): string {
+  return plain(socket.remoteAddress ?? 'unknown');
+}
 
 /**
  * Creates the reader of caller addresses. With trusted proxies, the rightmost address of X-Forwarded-For that is not a
@@ -13,18 +19,20 @@ export type CallerAddress = (request: IncomingMessage) => string;
 export function createCallerAddress(trustedProxies: readonly string[]): CallerAddress {
   const trusted = new BlockList();
   for (const entry of trustedProxies) {
-    const [address = '', prefix] = entry.split('/');
+    const [address = '', prefix, ...more] = entry.split('/');
     const family = isIP(address);
-    if (family === 0) throw new Error(`trusted_proxies: ${entry} is neither an address nor a CIDR block`);
+    const bits = prefix === undefined ? 0 : /^\d{1,3}$/.test(prefix) ? Number(prefix) : Number.NaN;
+    if (family === 0 || more.length > 0 || !(bits <= (family === 6 ? 128 : 32)))
+      throw new Error(`${entry} is neither an address nor a CIDR block`);
     const type = family === 6 ? 'ipv6' : 'ipv4';
     if (prefix === undefined) trusted.addAddress(address, type);
-    else trusted.addSubnet(address, Number(prefix), type);
+    else trusted.addSubnet(address, bits, type);
   }
   const isTrusted = (address: string): boolean =>
     trusted.check(address, isIP(address) === 6 ? 'ipv6' : 'ipv4');
 
   return (request) => {
-    let caller = plain(request.socket.remoteAddress ?? 'unknown');
+    let caller = peerAddress(request.socket);
     if (trustedProxies.length === 0 || isIP(caller) === 0 || !isTrusted(caller)) return caller;
     const forwarded = request.headers['x-forwarded-for'];
     const hops = (Array.isArray(forwarded) ? forwarded.join(',') : (forwarded ?? ''))

@@ -2,12 +2,25 @@
 import { z } from 'zod';
 import { isLoopback, listenAddress } from '../core/address.ts';
 import { secretReference } from '../core/secret.ts';
+import { createCallerAddress } from './caller-address.ts';
+import { parseUpstreamUrl } from './forward/upstream-address.ts';
+
+/** Lets the parser that uses a text judge it here too, where a fault has a file and a line. */
+const parsesAs =
+  (parse: (text: string) => unknown) =>
+  (text: string, context: z.RefinementCtx): void => {
+    try {
+      parse(text);
+    } catch (error) {
+      context.addIssue({ code: 'custom', message: error instanceof Error ? error.message : 'wrong value' });
+    }
+  };
 
 const upstream = z.strictObject({
   /** `openai`: serves models in the OpenAI wire format; `http`: any other service, for routes of kind http. */
   kind: z.enum(['openai', 'http']),
   /** `unix:path`, `http://host:port` or `https://host:port`, optionally with a path prefix. */
-  url: z.string().regex(/^(unix:.+|https?:\/\/[^\s]+)$/, 'an upstream is unix:path, http://… or https://…'),
+  url: z.string().superRefine(parsesAs(parseUpstreamUrl)),
   /** Ids of the models that it serves; a model belongs to the first upstream that lists it. */
   models: z.array(z.string().min(1)).default([]),
   /** Which internal service the signed identity assertion is for; absent: none is sent. */
@@ -34,6 +47,7 @@ const upstream = z.strictObject({
   /** Reuses connections of an upstream that does not echo x-request-id: a stray answer can reach a wrong caller. */
   insecure_reuse_unproven_connections: z.boolean().default(false),
 });
+/** One entry of `gateway.upstreams`. */
 export type UpstreamConfig = z.output<typeof upstream>;
 
 /** `redis://host:port` or `rediss://…`; one with a password stands outside the file. */
@@ -48,6 +62,7 @@ const redisUrl = z
     'an address with a password is given as env:NAME or file:/path',
   );
 
+/** Schema of the section `gateway`. */
 export const gatewayConfigSchema = z
   .strictObject({
     /** Where callers connect: host:port, [ipv6]:port or unix:path. */
@@ -65,7 +80,9 @@ export const gatewayConfigSchema = z
     /** TLS ends at a proxy in front; permits plain HTTP beyond loopback. */
     tls_ends_at_proxy: z.boolean().default(false),
     /** Addresses or CIDR blocks whose X-Forwarded-For is believed; none by default. */
-    trusted_proxies: z.array(z.string()).default([]),
+    trusted_proxies: z
+      .array(z.string().superRefine(parsesAs((proxy) => createCallerAddress([proxy]))))
+      .default([]),
     /** Folder of the policies. */
     policies: z.string().default('policies'),
     /** Folder for the audit log and the issuers' last good keys. */
@@ -106,4 +123,5 @@ export const gatewayConfigSchema = z
         'an address beyond loopback needs tls: { cert, key }, or tls_ends_at_proxy: true, or insecure_plain_http: true',
     });
   });
+/** The parsed section `gateway`. */
 export type GatewayConfig = z.output<typeof gatewayConfigSchema>;

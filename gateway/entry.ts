@@ -4,7 +4,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { GatewayError } from '../core/errors.ts';
 import { accountUnrouted } from './accounting/index.ts';
-import type { CallerAddress } from './caller-address.ts';
+import { peerAddress, type CallerAddress } from './caller-address.ts';
 import { renderRefusal, sendRefusal, surfaceOf, type RefusalContext } from './error-response.ts';
 import { newOutcome, type Received } from './exchange.ts';
 import { handle } from './pipeline.ts';
@@ -124,7 +124,6 @@ export function createEntry(options: EntryOptions): Entry {
     onMalformed(refusal, socket, isUnderWay) {
       const id = newRequestId(Date.now());
       const rendered = renderRefusal(refusal, refusalContext(id, '/v1'));
-      const remote = (socket as { remoteAddress?: string }).remoteAddress ?? 'unknown'; // A net or TLS socket.
       if (!isUnderWay) {
         accountUnrouted(services, {
           id,
@@ -132,7 +131,7 @@ export function createEntry(options: EntryOptions): Entry {
           status: rendered.status,
           code: refusal.code,
           reason: refusal.reason ?? null,
-          callerAddress: remote,
+          callerAddress: peerAddress(socket as { remoteAddress?: string }), // A net or TLS socket.
         });
       }
       const head = Object.entries({ ...rendered.headers, connection: 'close' }).map(

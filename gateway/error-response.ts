@@ -5,6 +5,7 @@ import type { GatewayError } from '../core/errors.ts';
 import { challengeFor } from './challenge.ts';
 import type { Received } from './exchange.ts';
 
+/** Body shape of refusals: OpenAI's, or RFC 9457 problem+json. */
 export type Surface = 'openai' | 'problem';
 
 /** What the renderer needs to know of the request and of the gateway. */
@@ -16,6 +17,7 @@ export interface RefusalContext {
   readonly scopes: readonly string[];
 }
 
+/** A whole answer. */
 export interface RenderedRefusal {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
@@ -26,9 +28,13 @@ export interface RenderedRefusal {
 const longestRetrySeconds = 20;
 const defaultRetrySeconds = 5;
 
-/** The surface of a path: OpenAI's under `/v1` and `/openai`, problem+json elsewhere. */
+// The second half: where an SDK asks whose base URL lacks `/v1`; it shows a text in no other shape.
+const openAiPath =
+  /^\/((v1|openai)(\/|\?|$)|(chat\/completions|completions|embeddings|models|responses)(\/|\?|$))/;
+
+/** The surface of a path: OpenAI's under `/v1` and `/openai` and where SDKs ask without either, problem+json elsewhere. */
 export function surfaceOf(path: string): Surface {
-  return /^\/(v1|openai)(\/|\?|$)/.test(path) ? 'openai' : 'problem';
+  return openAiPath.test(path) ? 'openai' : 'problem';
 }
 
 /** Status, headers and body of a refusal; pure, so that every exit of the gateway can use it. */
@@ -65,7 +71,7 @@ function documentation(refusal: GatewayError, context: RefusalContext): string {
 }
 
 /** The OpenAI shape: all four members, always, and where to read on. */
-export function openAiBody(refusal: GatewayError, context: RefusalContext): object {
+function openAiBody(refusal: GatewayError, context: RefusalContext): object {
   return {
     error: {
       message: refusal.publicMessage,

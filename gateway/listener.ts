@@ -84,7 +84,7 @@ function whenAnswered(socket: Duplex, then: () => void): void {
 }
 
 /** Reads certificate and key. @throws Error naming the file */
-export function readPair(tls: { readonly cert: string; readonly key: string }): {
+function readPair(tls: { readonly cert: string; readonly key: string }): {
   cert: Buffer;
   key: Buffer;
 } {

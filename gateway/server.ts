@@ -1,10 +1,10 @@
 // The gateway as one object with a lifetime: services, policies, listeners. Built from one validated configuration.
-import { chmodSync, mkdirSync, readFileSync, unwatchFile, watchFile } from 'node:fs';
+import { chmodSync, mkdirSync, readFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
-import { Server as TlsServer } from 'node:https';
 import { join } from 'node:path';
 import cluster from 'node:cluster';
 import type { ListenAddress } from '../core/address.ts';
+import { followCertificate } from '../core/certificate-renewal.ts';
 import { createLog, type Logger } from '../core/log.ts';
 import { readSecret } from '../core/secret.ts';
 import { createAuditLog } from './accounting/audit-log.ts';
@@ -17,7 +17,7 @@ import { createEntry, type Entry } from './entry.ts';
 import { openAssertionSigner } from './forward/assertion.ts';
 import { createUpstreams } from './forward/upstreams.ts';
 import { createLimitStore } from './limit/store.ts';
-import { createListener, readPair } from './listener.ts';
+import { createListener } from './listener.ts';
 import { startWorkers } from './workers.ts';
 import { policyContext } from './policies/context.ts';
 import { watchPolicies, type PolicyHolder, type PolicyHolderOptions } from './policies/reload.ts';
@@ -94,21 +94,17 @@ async function startOne(config: GatewayConfig, log: Logger): Promise<RunningGate
     throw error;
   }
   if (config.public_url === undefined) publicUrl = urlOf(config.listen, config.tls !== undefined, listener);
-  const forgetCertificate = followCertificate(config, listener, log);
+  const forgetCertificate = followCertificate(listener, config.tls, log);
 
   let closing: Promise<void> | undefined;
   const close = async (): Promise<void> => {
     stopping = true;
     forgetCertificate();
-    const ended = Promise.all([ending(listener), ...(internal === null ? [] : [ending(internal)])]);
-    listener.closeIdleConnections();
     internal?.closeAllConnections();
-    const cut = setTimeout(() => {
-      entry.abortAll();
-      listener.closeAllConnections();
-    }, config.drain_ms);
-    await ended;
-    clearTimeout(cut);
+    await Promise.all([
+      drained(listener, config.drain_ms, () => entry.abortAll()),
+      ...(internal === null ? [] : [ending(internal)]),
+    ]);
     policies.close();
     await Promise.all([services.upstreams.close(), services.limitStore.close()]);
     await services.auditLog.close();
@@ -149,7 +145,7 @@ async function openServices(config: GatewayConfig, log: Logger, publicUrl: () =>
     context: policyContext(config),
     authentication: {
       embeddedIssuer: config.embedded_issuer,
-      dataDir: join(config.data, 'issuer-keys'),
+      dataDir: config.data,
       log,
       issuerCa: config.issuer_ca === undefined ? undefined : readFileSync(config.issuer_ca, 'utf8'),
     },
@@ -213,6 +209,22 @@ function listen(server: Server, address: ListenAddress): Promise<void> {
   });
 }
 
+/** A refusal of what is cut off has this long to reach its caller. */
+const lastWordsMs = 250;
+
+/** Ends a listener: requests under way may end within `drainMs`, then they are refused, then cut. */
+async function drained(listener: Server, drainMs: number, refuseAll: () => void): Promise<void> {
+  const ended = ending(listener);
+  // Node closes connections that are idle now; one whose request ends later would stay open for its next one.
+  const sweep = setInterval(() => listener.closeIdleConnections(), 50);
+  const refusal = setTimeout(refuseAll, drainMs);
+  const cut = setTimeout(() => listener.closeAllConnections(), drainMs + lastWordsMs);
+  await ended;
+  clearInterval(sweep);
+  clearTimeout(refusal);
+  clearTimeout(cut);
+}
+
 function ending(server: Server): Promise<void> {
   return new Promise((resolve) => {
     server.close(() => resolve());
@@ -225,23 +237,4 @@ function urlOf(address: ListenAddress, secure: boolean, server?: Server): string
   const port = typeof bound === 'object' && bound !== null ? bound.port : address.port;
   const host = address.host.includes(':') ? `[${address.host}]` : address.host;
   return `${secure ? 'https' : 'http'}://${host}:${port}`;
-}
-
-/** Takes up a renewed certificate without a restart; a pair that cannot be read leaves the old one in use. */
-function followCertificate(config: GatewayConfig, listener: Server, log: Logger): () => void {
-  const { tls } = config;
-  if (tls === undefined || !(listener instanceof TlsServer)) return () => undefined;
-  const renew = (): void => {
-    try {
-      listener.setSecureContext({ ...readPair(tls), minVersion: 'TLSv1.2' });
-      log.info('the renewed certificate is in use');
-    } catch (error) {
-      log.error(
-        { code: (error as NodeJS.ErrnoException).code },
-        'the renewed certificate cannot be used; the old one stays',
-      );
-    }
-  };
-  watchFile(tls.cert, { persistent: false, interval: 2_000 }, renew);
-  return () => unwatchFile(tls.cert, renew);
 }

@@ -2,8 +2,6 @@
 // the upstream receives these very bytes and may read them with another parser.
 import { StrictJsonError, parseStrictObject } from '../core/strict-json.ts';
 
-export { StrictJsonError, parseStrictObject };
-
 /** Members on which decisions are made; a parser that ignores case must not find a second one. */
 const decisiveMembers = new Set(
   'model messages prompt input max_tokens max_completion_tokens max_length n best_of stream stream_options stop suffix tools functions'.split(

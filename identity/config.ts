@@ -1,6 +1,7 @@
 // The identity section of config/sallyport.yaml. Secure defaults; switching something off needs a key that says so.
 import { z } from 'zod';
 import { isLoopback, listenAddress } from '../core/address.ts';
+import { publicKeyFiles } from '../core/assertion.ts';
 import { secretReference } from '../core/secret.ts';
 
 /** A client application besides the built-in ones; only confidential clients for now (client credentials). */
@@ -46,8 +47,8 @@ export const identityConfigSchema = z
     data: z.string().default('data/identity'),
     /** A PostgreSQL URL as env:NAME or file:/path; default: a SQLite file under `data`. */
     database_url: secretReference.optional(),
-    /** Public keys of the gateway's assertions. */
-    gateway_jwks: z.string().default('data/run/gateway-jwks.json'),
+    /** Public keys of the gateway's assertions; with several gateways a list, one file for each. */
+    gateway_jwks: publicKeyFiles.default('data/run/gateway-jwks.json'),
     /** Origin of the gateway, for the redirect of its API page. */
     gateway_url: origin.default('http://127.0.0.1:8080'),
     /** `production` switches the password grant off. */

@@ -6,6 +6,7 @@ import { createServer as createHttpsServer } from 'node:https';
 import { dirname } from 'node:path';
 import { assertionAudience, createAssertionVerifier } from '../core/assertion.ts';
 import { formatAddress, type ListenAddress } from '../core/address.ts';
+import { followCertificate } from '../core/certificate-renewal.ts';
 import { createLog, type Logger } from '../core/log.ts';
 import {
   createFirstAdministrator,
@@ -77,6 +78,7 @@ async function startWith(
   };
   const server = createServer(config, (request, response) => handle(request, response));
   const address = await listen(server, config.listen);
+  const forgetCertificate = followCertificate(server, config.tls, log);
   const base =
     config.public_url ?? `${config.tls === undefined ? 'http' : 'https'}://${formatAddress(address)}`;
 
@@ -152,6 +154,7 @@ async function startWith(
     },
     close: async () => {
       clearInterval(upkeep);
+      forgetCertificate();
       await closeServer(server);
       await database.destroy();
     },

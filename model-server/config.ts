@@ -3,6 +3,7 @@
 import { availableParallelism } from 'node:os';
 import { z } from 'zod';
 import { listenAddress } from '../core/address.ts';
+import { publicKeyFiles } from '../core/assertion.ts';
 
 /** One thread fewer than there are cores: llama.cpp's threads spin at barriers and collapse when one core is taken. */
 export function defaultThreads(cores = availableParallelism()): number {
@@ -39,8 +40,8 @@ export const modelServerConfigSchema = z.strictObject({
     .optional(),
   /** Permits plain HTTP beyond loopback: everybody on the path can read prompts and completions. */
   insecure_plain_http: z.boolean().default(false),
-  /** Public keys of the gateway's assertions; written by the gateway. */
-  gateway_jwks: z.string().min(1).default('data/run/gateway-jwks.json'),
+  /** Public keys of the gateway's assertions, written by the gateway; with several gateways a list, one file for each. */
+  gateway_jwks: publicKeyFiles.default('data/run/gateway-jwks.json'),
   /** Id in the API → the model. Each runs in an engine process of its own. */
   models: z.record(
     z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$/, 'a model id is 1 to 128 of A-Z a-z 0-9 . _ : -'),

@@ -1,10 +1,8 @@
 // Reads a JSON body: bounded, strict, once.
-import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage } from 'node:http';
 import type { z } from 'zod';
 import { GatewayError } from '../core/errors.ts';
-
-const maxDepth = 16;
+import { StrictJsonError, parseStrictObject } from '../core/strict-json.ts';
 
 /** The refusal of a body, with OpenAI's `param`. */
 export function bodyInvalid(problem: string, param?: string): GatewayError {
@@ -13,8 +11,8 @@ export function bodyInvalid(problem: string, param?: string): GatewayError {
 
 /**
  * Reads and parses the body.
- * Checks: media type, no content encoding, size, UTF-8, JSON, an object at the top, depth, no `__proto__`.
- * Does not check: duplicate members (the gateway has refused such bytes) or what the members mean (the endpoint).
+ * Checks: media type, no content encoding, size, strict JSON (core/strict-json.ts).
+ * Does not check: what the members mean (the endpoint).
  * @throws GatewayError
  */
 export async function readJsonBody(
@@ -32,28 +30,10 @@ export async function readJsonBody(
     if (size > maxBytes) throw tooLarge(maxBytes);
     pieces.push(piece);
   }
-  return parseObject(Buffer.concat(pieces));
-}
-
-function parseObject(bytes: Buffer): Record<string, unknown> {
-  if (!isUtf8(bytes)) throw bodyInvalid('it is not valid UTF-8');
-  let value: unknown;
   try {
-    value = JSON.parse(bytes.toString('utf8'));
-  } catch {
-    throw bodyInvalid('it is not valid JSON');
-  }
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw bodyInvalid('it is not a JSON object');
-  assertPlain(value, 1);
-  return value as Record<string, unknown>; // Narrowed above: a JSON object has string keys.
-}
-
-function assertPlain(value: object, depth: number): void {
-  if (depth > maxDepth) throw bodyInvalid(`it is nested deeper than ${maxDepth} levels`);
-  if (Object.hasOwn(value, '__proto__')) throw bodyInvalid('the member __proto__ is not accepted');
-  for (const item of Object.values(value) as unknown[]) {
-    if (typeof item === 'object' && item !== null) assertPlain(item, depth + 1);
+    return parseStrictObject(Buffer.concat(pieces));
+  } catch (error) {
+    throw error instanceof StrictJsonError ? bodyInvalid(error.message) : error;
   }
 }
 

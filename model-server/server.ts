@@ -1,6 +1,7 @@
 // The model server as one object with a lifetime: engines, routes, listener. Composed by cli/compose.ts.
 import type { Server } from 'node:http';
 import { assertionAudience, createAssertionVerifier } from '../core/assertion.ts';
+import { followCertificate } from '../core/certificate-renewal.ts';
 import { createLog, type Logger } from '../core/log.ts';
 import type { ModelConfig, ModelServerConfig } from './config.ts';
 import { createEngine } from './engine/engine.ts';
@@ -57,6 +58,7 @@ export async function startModelServer(
         isStopping: () => isStopping,
       }),
     );
+    const forgetCertificate = followCertificate(server, config.tls, log);
     let closed: Promise<void> | undefined;
     return {
       address,
@@ -69,6 +71,7 @@ export async function startModelServer(
       }),
       close: () => {
         isStopping = true;
+        forgetCertificate();
         closed ??= drain(server, config.drain_ms).then(closeEngines);
         return closed;
       },

@@ -12,10 +12,24 @@ try {
   process.exit(1);
 }
 const { Command, CommanderError } = await import('commander');
-const { configureStart } = await import('../dist/cli/commands/start.js');
+const { configureStart, swallowedByNpm } = await import('../dist/cli/commands/start.js');
+const { processTerminal } = await import('../dist/cli/terminal.js');
+const { usageFailure } = await import('../dist/cli/usage-failure.js');
+
+const words = process.argv.slice(2);
+const terminal = { ...processTerminal(), command: 'npm start --' };
+const swallowed = swallowedByNpm(process.env, words);
+if (swallowed !== undefined) {
+  process.stderr.write(`${swallowed.join('\n')}\n`);
+  process.exit(1);
+}
 try {
-  const command = configureStart(new Command('npm start --').exitOverride());
-  await command.parseAsync(process.argv.slice(2), { from: 'user' });
+  const command = configureStart(
+    new Command('npm start --')
+      .exitOverride()
+      .configureOutput({ outputError: (text) => terminal.say(usageFailure(text, terminal)) }),
+  );
+  await command.parseAsync(words, { from: 'user' });
 } catch (error) {
   if (!(error instanceof CommanderError)) throw error;
   process.exitCode = error.exitCode === 0 ? 0 : 2;

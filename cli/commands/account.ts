@@ -29,53 +29,64 @@ export function registerAccountCommands(program: Command): void {
   const account = program
     .command('account')
     .description('Administer the accounts of the embedded identity server.')
+    .helpCommand(false)
     .addHelpText('before', 'Example:\n  sallyport account list\n  sallyport account grant ada LLM.Admin\n');
-  const command = (name: string, description: string): Command =>
+  const command = (name: string, description: string, example: string): Command =>
     account
       .command(name)
       .description(description)
+      .addHelpText('before', `Example:\n  sallyport account ${example}\n`)
       .option('--config <file>', 'configuration file', defaultConfigFile)
       .option('--json', 'print JSON');
 
-  command('list', 'List the accounts.').action((options: CommonOptions) =>
+  command('list', 'List the accounts.', 'list --json').action((options: CommonOptions) =>
     withDatabase(options, list(options)),
   );
-  command('add <username>', 'Create an account; the password is generated unless given on stdin.')
+  command('add <username>', 'Create an account; the password is generated unless given on stdin.', 'add ada')
     .option('--role <role>', 'role of the account', 'LLM.User')
     .option('--email <address>', 'e-mail address')
     .option('--password-stdin', 'read the password from standard input')
     .action((username: string, options: AddOptions) => withDatabase(options, add(username, options)));
-  command('grant <username> <role>', 'Give a role; the next access token carries it.').action(
-    (username: string, role: string, options: CommonOptions) =>
-      withDatabase(
-        options,
-        change(options, (database) => grantRole(database, username, role)),
-      ),
+  command(
+    'grant <username> <role>',
+    'Give a role; the next access token carries it.',
+    'grant ada LLM.Admin',
+  ).action((username: string, role: string, options: CommonOptions) =>
+    withDatabase(
+      options,
+      change(options, (database) => grantRole(database, username, role)),
+    ),
   );
   command(
     'revoke <username> <role>',
     'Take a role away; access tokens already issued keep it until they expire.',
+    'revoke ada LLM.Admin',
   ).action((username: string, role: string, options: CommonOptions) =>
     withDatabase(
       options,
       change(options, (database) => revokeRole(database, username, role)),
     ),
   );
-  command('reset-password <username>', 'Set a new password and end every sign-in of the account.')
+  command(
+    'reset-password <username>',
+    'Set a new password and end every sign-in of the account.',
+    'reset-password ada',
+  )
     .option('--password-stdin', 'read the password from standard input')
     .action((username: string, options: PasswordOptions) => withDatabase(options, reset(username, options)));
-  command('disable <username>', 'Refuse sign-in and new tokens from now on.').action(
+  command('disable <username>', 'Refuse sign-in and new tokens from now on.', 'disable ada').action(
     (username: string, options: CommonOptions) =>
       withDatabase(
         options,
         change(options, (database) => disableAccount(database, username)),
       ),
   );
-  command('enable <username>', 'Undo disable.').action((username: string, options: CommonOptions) =>
-    withDatabase(
-      options,
-      change(options, (database) => disableAccount(database, username, false)),
-    ),
+  command('enable <username>', 'Undo disable.', 'enable ada').action(
+    (username: string, options: CommonOptions) =>
+      withDatabase(
+        options,
+        change(options, (database) => disableAccount(database, username, false)),
+      ),
   );
 }
 

@@ -3,7 +3,7 @@
 import type { Command } from 'commander';
 import { withConnectionOptions, type ConnectionOptions } from '../connection.ts';
 import { exitCodes } from '../exit-codes.ts';
-import { CommandFailure } from '../failure.ts';
+import { asTyped, CommandFailure } from '../failure.ts';
 import { examine, type Finding } from '../health-checks.ts';
 import { processTerminal, type Terminal } from '../terminal.ts';
 
@@ -42,5 +42,5 @@ function show({ check, status, detail, repair }: Finding, terminal: Terminal): v
   // The report is what this command is for, so it is data; colour only where stdout itself is a terminal.
   const plain = { ok: '✓', problem: '✗', skipped: '-' }[status];
   terminal.write(`${terminal.stdout.isTTY === true ? mark : plain} ${check.padEnd(14)} ${detail}\n`);
-  if (repair !== null) terminal.write(`  ${''.padEnd(14)} ${repair}\n`);
+  if (repair !== null) terminal.write(`  ${''.padEnd(14)} ${asTyped(repair, terminal)}\n`);
 }

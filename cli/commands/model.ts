@@ -30,7 +30,11 @@ const defaultStallSeconds = 30;
 
 /** Adds `model` with its subcommands to the tree. */
 export function registerModelCommands(program: Command): void {
-  const model = program.command('model').description('List, pull and check model files.');
+  const model = program
+    .command('model')
+    .description('List, pull and check model files.')
+    .helpCommand(false)
+    .addHelpText('before', 'Example:\n  sallyport model pull gpt2\n');
   model
     .command('pull')
     .description('Download a GGUF model file, resuming and checking it, and print its path.')
@@ -45,12 +49,14 @@ export function registerModelCommands(program: Command): void {
   model
     .command('list')
     .description('List the model files in the folder.')
+    .addHelpText('before', 'Example:\n  sallyport model list\n')
     .option('--directory <folder>', 'where model files lie', defaultDirectory)
     .option('--json', 'a JSON list')
     .action((options: FolderOptions) => list(options));
   model
     .command('verify')
     .description('Compare model files with their checksums.')
+    .addHelpText('before', 'Example:\n  sallyport model verify\n')
     .argument('[files...]', 'default: all in the folder')
     .option('--directory <folder>', 'where model files lie', defaultDirectory)
     .option('--json', 'a JSON list')

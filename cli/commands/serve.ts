@@ -22,6 +22,8 @@ const names = ['gateway', 'identity', 'model-server'] as const satisfies readonl
 const neighboursMs = 5000;
 // A supervisor that died leaves its servers this long to finish.
 const orphanMs = 1000;
+// One Ctrl-C comes twice under npx: from the terminal, and passed on by npm.
+const echoMs = 100;
 
 /** Adds `sallyport serve`. */
 export function registerServeCommand(program: Command): void {
@@ -119,10 +121,14 @@ function fail(failure: StartFailure, isSupervised: boolean): void {
 }
 
 function stopOnSignals(running: RunningServer, isSupervised: boolean): void {
-  let stopping = false;
+  let stoppingSince: number | undefined;
+  const isUnderNpm = process.env['npm_lifecycle_event'] !== undefined;
   const stop = (limitMs?: number): void => {
-    if (stopping) process.exit(1); // Twice means now.
-    stopping = true;
+    if (stoppingSince !== undefined) {
+      if (isUnderNpm && performance.now() - stoppingSince < echoMs) return;
+      process.exit(1); // Twice means now.
+    }
+    stoppingSince = performance.now();
     const open = running.active?.() ?? 0;
     if (open > 0) tellSupervisor({ event: 'draining', open });
     if (limitMs !== undefined) setTimeout(() => process.exit(1), limitMs).unref();

@@ -38,7 +38,8 @@ export function configureStart(command: Command): Command {
 async function start(options: StartOptions): Promise<void> {
   let lock: DataLock | undefined;
   try {
-    refuseSwallowedFlags(process.env);
+    const swallowed = swallowedByNpm(process.env, []);
+    if (swallowed !== undefined) throw new StartFailure(swallowed);
     const configuration = loadConfiguration({ ...readStartOptions(options), env: process.env });
     const servers = presentServers(configuration);
     const isFirstRun = !existsSync(configuration.dataFolder);
@@ -150,17 +151,20 @@ function placeOf(
   return { place: address, detail: Object.keys(modelServer?.models ?? {}).join(', ') };
 }
 
-// `npm start --port 8090` without `--` gives the flag to npm, which drops it: the start would ignore what was asked.
-function refuseSwallowedFlags(env: NodeJS.ProcessEnv): void {
-  if (env['npm_lifecycle_event'] !== 'start' || !existsSync(packageRoot)) return;
-  const flag = ['port', 'tls', 'model', 'data'].find(
-    (name) => env[`npm_config_${name}`] !== undefined && env[`npm_config_${name}`] !== '',
+/**
+ * The lines for `npm start --port 8090` without `--`, which gives the flag to npm: npm drops it, and may leave its value
+ * as a word; the start would ignore what was asked. Undefined when npm kept nothing.
+ */
+export function swallowedByNpm(
+  env: NodeJS.ProcessEnv,
+  words: readonly string[],
+): readonly string[] | undefined {
+  if (env['npm_lifecycle_event'] !== 'start' || !existsSync(packageRoot)) return undefined;
+  const flag = ['port', 'tls', 'model', 'data', 'config'].find(
+    (name) => (env[`npm_config_${name}`] ?? '') !== '',
   );
-  if (flag === undefined) return;
+  if (flag === undefined) return undefined;
   const value = env[`npm_config_${flag}`];
-  const shown = value === 'true' ? `--${flag}` : `--${flag} ${value ?? ''}`;
-  throw new StartFailure([
-    `✗ npm kept --${flag} for itself.`,
-    `  Put two dashes before it:  npm start -- ${shown}`,
-  ]);
+  const shown = [`--${flag}`, ...(value === 'true' ? words : [value])].join(' ');
+  return [`✗ npm kept --${flag} for itself.`, `  Put two dashes before it:  npm start -- ${shown}`];
 }

@@ -66,7 +66,8 @@ export async function deviceLogin(options: DeviceLoginOptions): Promise<Session>
   return withTokens(
     {
       version: 1,
-      ...key,
+      gateway: key.gateway,
+      profile: key.profile,
       issuer: resource.issuer,
       client_id: resource.clientId,
       token_endpoint: metadata.token_endpoint,

@@ -3,6 +3,7 @@
 import { exitCodes } from '../exit-codes.ts';
 import { CommandFailure } from '../failure.ts';
 import type { GatewayAddress } from '../gateway-address.ts';
+import { profileInUse } from '../profiles.ts';
 import { createTrustedFetch, findCertificateAuthority } from '../trusted-fetch.ts';
 import type { IssuedTokens } from './issuer-client.ts';
 import { readSession, sessionFile, stateFolder, writeSession, type Session } from './session-file.ts';
@@ -40,10 +41,14 @@ export async function freshSession(options: RenewalOptions): Promise<Session> {
 
 /** The failure of every command that needs a sign-in; the line also says how. */
 export function signInNeeded(address: GatewayAddress, sentence: string): CommandFailure {
-  const flags = address.namedBy === 'flag' ? ` --gateway ${address.gateway}` : '';
-  const profile = address.profile === 'default' ? '' : ` --profile ${address.profile}`;
-  const message = `${sentence} ${address.gateway}.  Run:  sallyport login${flags}${profile}`;
+  const message = `${sentence} ${address.gateway}.  Run:  sallyport ${loginWords(address)}`;
   return new CommandFailure(exitCodes.signInNeeded, message, { code: 'sign_in_needed' });
+}
+
+/** The command that signs in at this address: `login`, with what names it where that is not remembered. */
+export function loginWords({ gateway, profile, namedBy }: GatewayAddress): string {
+  const flags = namedBy === 'flag' ? ` --gateway ${gateway}` : '';
+  return `login${flags}${profile === profileInUse() ? '' : ` --profile ${profile}`}`;
 }
 
 /** Seconds until the access token of a session expires; negative afterwards. */

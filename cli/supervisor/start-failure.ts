@@ -63,8 +63,8 @@ function describeFindings(error: ConfigurationError): StartFailure {
   const more = count > maxFindings ? [`  … and ${count - maxFindings} more`] : [];
   const title =
     count === 1
-      ? '✗ A setting is invalid; nothing was started.'
-      : `✗ ${count} settings are invalid; nothing was started.`;
+      ? '✗ A setting is invalid; nothing is running.'
+      : `✗ ${count} settings are invalid; nothing is running.`;
   return new StartFailure(
     [title, ...shown, ...more, '  Correct the file and run the same command again.'],
     3,

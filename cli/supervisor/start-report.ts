@@ -64,11 +64,10 @@ export function terminalReport(options: ReportOptions): StartReport {
     if (begun) return;
     begun = true;
     const folder = `${options.dataFolder}/  (only you can read it)`;
-    if (options.isFirstRun)
-      line(`  ${`Sallyport ${packageVersion}`.padEnd(nameColumn + 2)} embedded defaults`);
-    line(
-      row(options.isFirstRun && order.includes('identity') ? 'keys, first administrator' : 'keys', folder),
-    );
+    // A start that failed may have left the folder: what counts is whether the password is about to be shown.
+    const isFirst = options.isFirstRun || administrator !== undefined;
+    if (isFirst) line(`  ${`Sallyport ${packageVersion}`.padEnd(nameColumn + 2)} embedded defaults`);
+    line(row(isFirst && order.includes('identity') ? 'keys, first administrator' : 'keys', folder));
   };
   const flush = (suffix: string): void => {
     for (const name of order.slice(printed)) {
@@ -134,7 +133,9 @@ function closingLines(options: ReportOptions, administrator: Administrator | und
   if (administrator === undefined && !options.isFirstRun) {
     const file = administratorFile(options.dataFolder);
     const unread = existsSync(file) ? [`  First administrator: password in ${file}`] : [];
-    return [...trust, ...unread, `  ${policies}  Ctrl-C stops everything.`];
+    // At the usual address `sallyport login` finds it; elsewhere the command is worth more than the policies.
+    const next = options.loginArguments === '' ? policies : `npx sallyport login ${options.loginArguments}`;
+    return [...trust, ...unread, `  ${next}  Ctrl-C stops everything.`];
   }
   const account =
     administrator === undefined

@@ -1,5 +1,6 @@
 // How the supervisor ends: Ctrl-C or SIGTERM drains, a second one kills, a vanished npm or terminal stops everything.
 import type { DataLock } from './data-lock.ts';
+import { npmWatcher } from './npm-parent.ts';
 import type { StartReport } from './start-report.ts';
 import type { Supervisor } from './supervisor.ts';
 
@@ -12,29 +13,26 @@ export interface StopOptions {
 const parentCheckMs = 200;
 // Whoever killed npm expects nothing to be left two seconds later.
 const orphanedStopMs = 1000;
-// A stop that is quicker than this needs no sentence about waiting.
-const silentMs = 80;
+// One Ctrl-C comes twice where npm is the direct parent: from the terminal, and passed on by npm.
+const echoMs = 100;
 
 /** Stops the supervisor and this process with the signals of the operating system. */
 export function stopWithSignals({ supervisor, report, lock }: StopOptions): void {
-  let stopping = false;
+  let stoppingSince: number | undefined;
+  const npmIsGone = npmWatcher();
   const end = (code: number): never => {
     lock.release();
     process.exit(code);
   };
   const stop = (limitMs?: number): void => {
-    if (stopping) {
+    if (stoppingSince !== undefined) {
+      if (npmIsGone !== undefined && performance.now() - stoppingSince < echoMs) return;
       supervisor.kill();
       report.note('!', 'stopped now; open answers were cut');
       end(1);
     }
-    stopping = true;
-    const sentence = setTimeout(
-      () => report.note(' ', 'stopping: open answers may finish. Ctrl-C again stops now.'),
-      silentMs,
-    );
+    stoppingSince = performance.now();
     void supervisor.stop(limitMs).then(() => {
-      clearTimeout(sentence);
       report.note('✓', 'stopped');
       end(0);
     });
@@ -42,15 +40,8 @@ export function stopWithSignals({ supervisor, report, lock }: StopOptions): void
   process.on('SIGINT', () => stop());
   process.on('SIGTERM', () => stop());
   process.on('SIGHUP', () => (process.stdout.isTTY ? stop() : supervisor.reload()));
-  watchParent(() => (stopping ? undefined : stop(orphanedStopMs)));
-}
-
-// npm dies of SIGTERM without passing it on, and this process would live on under init.
-function watchParent(onGone: () => void): void {
-  const startedByNpm = process.env['npm_lifecycle_event'] !== undefined;
-  if (!startedByNpm) return;
-  const parent = process.ppid;
+  if (npmIsGone === undefined) return;
   setInterval(() => {
-    if (process.ppid !== parent) onGone();
+    if (stoppingSince === undefined && npmIsGone()) stop(orphanedStopMs);
   }, parentCheckMs).unref();
 }

@@ -35,12 +35,15 @@ export interface Supervisor {
 
 // What a server may take to end after its own drain.
 const endingMs = 2000;
+// A stop that is quicker than this needs no sentence about waiting.
+const silentMs = 80;
 
 /** Starts all servers. */
 export function superviseServers(options: SupervisorOptions): Supervisor {
   const { report } = options;
   const running = new Map<ServerName, SupervisedServer>();
   const pending = new Set(options.servers);
+  let drainTold = false;
   let settle: { resolve: () => void; reject: (failure: StartFailure) => void } | undefined;
   const started = new Promise<void>((resolve, reject) => (settle = { resolve, reject }));
   started.catch(() => undefined); // Whoever awaits it hears of it.
@@ -77,6 +80,7 @@ export function superviseServers(options: SupervisorOptions): Supervisor {
         report.firstAdministrator(event.username, event.password);
         break;
       case 'draining':
+        drainTold = true;
         report.note(' ', drainSentence(event.open, options.drainMs));
         break;
       case 'failed':
@@ -110,9 +114,13 @@ export function superviseServers(options: SupervisorOptions): Supervisor {
     started,
     async stop(limitMs = options.drainMs + endingMs) {
       clearInterval(waiting);
+      const sentence = setTimeout(() => {
+        if (!drainTold) report.note(' ', 'stopping: open answers may finish. Ctrl-C again stops now.');
+      }, silentMs);
       const others = [...running].filter(([name]) => name !== 'gateway').map(([, server]) => server);
       await running.get('gateway')?.stop(limitMs);
       await Promise.all(others.map((server) => server.stop(Math.min(limitMs, endingMs))));
+      clearTimeout(sentence);
     },
     kill,
     reload() {

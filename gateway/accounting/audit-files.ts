@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { readChainLine, type ChainPosition } from './audit-chain.ts';
 
 const filePattern = /^([a-z0-9-]+)\.(\d{4}-\d{2}-\d{2})\.jsonl$/;
+const headPattern = /^([a-z0-9-]+)\.head\.json$/;
 
 /** One file of one writer. */
 export interface AuditFile {
@@ -45,6 +46,17 @@ export function readHead(folder: string, writer: string): ChainPosition | null {
   } catch {
     return null;
   }
+}
+
+/** The heads of a folder, by writer. */
+export function readHeads(folder: string): ReadonlyMap<string, ChainPosition> {
+  const heads = new Map<string, ChainPosition>();
+  for (const name of existsSync(folder) ? readdirSync(folder).sort() : []) {
+    const [, writer] = headPattern.exec(name) ?? [];
+    const head = writer === undefined ? null : readHead(folder, writer);
+    if (writer !== undefined && head !== null) heads.set(writer, head);
+  }
+  return heads;
 }
 
 /** The end of one file: its size up to the last newline, what follows it, and its last record. */

@@ -3,14 +3,14 @@ import { createReadStream } from 'node:fs';
 import { basename } from 'node:path';
 import { createInterface } from 'node:readline';
 import { chainStart, readChainLine, type ChainPosition } from './audit-chain.ts';
-import { listAuditFiles, readHead, type AuditFile } from './audit-files.ts';
+import { headPath, listAuditFiles, readHeads, type AuditFile } from './audit-files.ts';
 
 /** One thing that is not as it was written. */
 export interface AuditFinding {
   readonly file: string;
   /** 1-based; 0 when the finding is not about a line. */
   readonly line: number;
-  /** `line_damaged`, `chain_broken`, `line_torn`, `truncated`, `begins_late` or `anchor_missing`. */
+  /** `line_damaged`, `chain_broken`, `line_torn`, `truncated`, `head_differs`, `begins_late` or `anchor_missing`. */
   readonly code: string;
   readonly message: string;
 }
@@ -32,28 +32,32 @@ export interface AuditVerification {
 
 /**
  * Verifies every chain of a folder.
- * Checks: each line's hash, that each line follows the one before, that the files reach as far as the head says, that
- * the chain holds the anchors (positions noted elsewhere, e.g. from the gateway's log).
+ * Checks: each line's hash, that each line follows the one before, that the files reach as far as the head says and
+ * hold the record that it names, that the chain holds the anchors (positions noted elsewhere, e.g. from the gateway's log).
  * Does not check: that whoever can write the folder has not rewritten a whole chain and its head; only an anchor shows it.
  */
 export async function verifyAuditLog(
   folder: string,
   options: { readonly anchors?: readonly ChainPosition[] } = {},
 ): Promise<AuditVerification> {
+  // Heads before files: a gateway that goes on writing brings records to the disk before it says so in its head.
+  const heads = readHeads(folder);
   const files = listAuditFiles(folder);
   const anchors = new Map((options.anchors ?? []).map((anchor) => [anchor.hash, anchor]));
   const findings: AuditFinding[] = [];
   const chains: VerifiedChain[] = [];
-  for (const writer of new Set(files.map((file) => file.writer))) {
+  for (const writer of new Set([...files.map((file) => file.writer), ...heads.keys()])) {
     const own = files.filter((file) => file.writer === writer);
-    const verifier = new ChainVerifier(anchors, findings);
+    const head = heads.get(writer) ?? chainStart;
+    const verifier = new ChainVerifier(anchors, head, findings);
     for (const file of own) await verifier.readFile(file);
-    const head = readHead(folder, writer);
-    if (head !== null && head.seq > verifier.last.seq) {
+    if (head.seq > verifier.last.seq) {
       const message = `records ${verifier.last.seq + 1} to ${head.seq} were written and are gone`;
-      findings.push({ file: basename(own.at(-1)?.path ?? writer), line: 0, code: 'truncated', message });
+      const file = basename(own.at(-1)?.path ?? headPath(folder, writer));
+      findings.push({ file, line: 0, code: 'truncated', message });
     }
-    chains.push({ writer, records: verifier.records, first: verifier.first, last: verifier.last });
+    if (own.length > 0)
+      chains.push({ writer, records: verifier.records, first: verifier.first, last: verifier.last });
   }
   for (const anchor of anchors.values()) {
     const message = `no chain holds record ${anchor.seq} with the hash that was noted`;
@@ -67,10 +71,12 @@ class ChainVerifier {
   first = 0;
   last: ChainPosition = chainStart;
   readonly #anchors: Map<string, ChainPosition>;
+  readonly #head: ChainPosition;
   readonly #findings: AuditFinding[];
 
-  constructor(anchors: Map<string, ChainPosition>, findings: AuditFinding[]) {
+  constructor(anchors: Map<string, ChainPosition>, head: ChainPosition, findings: AuditFinding[]) {
     this.#anchors = anchors;
+    this.#head = head;
     this.#findings = findings;
   }
 
@@ -102,18 +108,23 @@ class ChainVerifier {
         `record ${read.seq} does not follow record ${this.last.seq}`,
       );
     }
+    if (read.seq === this.#head.seq && read.hash !== this.#head.hash) {
+      this.#report(file, number, 'head_differs', `record ${read.seq} is not the one that the head names`);
+    }
     this.records++;
     this.last = { seq: read.seq, hash: read.hash };
     this.#anchors.delete(read.hash);
   }
 
-  // Older files may have been moved away; then the chain begins where it begins, and only that is said.
+  // Older files may have been moved away; then the chain begins where it begins, and only that is said, unless an anchor
+  // is the record before.
   #readFirst(read: ChainPosition & { readonly prev: string }, file: string, number: number): void {
     this.first = read.seq;
     if (read.seq === 1 && read.prev !== chainStart.hash) {
       this.#report(file, number, 'chain_broken', 'the first record does not begin a chain');
     }
-    if (read.seq !== 1)
+    if (read.seq !== 1 && this.#anchors.get(read.prev)?.seq === read.seq - 1) this.#anchors.delete(read.prev);
+    else if (read.seq !== 1)
       this.#report(file, number, 'begins_late', `the records before ${read.seq} are not here`);
   }
 

@@ -1,9 +1,9 @@
 // Takes an access token apart, strictly, before anything in it is believed: one spelling, one reading.
-import { parseStrictObject } from '../strict-json.ts';
+import { parseStrictObject } from '../../core/strict-json.ts';
 import { invalidToken } from './invalid-token.ts';
 
 /** Longest access token that is looked at, characters. */
-export const maxAccessTokenLength = 16_384;
+const maxAccessTokenLength = 16_384;
 
 /** An access token in parts; nothing in it is verified. */
 export interface UnverifiedAccessToken {

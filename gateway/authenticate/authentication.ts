@@ -8,6 +8,8 @@ export interface IssuerStatus {
   /** The key in issuers.yaml. */
   readonly name: string;
   readonly issuer: string;
+  /** Where its metadata document is read. */
+  readonly metadataUrl: string;
   /** Whether there are usable keys, so that its tokens can be judged. */
   readonly ready: boolean;
   /** Why not ready, or why the keys may be out of date, in words fit for an operator; null when all is well. */

@@ -60,7 +60,7 @@ function keySetOptions(deps: AuthenticationDeps): OptionsOf {
     timeoutMs: fetchTimeoutMs,
     allowsPlainHttp: entry.insecure_plain_http,
     fetchDocument,
-    lastGood: dataDir === null ? null : lastGoodKeys(dataDir, form.issuer, form.metadataUrl),
+    lastGood: dataDir === null ? null : lastGoodKeys(dataDir, form.issuer, form.jwksUrl ?? form.metadataUrl),
     log,
     now,
     monotonic,
@@ -126,6 +126,7 @@ class CompiledAuthentication implements Authentication {
     return [...this.#accepted.values()].map(({ rules, keySet }) => ({
       name: rules.name,
       issuer: rules.issuer,
+      metadataUrl: keySet.metadataUrl,
       ready: keySet.isUsable,
       problem: keySet.problem,
       keyCount: keySet.keyCount,

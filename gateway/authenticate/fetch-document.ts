@@ -7,7 +7,7 @@ import { Agent, request, type Dispatcher } from 'undici';
 export type FetchDocument = (url: string, signal: AbortSignal) => Promise<Readonly<Record<string, unknown>>>;
 
 /** Largest metadata or key document that is read, bytes. */
-export const maxDocumentBytes = 1_048_576;
+const maxDocumentBytes = 1_048_576;
 
 /** Connections to issuers; a further certificate authority is trusted beside the usual ones. */
 export function issuerDispatcher(issuerCa: string | undefined): Agent {
@@ -46,6 +46,7 @@ export function documentFetcher(dispatcher: Dispatcher): FetchDocument {
 async function readBounded(body: Dispatcher.ResponseData['body']): Promise<Buffer | null> {
   const chunks: Buffer[] = [];
   let size = 0;
+  // undici yields buffers as long as no encoding is set.
   for await (const chunk of body as AsyncIterable<Buffer>) {
     size += chunk.length;
     if (size > maxDocumentBytes) return null; // Leaving the loop destroys the body and with it the connection.

@@ -1,10 +1,12 @@
 // Which addresses an issuer stands for: the exact `iss` values and where its metadata lies.
 import type { IssuerPolicy, IssuersPolicy, EntraVersion } from './issuers-policy.ts';
 
-/** One accepted `iss` with the metadata document that names its keys. */
+/** One accepted `iss` with the document that names its keys. */
 export interface IssuerForm {
   readonly issuer: string;
   readonly metadataUrl: string;
+  /** Where the keys are, if the policy says so; null: the metadata does. */
+  readonly jwksUrl: string | null;
   /** Entra's token version, or null for other issuers. */
   readonly version: EntraVersion | null;
 }
@@ -35,17 +37,19 @@ export function issuerForms(entry: IssuerPolicy, embeddedIssuer: string | null):
     const tenant = `${entra.authority}/${entra.tenant_id}`;
     return entra.versions.map((version) =>
       version === '2.0'
-        ? { version, issuer: `${tenant}/v2.0`, metadataUrl: wellKnown(`${tenant}/v2.0`) }
+        ? { version, issuer: `${tenant}/v2.0`, metadataUrl: wellKnown(`${tenant}/v2.0`), jwksUrl: null }
         : {
             version,
             issuer: `${v1Hosts[entra.authority] ?? v1Host}/${entra.tenant_id}/`,
             metadataUrl: wellKnown(tenant),
+            jwksUrl: null,
           },
     );
   }
   const issuer = entry.issuer === 'embedded' ? embeddedIssuer : entry.issuer;
   if (issuer === null || issuer === undefined) return [];
-  return [{ version: null, issuer, metadataUrl: wellKnown(issuer) }];
+  const { metadata_url: metadataUrl = wellKnown(issuer), jwks_url: jwksUrl = null } = entry;
+  return [{ version: null, issuer, metadataUrl, jwksUrl }];
 }
 
 // OpenID Connect Discovery 1.0 §4: a terminating slash is removed before the well-known suffix is appended.

@@ -48,6 +48,13 @@ const issuerUrl = z.string().superRefine((text, context) => {
   }
 });
 
+const documentUrl = z
+  .string()
+  .refine(
+    (text) => /^https?:\/\/[^?#@\s]+$/.test(text) && URL.canParse(text),
+    'a document has an https:// address without query, fragment or credentials',
+  );
+
 const entra = z.strictObject({
   /** The tenant's id; its name, common and organizations are not accepted. */
   tenant_id: guid,
@@ -117,6 +124,10 @@ const issuer = z
     issuer: issuerUrl.optional(),
     /** A tenant of Microsoft Entra ID. */
     entra: entra.optional(),
+    /** Where the metadata is read, if the issuer's own address cannot be reached from here; it must still name the issuer exactly. */
+    metadata_url: documentUrl.optional(),
+    /** Where the keys are read, instead of the metadata's jwks_uri; the metadata is then not needed to judge a token. */
+    jwks_url: documentUrl.optional(),
     /** Plain HTTP beyond loopback: whoever is on the path can hand us keys of his own. */
     insecure_plain_http: z.boolean().default(false),
     /** Accepted `aud` values, exact; never empty. */
@@ -157,13 +168,36 @@ const issuer = z
       context.addIssue({ code: 'custom', message: 'state either issuer: … or entra: { tenant_id: … }' });
       return;
     }
-    const addresses = [entry.issuer, entry.entra?.authority].filter((address) => address !== undefined);
-    if (!entry.insecure_plain_http && addresses.some(isPlainHttpElsewhere)) {
-      const path = entry.issuer === undefined ? ['entra', 'authority'] : ['issuer'];
-      const message = 'http:// is accepted on loopback only; insecure_plain_http: true lifts this';
-      context.addIssue({ code: 'custom', path, message });
+    if (!entry.insecure_plain_http) {
+      for (const path of plainHttpPaths(entry)) {
+        const message = 'http:// is accepted on loopback only; insecure_plain_http: true lifts this';
+        context.addIssue({ code: 'custom', path, message });
+      }
+    }
+    for (const key of ['metadata_url', 'jwks_url'] as const) {
+      if (entry.entra === undefined || entry[key] === undefined) continue;
+      const message = 'it goes with issuer: …; the documents of entra lie at its authority';
+      context.addIssue({ code: 'custom', path: [key], message });
     }
   });
+
+/** Paths of the addresses that are plain HTTP beyond loopback. */
+function plainHttpPaths(entry: {
+  readonly issuer?: string | undefined;
+  readonly entra?: { readonly authority: string } | undefined;
+  readonly metadata_url?: string | undefined;
+  readonly jwks_url?: string | undefined;
+}): string[][] {
+  const addresses: [string[], string | undefined][] = [
+    [['issuer'], entry.issuer],
+    [['entra', 'authority'], entry.entra?.authority],
+    [['metadata_url'], entry.metadata_url],
+    [['jwks_url'], entry.jwks_url],
+  ];
+  return addresses
+    .filter(([, address]) => address !== undefined && isPlainHttpElsewhere(address))
+    .map(([path]) => path);
+}
 
 function isPlainHttpElsewhere(address: string): boolean {
   return URL.canParse(address) && address.startsWith('http:') && !isSecureOrLoopback(new URL(address));

@@ -59,6 +59,11 @@ export class KeySet {
     this.#options = options;
   }
 
+  /** Where the issuer's metadata is read. */
+  get metadataUrl(): string {
+    return this.#options.form.metadataUrl;
+  }
+
   get problem(): string | null {
     return this.isUsable ? (this.#failures > 0 ? this.#problem : null) : this.#problem;
   }
@@ -180,7 +185,8 @@ export class KeySet {
     const fetchedAt = now();
     // An unknown key id costs one request; the metadata is read again on schedule and after a failure.
     const known = purpose === 'unknown_key' && this.#failures === 0 ? this.#fetched : null;
-    const jwksUri = known?.jwksUri ?? this.#jwksUriOf(await fetchDocument(form.metadataUrl, signal));
+    const jwksUri =
+      form.jwksUrl ?? known?.jwksUri ?? this.#jwksUriOf(await fetchDocument(form.metadataUrl, signal));
     return { jwksUri, fetchedAt, document: publicDocument(await fetchDocument(jwksUri, signal)) };
   }
 
@@ -257,7 +263,8 @@ export class KeySet {
   }
 
   #outOfTime(signal: AbortSignal): Promise<never> {
-    const error = new Error(`${this.#options.form.metadataUrl}: no complete answer in time`);
+    const { jwksUrl, metadataUrl } = this.#options.form;
+    const error = new Error(`${jwksUrl ?? metadataUrl}: no complete answer in time`);
     return new Promise((_, reject) => {
       signal.addEventListener('abort', () => reject(error), { once: true });
     });

@@ -30,10 +30,10 @@ export interface LastGoodKeys {
   write(keys: FetchedKeys): Promise<void>;
 }
 
-/** Keeps the keys of `issuer`, fetched by way of `metadataUrl`, under `dataDir`. */
-export function lastGoodKeys(dataDir: string, issuer: string, metadataUrl: string): LastGoodKeys {
+/** Keeps the keys of `issuer`, fetched by way of `documentUrl` (metadata or keys), under `dataDir`. */
+export function lastGoodKeys(dataDir: string, issuer: string, documentUrl: string): LastGoodKeys {
   const folder = join(dataDir, 'issuer-keys');
-  const name = createHash('sha256').update(`${issuer} ${metadataUrl}`).digest('hex').slice(0, 32);
+  const name = createHash('sha256').update(`${issuer} ${documentUrl}`).digest('hex').slice(0, 32);
   const path = join(folder, `${name}.json`);
   return {
     read() {

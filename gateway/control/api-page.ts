@@ -7,7 +7,7 @@ import type { Express, Response } from 'express';
 import { apiPageScript, signedInScript } from './api-page-scripts.ts';
 import type { ControlDependencies } from './control-dependencies.ts';
 import { html } from './html.ts';
-import type { IssuerEndpoints } from './issuer-endpoints.ts';
+import type { IssuerAddress, IssuerEndpoints } from './issuer-endpoints.ts';
 import { openApiDocument } from './openapi.ts';
 import { page, pageTop, stylesheetPath } from './page.ts';
 import { docsClientId } from './resource-metadata.ts';
@@ -51,10 +51,10 @@ const signedInPage = page({
 export function addApiPage(
   app: Express,
   deps: ControlDependencies,
-  endpointsOf: (issuer: string) => Promise<IssuerEndpoints | null>,
+  endpointsOf: (issuer: IssuerAddress) => Promise<IssuerEndpoints | null>,
 ): void {
   const endpoints = async (): Promise<IssuerEndpoints | null> => {
-    const [issuer] = deps.current().authentication.issuers;
+    const [issuer] = deps.current().authentication.status();
     return issuer === undefined ? null : endpointsOf(issuer);
   };
 

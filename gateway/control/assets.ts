@@ -15,7 +15,7 @@ export const stylesheet = `:root {
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--back); color: var(--text); font: 1rem/1.6 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
 a { color: var(--link); }
-a:focus-visible, .snippet button:focus-visible, pre:focus-visible { outline: 3px solid var(--link); outline-offset: 2px; border-radius: 4px; }
+a:focus-visible, .snippet button:focus-visible, pre:focus-visible, .table:focus-visible { outline: 3px solid var(--link); outline-offset: 2px; border-radius: 4px; }
 .skip { position: absolute; left: -999rem; }
 .skip:focus { left: 1rem; top: 1rem; background: var(--panel); padding: .5rem 1rem; z-index: 1; }
 .top { border-bottom: 1px solid var(--line); background: var(--panel); }
@@ -37,11 +37,25 @@ a:focus-visible, .snippet button:focus-visible, pre:focus-visible { outline: 3px
 .snippet button { min-width: 5rem; font: inherit; font-size: .85rem; padding: .25rem .7rem; color: var(--text); background: var(--panel); border: 1px solid var(--line); border-radius: 6px; cursor: pointer; }
 .page table { border-collapse: collapse; }
 .page th, .page td { border: 1px solid var(--line); padding: .4rem .7rem; text-align: left; vertical-align: top; }
-.page td a, .page td code { overflow-wrap: anywhere; }
-.page td:first-child { min-width: 8rem; }
+.page .table { overflow-x: auto; width: max-content; max-width: min(100vw - 2.5rem, 50vw + 23.5rem); } /* To the right edge of the window. */
+.page td { overflow-wrap: break-word; }
+.page td:last-child { min-width: 14rem; }
 .page th { background: var(--code); }
-@media (max-width: 40rem) { .page th, .page td { padding: .3rem .4rem; font-size: .9rem; } }
+@media (max-width: 40rem) { .page th, .page td { padding: .3rem .4rem; font-size: .9rem; } .page td { overflow-wrap: anywhere; } .page td:last-child { min-width: 0; } }
 .swagger-ui .auth-container .wrapper:has(label[for^="client_secret"]), .swagger-ui .auth-container div:has(> label[for^="client_secret"]) { display: none; } /* A public client has none. */
+/* Swagger UI's own light colours do not reach a contrast of 4.5 to 1. */
+@media (prefers-color-scheme: light) {
+  body .swagger-ui .info .title small { background: #4d5a6e; }
+  body .swagger-ui .info .title small.version-stamp { background: #3c6200; }
+  body .swagger-ui .info a, body .swagger-ui .info .url { color: var(--link); }
+  body .swagger-ui .btn.authorize, body .swagger-ui .btn.authorize span { color: #146c43; border-color: #146c43; }
+  body .swagger-ui .btn.authorize svg { fill: #146c43; }
+  body .swagger-ui .opblock.opblock-get .opblock-summary-method { background: #1f5f9e; }
+  body .swagger-ui .opblock.opblock-post .opblock-summary-method { background: #146c43; }
+  body .swagger-ui .markdown code, body .swagger-ui .renderedMarkdown code { color: #6a0dc0; }
+  body .swagger-ui .json-schema-2020-12-expand-deep-button { color: #505050; }
+}
+body .swagger-ui pre span[style*="(211, 99, 99)"] { color: #ff9d94 !important; }
 .page blockquote { margin: 1rem 0; padding: .1rem 1rem; border-left: 4px solid var(--line); color: var(--muted); }
 `;
 

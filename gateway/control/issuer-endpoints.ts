@@ -1,6 +1,7 @@
 // Where an issuer's sign-in page and token endpoint are, from its own metadata; only the API page's Authorize button
 // needs it. Asked at most once in a while, whatever callers do.
 import { readFileSync } from 'node:fs';
+import { getCACertificates } from 'node:tls';
 import { Agent, request } from 'undici';
 import { z } from 'zod';
 
@@ -8,6 +9,12 @@ import { z } from 'zod';
 export interface IssuerEndpoints {
   readonly authorizationEndpoint: string;
   readonly tokenEndpoint: string;
+}
+
+/** An issuer and where its metadata is read. */
+export interface IssuerAddress {
+  readonly issuer: string;
+  readonly metadataUrl: string;
 }
 
 const metadataSchema = z.object({
@@ -24,9 +31,9 @@ const maxBytes = 256 * 1024;
 /** Creates the lookup; it answers null when the issuer does not answer as it should, and never rejects. */
 export function createIssuerEndpoints(
   ca: string | undefined,
-): (issuer: string) => Promise<IssuerEndpoints | null> {
+): (issuer: IssuerAddress) => Promise<IssuerEndpoints | null> {
   const agent = new Agent({
-    connect: { timeout: timeoutMs, ...(ca === undefined ? {} : { ca: readFileSync(ca) }) },
+    connect: { timeout: timeoutMs, ...trusting(ca) },
     maxResponseSize: maxBytes,
     headersTimeout: timeoutMs,
     bodyTimeout: timeoutMs,
@@ -37,15 +44,21 @@ export function createIssuerEndpoints(
     { readonly until: number; readonly endpoints: Promise<IssuerEndpoints | null> }
   >();
   return (issuer) => {
-    const entry = known.get(issuer);
+    const key = `${issuer.issuer} ${issuer.metadataUrl}`;
+    const entry = known.get(key);
     if (entry !== undefined && entry.until > performance.now()) return entry.endpoints;
     const endpoints = discover(issuer, agent).catch(() => null);
-    known.set(issuer, { until: performance.now() + failureKeptMs, endpoints });
+    known.set(key, { until: performance.now() + failureKeptMs, endpoints });
     void endpoints.then((found) => {
-      if (found !== null) known.set(issuer, { until: performance.now() + keptMs, endpoints });
+      if (found !== null) known.set(key, { until: performance.now() + keptMs, endpoints });
     });
     return endpoints;
   };
+}
+
+/** The usual certificate authorities, and one more. */
+function trusting(ca: string | undefined): { ca?: string[] } {
+  return ca === undefined ? {} : { ca: [...getCACertificates('default'), readFileSync(ca, 'utf8')] };
 }
 
 /**
@@ -53,9 +66,11 @@ export function createIssuerEndpoints(
  * Checks: the document is the issuer's own, endpoints are URLs, no redirect, bounded in time and size.
  * Does not check: signatures and keys (authenticate fetches those by itself).
  */
-async function discover(issuer: string, agent: Agent): Promise<IssuerEndpoints | null> {
-  const url = `${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`;
-  const { statusCode, body } = await request(url, {
+async function discover(
+  { issuer, metadataUrl }: IssuerAddress,
+  agent: Agent,
+): Promise<IssuerEndpoints | null> {
+  const { statusCode, body } = await request(metadataUrl, {
     dispatcher: agent,
     signal: AbortSignal.timeout(timeoutMs),
   });

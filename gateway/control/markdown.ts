@@ -59,7 +59,9 @@ function table(lines: readonly string[], at: number, text: Inline): [string, num
   const row = (tag: string, columns: readonly string[]): string =>
     `<tr>${columns.map((cell) => `<${tag}${tag === 'th' ? ' scope="col"' : ''}>${text(cell)}</${tag}>`).join('')}</tr>`;
   const body = rows.slice(2).map((columns) => row('td', columns));
-  return [`<table><thead>${row('th', rows[0] ?? [])}</thead><tbody>${body.join('')}</tbody></table>`, end];
+  const table = `<table><thead>${row('th', rows[0] ?? [])}</thead><tbody>${body.join('')}</tbody></table>`;
+  // A wide table scrolls by itself, also by keyboard; the page does not.
+  return [`<div class="table" tabindex="0">${table}</div>`, end];
 }
 
 function cells(line: string): string[] {

@@ -8,8 +8,9 @@ import type { Guarded } from '../exchange.ts';
 import { BoundedRequest } from './bounded-request.ts';
 import { serviceAnswerHead, serviceRequestHead } from './service-head.ts';
 import { assertionFor, pathFor, upstreamOf } from './upstream-request.ts';
-import type { UpstreamAddress } from './upstreams.ts';
+import type { UpstreamAddress } from './upstream-address.ts';
 
+/** Where the service is and how long it may take. */
 export interface HttpServiceOptions {
   readonly address: UpstreamAddress;
   readonly ca: string | null;

@@ -6,7 +6,7 @@ import type { Guarded, RequestBody } from '../exchange.ts';
 import type { Upstream } from './upstreams.ts';
 
 /** What the gateway calls itself towards upstreams. */
-export const ownAgent = `sallyport/${packageVersion}`;
+const ownAgent = `sallyport/${packageVersion}`;
 
 /**
  * The upstream that serves this request: the route's, else the model's.

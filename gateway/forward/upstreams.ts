@@ -6,7 +6,9 @@ import type { AssertionSigner } from './assertion.ts';
 import { createConnections, type Connections } from './connections.ts';
 import { createHttpService, type HttpService } from './http-service.ts';
 import { probe } from './probe.ts';
+import { parseUpstreamUrl } from './upstream-address.ts';
 
+/** Whether an upstream answers, for /readyz. */
 export interface UpstreamStatus {
   readonly name: string;
   readonly ready: boolean;
@@ -33,6 +35,7 @@ export interface Upstream {
   readonly signer: AssertionSigner;
 }
 
+/** All upstreams by name. */
 export interface Upstreams {
   readonly names: readonly string[];
   get(name: string): Upstream | undefined;
@@ -41,28 +44,9 @@ export interface Upstreams {
   close(): Promise<void>;
 }
 
-/** Where an upstream listens: an origin for the request line, and a Unix socket if it is one. */
-export interface UpstreamAddress {
-  readonly origin: string;
-  readonly socketPath: string | null;
-  readonly basePath: string;
-}
-
-/** Takes `unix:path`, `http://host:port/prefix` or `https://…` apart. @throws Error with what is wrong. */
-export function parseUpstreamUrl(url: string): UpstreamAddress {
-  if (url.startsWith('unix:'))
-    return { origin: 'http://localhost', socketPath: url.slice('unix:'.length), basePath: '' };
-  const parsed = new URL(url);
-  if (parsed.username !== '' || parsed.password !== '')
-    throw new Error('credentials belong into api_key, not into the URL');
-  if (parsed.search !== '' || parsed.hash !== '')
-    throw new Error('the URL of an upstream has no query and no fragment');
-  return { origin: parsed.origin, socketPath: null, basePath: parsed.pathname.replace(/\/+$/, '') };
-}
-
 /**
  * Prepares every upstream; opens no connection yet.
- * @throws Error that names the upstream when its URL, secret or CA file is unusable.
+ * @throws Error that names the upstream when its secret or CA file is unusable.
  */
 export function createUpstreams(
   configs: Readonly<Record<string, UpstreamConfig>>,

@@ -9,9 +9,6 @@ export interface Counted {
   readonly state: LimitState;
 }
 
-/** Above this wait clients must not sleep and try again by themselves: they would hang or hammer. */
-const longestPoliteWaitSeconds = 20;
-
 /** Headers for every answer, permitted or refused; empty when nothing was counted. */
 export function limitHeaders(counted: readonly Counted[]): Readonly<Record<string, string>> {
   const [first] = counted;
@@ -35,11 +32,9 @@ export function limitHeaders(counted: readonly Counted[]): Readonly<Record<strin
   };
 }
 
-/** Headers of a refusal besides `Retry-After`, which the renderer adds. */
+/** The exact wait; `Retry-After` and `x-should-retry` follow from it in the renderer. */
 export function waitHeaders(resetMs: number): Readonly<Record<string, string>> {
-  const waitMs = Math.max(Math.ceil(resetMs), 1);
-  const retry = waitMs > longestPoliteWaitSeconds * 1_000 ? { 'x-should-retry': 'false' } : {};
-  return { 'retry-after-ms': String(waitMs), ...retry };
+  return { 'retry-after-ms': String(Math.max(Math.ceil(resetMs), 1)) };
 }
 
 /** Whole seconds that a caller must wait: never 0, never too early. */

@@ -4,7 +4,7 @@ import { duration } from '../../core/duration.ts';
 import type { LimitRule } from './store.ts';
 
 /** Whom a limit counts: `principal` is the person or application behind the credential, `caller_address` the peer. */
-export const limitSubjects = ['principal', 'caller_address'] as const;
+const limitSubjects = ['principal', 'caller_address'] as const;
 
 const oneDayMs = 86_400_000;
 
@@ -32,7 +32,7 @@ export const limitsSchema = z.strictObject({
     )
     .default({}),
   /** Wrong credentials from one address; further ones are refused before they are looked at. */
-  failed_authentications: z.strictObject({ requests, window }).prefault({ requests: 30, window: '1m' }),
+  failed_authentications: z.strictObject({ requests, window }).prefault({ requests: 1000, window: '1m' }),
 });
 export type LimitsPolicy = z.output<typeof limitsSchema>;
 
@@ -52,7 +52,7 @@ export interface Limits {
 }
 
 /** The counter of wrong credentials; no limit in YAML can take this name. */
-export const failedAuthenticationsName = 'failed_authentications';
+const failedAuthenticationsName = 'failed_authentications';
 
 /** Compiles limits.yaml; that the routes name existing limits is checked by the policy loader. */
 export function compileLimits(policy: LimitsPolicy): Limits {

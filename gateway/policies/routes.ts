@@ -1,10 +1,12 @@
 // policies/routes.yaml: the only ways in. A request that matches no route is refused; no upstream can be reached
 // except through one of these.
 import { z } from 'zod';
+import { surfaceOf, type Surface } from '../error-response.ts';
 
 /** `openai`: the OpenAI wire format; `http`: any internal service, forwarded as it is; `models`: answered by us. */
-export const routeKinds = ['openai', 'http', 'models', 'generate'] as const;
+const routeKinds = ['openai', 'http', 'models', 'generate'] as const;
 
+/** One way in, compiled. */
 export interface Route {
   /** Closed set, fit for metric labels: the key in routes.yaml. */
   readonly name: string;
@@ -15,7 +17,7 @@ export interface Route {
   /** Dotted verb that a role must permit, e.g. `chat.completions.create`. */
   readonly action: string;
   /** Body shape of refusals: OpenAI's, or RFC 9457 problem+json. */
-  readonly surface: 'openai' | 'problem';
+  readonly surface: Surface;
   /** Path at the upstream, e.g. `/v1/chat/completions`. */
   readonly upstreamPath: string;
   /** Name of the upstream for `kind: http`; for `openai` the model decides. */
@@ -27,11 +29,13 @@ export interface Route {
   readonly maxBodyBytes: number;
 }
 
+/** A route and the model that the path names. */
 export interface RouteMatch {
   readonly route: Route;
   readonly pathModel: string | null;
 }
 
+/** The compiled routes.yaml. */
 export interface RouteTable {
   readonly routes: readonly Route[];
   /** The route for a normalised path and a method; `allowed` lists methods when only the method is wrong. */
@@ -94,6 +98,7 @@ export const routesSchema = z.strictObject({
     )
     .describe('Every way in, by name; the name is the label in metrics and audit records.'),
 });
+/** The parsed routes.yaml. */
 export type RoutesPolicy = z.output<typeof routesSchema>;
 
 /** Compiles the routes: exact paths in a map, paths with `{model}` by segment. */
@@ -104,7 +109,7 @@ export function compileRoutes(policy: RoutesPolicy): RouteTable {
     path: entry.path,
     methods: new Set(entry.methods),
     action: entry.action,
-    surface: /^\/(v1|openai)(\/|$)/.test(entry.path) ? 'openai' : 'problem',
+    surface: surfaceOf(entry.path),
     upstreamPath: entry.upstream_path ?? entry.path,
     upstream: entry.upstream ?? null,
     limits: entry.limits,

@@ -73,6 +73,7 @@ export function createProvider(deps: ProviderDeps): Provider {
     // Requests that oidc-provider does not route have no `oidc`.
     if ((context as { oidc?: unknown }).oidc === undefined) return;
     completeDeviceResponse(context, deps);
+    completeTokenResponse(context);
     await answerForJwt(context, { ...deps, issuer: openIdProvider.issuer });
   });
   return openIdProvider;
@@ -293,4 +294,13 @@ function completeDeviceResponse(ctx: KoaContextWithOIDC, { base, config }: Provi
     interval: config.device_code.interval_s,
     message: `To sign in, open ${uri} and enter the code ${body.user_code}.`,
   };
+}
+
+// Entra's and MSAL's name for how long the refresh token lives, unless it is used earlier.
+function completeTokenResponse(ctx: KoaContextWithOIDC): void {
+  const issued = ctx.oidc.entities.RefreshToken;
+  if (ctx.oidc.route !== 'token' || issued === undefined) return;
+  const body = ctx.body as { refresh_token?: string } | undefined;
+  if (body?.refresh_token === undefined) return;
+  ctx.body = { ...body, refresh_token_expires_in: issued.expiration };
 }

@@ -295,7 +295,7 @@ describe('sallyport doctor', () => {
     execFileSync('rm', [file]);
     assert.match(
       (await run('doctor')).stdout,
-      /^✗ sign-in {8}nobody is signed in .*\n {17}sallyport login$/m,
+      /^✗ sign-in {8}nobody is signed in .*\n {17}sallyport login --gateway http:\S+$/m,
     );
   });
 

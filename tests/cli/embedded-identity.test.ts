@@ -37,8 +37,10 @@ describe('with the embedded identity server', () => {
     const { result, page } = await login('grant');
     assert.equal(result.code, 0);
     assert.match(result.stderr, /^✓ Signed in as admin {5}roles .*LLM\.Admin/m);
+    assert.match(result.stderr, /^ {2}renewed by itself until \d+ [A-Z][a-z]+( \d{4})?; stored in /m);
     assert.match(page, /sallyport\/\d+\.\d+\.\d+ \([^)]+\)/);
     assert.equal(stored().issuer, identity.issuer);
+    assert.ok(!('namedBy' in stored()), 'how the address was named is not part of the sign-in');
   });
 
   it('login says that the person refused', async () => {

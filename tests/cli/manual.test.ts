@@ -15,9 +15,20 @@ before(() => {
 after(() => home.remove());
 
 describe('docs/reference/cli.md', () => {
-  for (const command of ['login', 'logout', 'whoami', 'chat', 'token', 'env', 'connect', 'doctor']) {
+  for (const command of [
+    'login',
+    'logout',
+    'whoami',
+    'chat',
+    'token',
+    'env',
+    'connect',
+    'doctor',
+    'completion',
+    'audit verify',
+  ]) {
     it(`names every flag of ${command} and no other`, async () => {
-      const { stdout } = await home.run([command, '-h']);
+      const { stdout } = await home.run([...command.split(' '), '-h']);
       const section = manual.split(`### ${command}\n`)[1]?.split(/\n##/)[0] ?? '';
       const flags = (text: string) =>
         new Set([...text.matchAll(/(?<![\w-])--[a-z][a-z-]*/g)].map((match) => match[0]));

@@ -12,10 +12,34 @@ before(() => {
 });
 after(() => home.remove());
 
-const commands = ['login', 'logout', 'token', 'whoami', 'chat', 'connect', 'env', 'doctor'];
+const commands = [
+  'start',
+  'serve',
+  'login',
+  'logout',
+  'token',
+  'whoami',
+  'chat',
+  'connect',
+  'env',
+  'doctor',
+  'profile',
+  'profile list',
+  'profile use',
+  'model',
+  'model pull',
+  'model list',
+  'model verify',
+  'account',
+  'account add',
+  'account grant',
+  'account reset-password',
+  'audit verify',
+  'completion',
+];
 
 describe('help', () => {
-  for (const words of [[], ...commands.map((command) => [command])]) {
+  for (const words of [[], ...commands.map((command) => command.split(' '))]) {
     it(`of "${['sallyport', ...words].join(' ')}" starts with an example and fits on a screen`, async () => {
       const result = await home.run([...words, '-h']);
       assert.equal(result.code, 0);
@@ -59,6 +83,13 @@ describe('a typo', () => {
     assert.equal(result.code, 2);
     assert.match(result.stderr, /^✗ Unknown option '--jsn'\. Did you mean --json\?$/m);
   });
+  it('in the name of a client lists the clients', async () => {
+    assert.deepEqual(await home.run(['connect', 'opnai']), {
+      code: 2,
+      stdout: '',
+      stderr: "✗ There is no client 'opnai'.\n  There are: openai-js, openai-python, azure-js, curl, env.\n",
+    });
+  });
   it('in the topic of help exits with 2', async () => {
     assert.equal((await home.run(['help', 'nonsense'])).code, 2);
   });
@@ -80,6 +111,16 @@ describe('--version', () => {
     const { version } = JSON.parse(readFileSync(join(import.meta.dirname, '../../package.json'), 'utf8'));
     assert.equal(result.stdout, `${version}\n`);
     assert.doesNotMatch(readFileSync(log, 'utf8'), /node_modules/);
+  });
+});
+
+describe('the way out', () => {
+  it('is the command as this person types it, also through npx', async () => {
+    const directly = await home.run(['token']);
+    assert.match(directly.stderr, /Run: {2}sallyport login$/m);
+    const throughNpx = await home.run(['token'], { env: { npm_command: 'exec' } });
+    assert.match(throughNpx.stderr, /Run: {2}npx sallyport login$/m);
+    assert.equal(throughNpx.code, 4);
   });
 });
 

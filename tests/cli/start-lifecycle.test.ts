@@ -147,19 +147,59 @@ describe('npm start', linux, () => {
     execFileSync(process.execPath, ['scripts/build.mjs'], { cwd: packageRoot });
   });
 
-  it('leaves no process behind after SIGTERM to npm', async () => {
-    const data = join(base, 'npm');
+  for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
+    it(`leaves no process behind after ${signal} to npm`, async () => {
+      const data = join(base, `npm-${signal}`);
+      const port = await freePortTriple();
+      const npm = watch(
+        spawn('npm', ['start', '--', '--data', data, '--port', String(port)], {
+          cwd: packageRoot,
+          stdio: ['ignore', 'pipe', 'pipe'],
+        }),
+      );
+      await npm.saying(/"event":"ready"/);
+      npm.child.kill(signal);
+      await npm.ended;
+      await untilNone(data);
+    });
+  }
+
+  for (const [words, code, said] of [
+    [
+      ['--port', '8090'],
+      1,
+      '✗ npm kept --port for itself.\n  Put two dashes before it:  npm start -- --port 8090\n',
+    ],
+    [
+      ['--', '--prot', '1'],
+      2,
+      "✗ Unknown option '--prot'. Did you mean --port?\n  npm start -- -h  shows what there is.\n",
+    ],
+  ] as const) {
+    it(`says what is wrong with npm start ${words.join(' ')}`, () => {
+      const result = spawnSync('npm', ['start', ...words], { cwd: packageRoot, encoding: 'utf8' });
+      assert.equal(result.status, code);
+      assert.ok(result.stderr.includes(said), result.stderr);
+    });
+  }
+
+  it('takes one Ctrl-C as one, also where npm passes it on a second time', async () => {
+    const data = join(base, 'echo');
     const port = await freePortTriple();
-    const npm = watch(
-      spawn('npm', ['start', '--', '--data', data, '--port', String(port)], {
-        cwd: packageRoot,
-        stdio: ['ignore', 'pipe', 'pipe'],
-      }),
-    );
-    await npm.saying(/"event":"ready"/);
-    npm.child.kill('SIGTERM');
-    await npm.ended;
-    await untilNone(data);
+    const started = startProcess(['--data', data, '--port', String(port)], {
+      env: { npm_lifecycle_event: 'start' },
+    });
+    await started.saying(/"event":"ready"/);
+    const socket = connect(port, '127.0.0.1');
+    socket.on('error', () => undefined);
+    socket.write('GET /healthz HTTP/1.1\r\nhost: x\r\n');
+    while ((await fetch(`http://127.0.0.1:${port}/healthz`)).status !== 200);
+    started.child.kill('SIGINT');
+    setTimeout(() => started.child.kill('SIGINT'), 5);
+    await started.saying(/stopping: /);
+    assert.doesNotMatch(started.output(), /stopped now/);
+    socket.destroy();
+    assert.equal(await started.ended, 0);
   });
 });
 

@@ -118,15 +118,14 @@ describe('a YAML file', () => {
     ],
     ['a mapping as a key', 'name: a\n? [a, b]\n: c\n', ['x.yaml:2:3 a key is plain text']],
     ['an unknown tag', 'name: !secret a\n', ['x.yaml:1:7 Unresolved tag: !secret']],
-    [
-      'a second document',
-      'name: a\n---\nname: b\n',
-      ['x.yaml:2:1 Source contains multiple documents; please use YAML.parseAllDocuments()'],
-    ],
+    ['a second document', 'name: a\n---\nname: b\n', ['x.yaml:2:1 the file holds more than one document']],
     ['a tab as indentation', 'nested:\n\tany: true\n', ['x.yaml:2:1 Tabs are not allowed as indentation']],
     ['an alias without an anchor', 'name: *x\n', ['x.yaml:1:1 a YAML alias names no anchor before it']],
     ['the merge key', 'name: a\n<<: { name: b }\n', ['x.yaml:2:1 <<: unknown key "<<"']],
   ];
+  it('refuses nesting without end', () => {
+    assert.match(linesOf(`name: ${'['.repeat(20_000)}`)[0] ?? '', /^x\.yaml:1:\d+ it is nested too deeply$/);
+  });
   for (const [what, source, expected] of refusals) {
     it(`refuses ${what}`, () => assert.deepEqual(linesOf(source), expected));
   }

@@ -2,7 +2,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
 import { createServer as createHttpServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,6 +10,8 @@ import { Ajv2020 } from 'ajv/dist/2020.js';
 import { parse } from 'yaml';
 import { loadConfiguration } from '../../cli/compose.ts';
 import { packageRoot } from '../../core/package.ts';
+import { loadBundle } from '../../gateway/policies/bundle.ts';
+import { policyContext } from '../../gateway/policies/context.ts';
 import { composeSchema } from './compose-schema.ts';
 
 const read = (path: string): string => readFileSync(join(packageRoot, path), 'utf8');
@@ -44,7 +45,7 @@ const serviceOf = (file: ComposeFile, name: string): Service => {
   return service;
 };
 const dockerfile = read('Dockerfile');
-const ours = ['gateway', 'identity', 'model-server', 'issuer-loopback'];
+const ours = ['gateway', 'identity', 'model-server'];
 const base = mkdtempSync(join(tmpdir(), 'sallyport-compose-'));
 after(() => rmSync(base, { recursive: true, force: true }));
 
@@ -153,7 +154,7 @@ describe('docker-compose.yml: isolation', () => {
       assert.equal(service.privileged, undefined);
       assert.ok(service.security_opt.includes('no-new-privileges:true'));
       assert.match(service.user, /^[1-9]\d*:[1-9]\d*$/);
-      if (name !== 'issuer-loopback') assert.ok(service.healthcheck.test.length > 1);
+      assert.ok(service.healthcheck.test.length > 1);
     });
   }
 
@@ -196,6 +197,34 @@ describe('deploy/', () => {
       assert.ok(serviceOf(compose, server).command.includes(`/etc/sallyport/${server}.yaml`));
     });
   }
+
+  it('holds issuers that stand in for the shipped ones and differ only in where documents are read', () => {
+    const { gateway } = loadConfiguration({ configFile: join(packageRoot, 'deploy/config/gateway.yaml') });
+    assert.ok(gateway !== undefined);
+    const { identity } = loadConfiguration({ configFile: join(packageRoot, 'deploy/config/identity.yaml') });
+    assert.ok(identity !== undefined);
+    const policies = join(base, 'policies');
+    cpSync(join(packageRoot, 'policies'), policies, { recursive: true });
+    const shipped = loadBundle(policies, policyContext(gateway)).issuers.issuers['embedded'];
+    cpSync(join(packageRoot, 'deploy/config/issuers.yaml'), join(policies, 'issuers.yaml'));
+    const deployed = loadBundle(policies, policyContext(gateway)).issuers.issuers['embedded'];
+    assert.ok(shipped !== undefined && deployed !== undefined);
+    const tenant = `http://identity:8081/${identity.tenant_id}`;
+    assert.deepEqual(deployed, {
+      ...shipped,
+      metadata_url: `${tenant}/v2.0/.well-known/openid-configuration`,
+      jwks_url: `${tenant}/discovery/v2.0/keys`,
+      insecure_plain_http: true,
+      // The client of the password grant, which the production profile switches off.
+      client_ids: (shipped.client_ids as string[]).filter((id) => !id.endsWith('4')),
+    });
+    assert.equal(gateway.embedded_issuer, `${identity.public_url}/${identity.tenant_id}/v2.0`);
+    assert.ok(
+      serviceOf(compose, 'gateway').volumes?.includes(
+        './deploy/config/issuers.yaml:/etc/sallyport/policies/issuers.yaml:ro',
+      ),
+    );
+  });
 
   it('makes one set of secrets that fit together, and keeps it', () => {
     const folder = join(base, 'deploy');
@@ -245,29 +274,5 @@ describe('deploy/', () => {
     assert.equal(await check(`unix:${socket}:/healthz`), 1);
     server.close();
     assert.equal(await check('http://127.0.0.1:9/healthz'), 1);
-  });
-
-  it('relays the loopback address of the issuer to the identity server', async () => {
-    const target = createHttpServer((_, response) => response.end('from identity'));
-    await new Promise<void>((resolve) => target.listen(0, '127.0.0.1', resolve));
-    const probe = createServer();
-    await new Promise<void>((resolve) => probe.listen(0, '127.0.0.1', resolve));
-    const { port } = probe.address() as AddressInfo;
-    await new Promise((resolve) => probe.close(resolve));
-    const relay = spawn(
-      process.execPath,
-      [
-        join(packageRoot, 'deploy/loopback-relay.mjs'),
-        `127.0.0.1:${port}`,
-        `127.0.0.1:${(target.address() as AddressInfo).port}`,
-      ],
-      { stdio: ['ignore', 'pipe', 'inherit'] },
-    );
-    await new Promise((resolve) => relay.stdout.once('data', resolve));
-    const answer = await fetch(`http://127.0.0.1:${port}/`, { headers: { connection: 'close' } });
-    assert.equal(await answer.text(), 'from identity');
-    relay.kill('SIGTERM');
-    target.close();
-    target.closeAllConnections();
   });
 });

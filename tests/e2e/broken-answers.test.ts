@@ -147,7 +147,7 @@ for (const [name, create] of clients) {
 
   describe(`${name}, over the limit`, () => {
     it('does not wait when the window is longer than 20 seconds, and says which limit', async () => {
-      const strict = await startTestGateway({ edit: { 'limits.yaml': [['requests: 60', 'requests: 1']] } });
+      const strict = await startTestGateway({ edit: { 'limits.yaml': [['requests: 600', 'requests: 1']] } });
       try {
         const client = create({ baseURL: `${strict.url}/v1`, apiKey: await strict.mint(), maxRetries: 3 });
         await client.chat.completions.create({ model, messages });
@@ -167,7 +167,7 @@ for (const [name, create] of clients) {
     });
     it('waits out a short window by itself and then succeeds', async () => {
       const short = await startTestGateway({
-        edit: { 'limits.yaml': [['requests: 60, window: 1m', 'requests: 1, window: 1s']] },
+        edit: { 'limits.yaml': [['requests: 600, window: 1m', 'requests: 1, window: 1s']] },
       });
       try {
         const client = create({ baseURL: `${short.url}/v1`, apiKey: await short.mint(), maxRetries: 3 });

@@ -36,7 +36,17 @@ describe('the caller address', () => {
     assert.equal(createCallerAddress([])(request('::ffff:198.51.100.7')), '198.51.100.7');
   });
 
-  it('refuses a trusted proxy that is neither address nor block', () => {
-    assert.throws(() => createCallerAddress(['proxy.internal']), /neither an address nor a CIDR block/);
-  });
+  for (const entry of [
+    'proxy.internal',
+    '10.0.0.0/33',
+    '10.0.0.0/',
+    '10.0.0.0/8/8',
+    '10.0.0.0/-1',
+    '::/129',
+    '',
+  ]) {
+    it(`refuses ${JSON.stringify(entry)} as trusted proxy`, () => {
+      assert.throws(() => createCallerAddress([entry]), /neither an address nor a CIDR block/);
+    });
+  }
 });

@@ -78,7 +78,20 @@ describe('renderRefusal', () => {
 });
 
 describe('surfaceOf', () => {
-  it('is OpenAI under /v1 and /openai alone', () => {
+  it('is OpenAI where SDKs ask whose base URL lacks /v1, because they show no text in another shape', () => {
+    for (const path of [
+      '/chat/completions',
+      '/completions?x',
+      '/embeddings',
+      '/models',
+      '/models/a',
+      '/responses',
+    ])
+      assert.equal(surfaceOf(path), 'openai', path);
+    for (const path of ['/chat', '/modelsx', '/completion']) assert.equal(surfaceOf(path), 'problem', path);
+  });
+
+  it('is OpenAI under /v1 and /openai, and problem+json elsewhere', () => {
     for (const path of ['/v1', '/v1/models', '/v1?x', '/openai/deployments/a'])
       assert.equal(surfaceOf(path), 'openai', path);
     for (const path of ['/', '/v1x', '/v10/models', '/generate', '/users', '/openai.json'])

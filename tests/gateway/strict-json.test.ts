@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { StrictJsonError, parseStrictJson } from '../../gateway/strict-json.ts';
+import { StrictJsonError } from '../../core/strict-json.ts';
+import { parseStrictJson } from '../../gateway/strict-json.ts';
 
 const refusals: [title: string, body: string | Buffer, problem: RegExp][] = [
   ['an empty body', '', /not valid JSON/],

@@ -26,7 +26,7 @@ before(async () => {
   upstream = await startFakeUpstream(json(chatAnswer));
   cpSync(join(packageRoot, 'policies'), join(folder, 'policies'), { recursive: true });
   const limits = join(folder, 'policies', 'limits.yaml');
-  writeFileSync(limits, readFileSync(limits, 'utf8').replace('requests: 60', `requests: ${permitted}`));
+  writeFileSync(limits, readFileSync(limits, 'utf8').replace('requests: 600', `requests: ${permitted}`));
   writeFileSync(
     join(folder, 'gateway.yaml'),
     JSON.stringify({

@@ -29,7 +29,7 @@ const password = 'correct horse battery staple';
 async function gatewayOf(identity: TestIdentity) {
   const { privateKey, publicKey } = await generateKeyPair('EdDSA', { extractable: true });
   const jwk = { ...(await exportJWK(publicKey)), kid: 'g1', alg: 'EdDSA', use: 'sig' };
-  writeFileSync(identity.config.gateway_jwks, JSON.stringify({ keys: [jwk] }));
+  writeFileSync(join(identity.data, 'gateway-jwks.json'), JSON.stringify({ keys: [jwk] }));
   return (roles: string[], change: { audience?: string; expires?: string } = {}) =>
     new SignJWT({ roles, client_id: clientId(1) })
       .setProtectedHeader({ alg: 'EdDSA', typ: 'sallyport-assertion+jwt', kid: 'g1' })

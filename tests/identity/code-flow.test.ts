@@ -427,6 +427,8 @@ onEachDatabase('redeeming once', (fresh) => {
       const second = await refresh(identity, first, clientId(3), { scope: `offline_access ${accessScope}` });
       assert.equal(second.status, 200, JSON.stringify(second.body));
       assert.notEqual(second.body.refresh_token, first);
+      const lifetime: unknown = second.body.refresh_token_expires_in;
+      assert.ok(typeof lifetime === 'number' && lifetime > 29 * 86_400 && lifetime <= 30 * 86_400);
       const third = await refresh(identity, second.body.refresh_token, clientId(3));
       assert.equal(third.status, 200);
       assert.equal((await refresh(identity, first, clientId(3))).body.error, 'invalid_grant');

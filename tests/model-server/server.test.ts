@@ -109,6 +109,7 @@ describe('the model server', () => {
     ['broken JSON', { raw: '{"model":' }, 400, 'body_invalid'],
     ['a list', { raw: '[]' }, 400, 'body_invalid'],
     ['invalid UTF-8', { raw: Buffer.from([0x7b, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d]) }, 400, 'body_invalid'],
+    ['a member given twice', { raw: '{"model":"tiny-gpt2","prompt":"a","n":1,"n":2}' }, 400, 'body_invalid'],
     ['__proto__', { raw: '{"model":"tiny-gpt2","prompt":"a","__proto__":{"n":2}}' }, 400, 'body_invalid'],
     [
       'deep nesting',

@@ -165,13 +165,14 @@ describe('supervisor', () => {
     assert.deepEqual(ended, ['gateway', 'model-server']);
   });
 
-  it('says how many answers a stop waits for', async () => {
-    const { supervisor, told } = run({ gateway: { open: 1, drainMs: 10 } });
+  it('says how many answers a stop waits for, and nothing vaguer beside it', async () => {
+    const { supervisor, told } = run({ gateway: { open: 1, drainMs: 150 } });
     await supervisor.started;
     await supervisor.stop();
     assert.ok(
       told.some((line) => line.includes('1 answer still streaming, up to 5 s. Ctrl-C again stops now.')),
     );
+    assert.equal(told.filter((line) => line.includes('stopping')).length, 1);
   });
 
   it('kills a server that ignores the stop once the limit is over', async () => {

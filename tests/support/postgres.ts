@@ -1,5 +1,6 @@
 // A private PostgreSQL for tests: own folder, own port on loopback, no password, gone afterwards.
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
 import { chownSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -11,6 +12,10 @@ export interface TestPostgres {
   readonly url: string;
   /** Makes another empty database and returns its URL. */
   createDatabase(): Promise<string>;
+  /** Ends it at once, as a crash would; connections break. */
+  kill(): Promise<void>;
+  /** Starts it again at the same address with what it holds. */
+  restart(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -67,12 +72,17 @@ export async function startPostgres(): Promise<TestPostgres> {
     max_connections: '60',
   };
   const flags = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
-  const server = spawn(join(binaries, 'postgres'), ['-D', cluster, ...flags], {
-    stdio: 'ignore',
-    cwd: folder,
-    ...runAs,
-  });
-  const exited = new Promise<void>((resolve) => server.once('exit', () => resolve()));
+  const spawnServer = (): ChildProcess =>
+    spawn(join(binaries, 'postgres'), ['-D', cluster, ...flags], { stdio: 'ignore', cwd: folder, ...runAs });
+  let server = spawnServer();
+  // A test that fails in its hooks must not leave a server behind.
+  process.once('exit', () => server.kill('SIGQUIT'));
+  const kill = async (): Promise<void> => {
+    if (server.exitCode !== null || server.signalCode !== null) return;
+    const exited = once(server, 'exit');
+    server.kill('SIGQUIT');
+    await exited;
+  };
   const url = (name: string): string => `postgres://sallyport@127.0.0.1:${port}/${name}`;
   const createDatabase = async (): Promise<string> => {
     const name = `test_${process.hrtime.bigint()}`;
@@ -84,15 +94,19 @@ export async function startPostgres(): Promise<TestPostgres> {
     return {
       url: await createDatabase(),
       createDatabase,
+      kill,
+      restart: async () => {
+        await kill();
+        server = spawnServer();
+        await ready(url('postgres'));
+      },
       stop: async () => {
-        server.kill('SIGQUIT');
-        await exited;
+        await kill();
         rmSync(folder, { recursive: true, force: true });
       },
     };
   } catch (error) {
-    server.kill('SIGQUIT');
-    await exited;
+    await kill();
     rmSync(folder, { recursive: true, force: true });
     throw error;
   }

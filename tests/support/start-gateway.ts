@@ -52,9 +52,9 @@ export async function startTestGateway(options: TestGatewayOptions = {}): Promis
   // A suite sends more than a person does in a minute.
   const edits: Record<string, readonly (readonly [string, string])[]> = {
     'limits.yaml': [
-      ['requests: 60', 'requests: 100000'],
-      ['requests: 20', 'requests: 100000'],
-      ['requests: 30', 'requests: 100000'],
+      ['requests: 600,', 'requests: 100000,'],
+      ['requests: 120,', 'requests: 100000,'],
+      ['requests: 1000,', 'requests: 100000,'],
     ],
     ...options.edit,
   };
@@ -87,7 +87,16 @@ export async function startTestGateway(options: TestGatewayOptions = {}): Promis
     drain_ms: 1000,
     ...options.config,
   });
-  const running = await startGateway(config, { log: pino({ level: 'silent' }) });
+  const closeSurroundings = async (): Promise<void> => {
+    await Promise.all([issuer.close(), upstream.close()]);
+    rmSync(folder, { recursive: true, force: true });
+  };
+  const running = await startGateway(config, { log: pino({ level: 'silent' }) }).catch(
+    async (error: unknown) => {
+      await closeSurroundings();
+      throw error;
+    },
+  );
   return {
     url: running.address,
     internalUrl: running.internalAddress,
@@ -109,8 +118,7 @@ export async function startTestGateway(options: TestGatewayOptions = {}): Promis
       }),
     async close() {
       await running.close();
-      await Promise.all([issuer.close(), upstream.close()]);
-      rmSync(folder, { recursive: true, force: true });
+      await closeSurroundings();
     },
   };
 }

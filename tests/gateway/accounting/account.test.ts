@@ -229,6 +229,7 @@ describe('the metrics', () => {
         names.map((name) => ({
           name,
           issuer: `https://${name}`,
+          metadataUrl: `https://${name}/.well-known/openid-configuration`,
           ready: name === 'embedded',
           problem: null,
           keyCount: 1,

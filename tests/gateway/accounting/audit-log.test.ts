@@ -238,6 +238,57 @@ describe('the verification of an audit log', () => {
     );
   });
 
+  it('takes the last record of older files as an anchor for where a chain begins', async () => {
+    await write(2, { now: () => Date.UTC(2026, 10, 21) });
+    const [older] = (await verifyAuditLog(folder)).chains;
+    await write(2, { now: () => Date.UTC(2026, 10, 22) });
+    rmSync(join(folder, 'gateway.2026-11-21.jsonl'));
+    const anchors = older === undefined ? [] : [older.last];
+    assert.deepEqual((await verifyAuditLog(folder, { anchors })).findings, []);
+    const wrong = anchors.map(({ hash }) => ({ seq: 1, hash }));
+    const { findings } = await verifyAuditLog(folder, { anchors: wrong });
+    assert.deepEqual(
+      findings.map(({ code }) => code),
+      ['begins_late', 'anchor_missing'],
+    );
+  });
+
+  it('shows that all files are gone', async () => {
+    await write(3);
+    rmSync(newest());
+    const { findings, chains } = await verifyAuditLog(folder);
+    assert.deepEqual(
+      findings.map(({ file, code }) => [file, code]),
+      [['gateway.head.json', 'truncated']],
+    );
+    assert.deepEqual(chains, []);
+  });
+
+  it('shows a chain that was written anew beside the head of the true one', async () => {
+    await write(3);
+    const head = readFileSync(join(folder, 'gateway.head.json'));
+    rmSync(folder, { recursive: true });
+    const forged = open();
+    for (let number = 0; number < 4; number++) forged.append({ event: 'request', number, forged: true });
+    await forged.close();
+    writeFileSync(join(folder, 'gateway.head.json'), head);
+    assert.deepEqual(await codes(), ['head_differs']);
+  });
+
+  it('finds nothing wrong with a log that is being written', async () => {
+    const auditLog = open();
+    for (let round = 0; round < 40; round++) {
+      for (let number = 0; number < 50; number++) auditLog.append({ event: 'request', number });
+      await delay(2);
+      assert.deepEqual(
+        (await verifyAuditLog(folder)).findings.filter(({ code }) => code !== 'line_torn'),
+        [],
+      );
+    }
+    await auditLog.close();
+    assert.deepEqual(await codes(), []);
+  });
+
   it('finds nothing wrong with a folder that does not exist', async () => {
     assert.deepEqual(await verifyAuditLog(folder), { ok: true, chains: [], findings: [] });
   });

@@ -517,6 +517,7 @@ describe('A9 the metadata', () => {
     const form: IssuerForm = {
       issuer: 'https://login.example',
       metadataUrl: 'https://login.example/m',
+      jwksUrl: null,
       version: null,
     };
     const fetchDocument = async (): Promise<Record<string, unknown>> => ({
@@ -643,6 +644,93 @@ describe('start and close', () => {
   });
 });
 
+describe('documents that are read elsewhere than at the issuer', () => {
+  /** Its tokens name an address that nothing here can reach. */
+  const elsewhere = 'https://login.example/x';
+  let reachable: FakeIssuer;
+  beforeEach(async () => {
+    reachable = await startFakeIssuer({ keys: spare.slice(0, 1), issuer: elsewhere, path: '/in' });
+  });
+  afterEach(() => reachable.close());
+
+  const documents = (): { metadata_url: string; jwks_url: string } => ({
+    metadata_url: `${reachable.origin}/in/.well-known/openid-configuration`,
+    jwks_url: `${reachable.origin}/in/keys`,
+  });
+  async function startElsewhere(
+    settings: Record<string, unknown>,
+    deps: Partial<AuthenticationDeps> = {},
+  ): Promise<UnderTest> {
+    const underTest = authenticationOf({ it: entryFor(elsewhere, settings) }, deps);
+    started.push(underTest.authentication);
+    await underTest.authentication.start();
+    return underTest;
+  }
+
+  it('metadata_url is read instead of the well-known address, and its jwks_uri followed', async () => {
+    const { authentication } = await startElsewhere({ metadata_url: documents().metadata_url });
+    assert.equal((await verified(authentication, reachable.mint())).issuer, elsewhere);
+    assert.deepEqual(reachable.requests, { metadata: 1, jwks: 1, other: 0 });
+    assert.equal(authentication.status()[0]?.metadataUrl, documents().metadata_url);
+  });
+
+  it('metadata_url is refused when the document names another issuer, its own address included', async () => {
+    for (const other of [reachable.origin, `${elsewhere}/`, 'https://login.example/y']) {
+      reachable.setMetadata({ issuer: other });
+      const { authentication } = await startElsewhere({ metadata_url: documents().metadata_url });
+      await assertRefused(() => authentication.verify(reachable.mint()), 'issuer_unavailable');
+      assert.match(authentication.status()[0]?.problem ?? '', /names another issuer/);
+    }
+    assert.equal(reachable.requests.jwks, 0);
+  });
+
+  it('jwks_url is read without any metadata', async () => {
+    reachable.fail('500', 'metadata');
+    const { authentication } = await startElsewhere({ jwks_url: documents().jwks_url });
+    await verified(authentication, reachable.mint());
+    assert.deepEqual(reachable.requests, { metadata: 0, jwks: 1, other: 0 });
+  });
+
+  it('jwks_url wins over the jwks_uri of the metadata', async () => {
+    reachable.setMetadata({ jwks_uri: 'https://keys.example/keys' });
+    const { authentication } = await startElsewhere(documents());
+    await verified(authentication, reachable.mint());
+    assert.equal(reachable.requests.metadata, 0);
+  });
+
+  it('jwks_url keeps to rotation: a withdrawn key stops, an unknown one costs one request', async () => {
+    const { authentication, clock } = await startElsewhere({ jwks_url: documents().jwks_url });
+    const old = reachable.mint();
+    await verified(authentication, old);
+    const next = reachable.rotate({ keepOld: false });
+    clock.advance(30_000);
+    await verified(authentication, mintAccessToken({ issuer: elsewhere, key: next }));
+    await assertRefused(() => authentication.verify(old), 'invalid_token', 'kid_unknown');
+    assert.deepEqual(reachable.requests, { metadata: 0, jwks: 2, other: 0 });
+  });
+
+  it('does not accept a token that names the address of the documents as its issuer', async () => {
+    const { authentication } = await startElsewhere(documents());
+    const forged = mintAccessToken({ issuer: `${reachable.origin}/in`, key: reachable.key() });
+    await assertRefused(() => authentication.verify(forged), 'invalid_token', 'iss');
+  });
+
+  it('says which document cannot be read', async () => {
+    reachable.fail('500', 'jwks');
+    const { authentication } = await startElsewhere(documents());
+    assert.match(authentication.status()[0]?.problem ?? '', /\/in\/keys: the answer is 500/);
+  });
+
+  it('starts from the last good keys while the documents cannot be read', async () => {
+    const dataDir = await mkdtemp(join(tmpdir(), 'sallyport-keys-'));
+    await startElsewhere(documents(), { dataDir });
+    reachable.fail('reset');
+    const { authentication } = await startElsewhere(documents(), { dataDir });
+    await verified(authentication, reachable.mint());
+    await rm(dataDir, { recursive: true });
+  });
+});
+
 async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
   for (let attempt = 0; attempt < 2_000; attempt++) {
     if (await condition()) return;
@@ -660,6 +748,7 @@ function optionsFor(changes: Partial<KeySetOptions>): KeySetOptions {
     form: {
       issuer: issuer.issuer,
       metadataUrl: `${issuer.issuer}/.well-known/openid-configuration`,
+      jwksUrl: null,
       version: null,
     },
     requirements: { algorithms: ['RS256'], keyIssuers: null },

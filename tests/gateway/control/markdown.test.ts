@@ -20,7 +20,7 @@ describe('a manual page', () => {
     [
       'a table',
       '| a | b |\n|---|---|\n| `x` | y \\| z |',
-      '<table><thead><tr><th scope="col">a</th><th scope="col">b</th></tr></thead><tbody><tr><td><code>x</code></td><td>y | z</td></tr></tbody></table>',
+      '<div class="table" tabindex="0"><table><thead><tr><th scope="col">a</th><th scope="col">b</th></tr></thead><tbody><tr><td><code>x</code></td><td>y | z</td></tr></tbody></table></div>',
     ],
     ['a quote', '> said\n> again', '<blockquote><p>said again</p></blockquote>'],
     ['bold text', '**not** so', '<p><strong>not</strong> so</p>'],

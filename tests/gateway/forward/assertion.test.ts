@@ -48,6 +48,33 @@ describe('the identity assertion', () => {
     assert.equal(await verify(await signer.sign(alice)), null);
   });
 
+  it('of each of several gateways verifies where a file of each is listed, also of one that starts later', async () => {
+    const [one, two, later] = [place(), place(), place()];
+    const jwksFile = [one, two, later].map((each) => each.jwksFile);
+    const audience = assertionAudience.modelServer;
+    let now = Date.now();
+    const verify = createAssertionVerifier({ jwksFile, audience, now: () => now });
+    for (const each of [one, two, later]) {
+      const assertion = await (await openAssertionSigner(each)).sign(alice);
+      now += 1_100; // Files are read again at most once a second.
+      assert.equal((await verify(assertion))?.subject, alice.subject);
+    }
+    const stranger = await (await openAssertionSigner(place())).sign(alice);
+    assert.equal(await verify(stranger), null);
+  });
+
+  it('verifies although another gateway’s file is damaged', async () => {
+    const [one, two] = [place(), place()];
+    const assertion = await (await openAssertionSigner(one)).sign(alice);
+    await openAssertionSigner(two);
+    const audience = assertionAudience.modelServer;
+    for (const damaged of ['', '{"keys":', '{"keys":7}', '[]', '{"keys":[null]}']) {
+      writeFileSync(two.jwksFile, damaged);
+      const verify = createAssertionVerifier({ jwksFile: [two.jwksFile, one.jwksFile], audience });
+      assert.equal((await verify(assertion))?.subject, alice.subject, damaged);
+    }
+  });
+
   it('is worthless with the key of another gateway, after its time, changed, or with another algorithm', async () => {
     const one = place();
     const two = place();

@@ -1,5 +1,3 @@
-// The certificate library asks for it when it is loaded.
-import '../../../cli/supervisor/reflect-metadata.ts';
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:https';
@@ -7,33 +5,8 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { KeyObject, webcrypto } from 'node:crypto';
-import { SubjectAlternativeNameExtension, X509CertificateGenerator } from '@peculiar/x509';
+import { certificateFor } from '../../support/certificate.ts';
 import { ask, codeOf, startStubGateway } from './stub-gateway.ts';
-
-/** A self-signed certificate for one DNS name or address. */
-async function certificateFor(name: {
-  type: 'dns' | 'ip';
-  value: string;
-}): Promise<{ cert: string; key: string }> {
-  const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
-  const keys = await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
-  const certificate = await X509CertificateGenerator.createSelfSigned(
-    {
-      name: 'CN=upstream',
-      keys,
-      signingAlgorithm: algorithm,
-      notBefore: new Date(Date.now() - 60_000),
-      notAfter: new Date(Date.now() + 3_600_000),
-      extensions: [new SubjectAlternativeNameExtension([name])],
-    },
-    webcrypto,
-  );
-  return {
-    cert: certificate.toString('pem'),
-    key: KeyObject.from(keys.privateKey).export({ type: 'pkcs8', format: 'pem' }).toString(),
-  };
-}
 
 describe('an upstream over https', () => {
   const folder = mkdtempSync(join(tmpdir(), 'sallyport-tls-'));

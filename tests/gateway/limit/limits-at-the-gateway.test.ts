@@ -10,9 +10,9 @@ import { startTestGateway, type TestGateway } from '../../support/start-gateway.
 
 const edit = {
   'limits.yaml': [
-    ['requests: 60', 'requests: 10'],
-    ['requests: 20', 'requests: 10'],
-    ['requests: 30', 'requests: 5'],
+    ['requests: 600', 'requests: 10'],
+    ['requests: 120', 'requests: 10'],
+    ['requests: 1000', 'requests: 5'],
   ],
 } as const;
 

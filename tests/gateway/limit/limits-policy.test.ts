@@ -18,7 +18,7 @@ describe('limits.yaml', () => {
 
   it('limits failed authentications also when the file says nothing', () => {
     const { requests, windowMs } = parse('limits: {}').failedAuthentications;
-    assert.deepEqual([requests, windowMs], [30, 60_000]);
+    assert.deepEqual([requests, windowMs], [1000, 60_000]);
   });
 
   for (const [fault, source] of [

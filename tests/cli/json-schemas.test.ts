@@ -1,0 +1,108 @@
+// What commands print with --json fits the schema under schemas/cli/, and every command that has the flag has a schema.
+import assert from 'node:assert/strict';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { Ajv2020 } from 'ajv/dist/2020.js';
+import addFormats from 'ajv-formats';
+import { pino } from 'pino';
+import { packageRoot } from '../../core/package.ts';
+import { createAuditLog } from '../../gateway/accounting/audit-log.ts';
+import { startTestIdentity, type TestIdentity } from '../identity/support.ts';
+import { createHome, type CliHome } from './support/run-cli.ts';
+import {
+  startGateway,
+  startIssuer,
+  stream,
+  type ScriptedGateway,
+  type ScriptedIssuer,
+} from './support/scripted-servers.ts';
+
+const folder = join(packageRoot, 'schemas/cli');
+const ajv = new Ajv2020({ allErrors: true, strict: true, allowUnionTypes: true });
+addFormats.default(ajv);
+let home: CliHome;
+let issuer: ScriptedIssuer;
+let gateway: ScriptedGateway;
+let identity: TestIdentity;
+
+before(async () => {
+  home = createHome();
+  issuer = await startIssuer();
+  gateway = await startGateway(issuer.url);
+  gateway.handlers['/v1/completions'] = (_, response) =>
+    stream(response, [
+      { model: 'tiny-gpt2', choices: [{ text: ' bright', finish_reason: 'stop' }] },
+      { model: 'tiny-gpt2', choices: [], usage: { prompt_tokens: 1, completion_tokens: 1 } },
+      '[DONE]',
+    ]);
+  identity = await startTestIdentity();
+  writeFileSync(join(home.folder, 'sallyport.yaml'), `identity:\n  data: ${identity.data}\n`);
+  mkdirSync(join(home.folder, 'audit'));
+  const auditLog = createAuditLog(join(home.folder, 'audit'), { log: pino({ level: 'silent' }) });
+  auditLog.append({ event: 'request' });
+  await auditLog.close();
+});
+after(async () => {
+  home.remove();
+  await issuer.close();
+  await gateway.close();
+  await identity.close();
+});
+
+/** Each line of stdout, checked against a schema. */
+async function check(name: string, words: readonly string[]): Promise<unknown[]> {
+  const { stdout, stderr } = await home.run([...words, '--json'], { env: { SALLYPORT_URL: gateway.url } });
+  assert.ok(stdout.endsWith('\n'), stderr);
+  const validate = ajv.compile(JSON.parse(readFileSync(join(folder, `${name}.json`), 'utf8')));
+  const values = stdout
+    .trimEnd()
+    .split('\n')
+    .map((line): unknown => JSON.parse(line));
+  for (const value of values) assert.ok(validate(value), ajv.errorsText(validate.errors));
+  return values;
+}
+
+describe('--json', () => {
+  const config = ['--config', 'sallyport.yaml'];
+  const models = ['--directory', join(packageRoot, 'models')];
+  // In this order: a sign-in first, its end last.
+  for (const [name, words] of [
+    ['login', ['login']],
+    ['whoami', ['whoami']],
+    ['chat', ['chat', 'The future is']],
+    ['token', ['token']],
+    ['env', ['env']],
+    ['connect', ['connect', 'openai-js']],
+    ['doctor', ['doctor']],
+    ['profile-list', ['profile', 'list']],
+    ['model-list', ['model', 'list', ...models]],
+    ['model-verify', ['model', 'verify', ...models]],
+    ['account', ['account', 'add', 'ada', ...config]],
+    ['account', ['account', 'grant', 'ada', 'LLM.Admin', ...config]],
+    ['account-reset-password', ['account', 'reset-password', 'ada', ...config]],
+    ['audit-verify', ['audit', 'verify', 'audit']],
+    ['account-list', ['account', 'list', ...config]],
+    ['logout', ['logout']],
+  ] as const) {
+    it(`of ${words.slice(0, 2).join(' ')} fits ${name}.json`, async () => {
+      const values = await check(name, words);
+      assert.equal(values.length, name === 'login' ? 2 : 1);
+      for (const value of values)
+        assert.ok(!Array.isArray(value) || value.length > 0, 'an empty list shows nothing');
+    });
+  }
+
+  it('has a schema wherever it is offered', async () => {
+    const { stdout } = await home.run(['completion', 'bash']);
+    const offered = [...stdout.matchAll(/^ +'([a-z -]+)'\) words='[^']*' flags='[^']*--json/gm)].map(
+      (match) => match[1] ?? '',
+    );
+    assert.ok(offered.length > 10);
+    const known = new Set(readdirSync(folder).map((file) => file.replace('.json', '')));
+    const missing = offered.filter(
+      (command) => !known.has(command.replace(' ', '-')) && !known.has(command.split(' ')[0] ?? ''),
+    );
+    assert.deepEqual(missing, []);
+  });
+});
