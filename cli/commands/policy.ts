@@ -14,36 +14,42 @@ const reportFormats = ['human', 'json', 'github', 'sarif', 'junit'];
 export function registerPolicyCommands(program: Command): void {
   const policy = program
     .command('policy')
-    .description('Check, test and explain the policies; offline, and nothing of a running gateway changes.')
+    .description('Check, test and explain the policies, offline.')
+    .helpCommand(false)
     .addHelpText('before', 'Example:\n  sallyport policy check\n  sallyport policy test --mutate\n');
-  const command = (name: string, description: string): Command =>
+  const command = (name: string, description: string, example: string): Command =>
     policy
       .command(name)
       .description(description)
+      .addHelpText('before', `Example:\n  sallyport policy ${example}\n`)
       .option('--config <file>', 'configuration file', defaultConfigFile)
       .option('--json', 'print JSON');
   const format = (choices: readonly string[]): Option =>
     new Option('--format <format>', 'form of the output').choices(choices).default(choices[0]);
 
-  command('check [directory]', 'Show every fault and every oddity of the policies.')
+  command('check [directory]', 'Show every fault and every oddity of the policies.', 'check --watch')
     .addOption(format(reportFormats))
     .option('--watch', 'check again after every change')
     .action(async (directory: string | undefined, options: CheckOptions) => {
       const { checkCommand } = await import('../policy/check.ts');
       process.exitCode = await checkCommand(directory, options, processTerminal());
     });
-  command('test [directory]', 'Run the tests of the policies (tests/*.yaml).')
+  command('test [directory]', 'Run the tests of the policies (tests/*.yaml).', 'test --mutate')
     .addOption(format(reportFormats))
     .option('--filter <text>', 'only tests whose name or file contains this')
-    .option('--min-coverage <percent>', 'fail when fewer roles and rules are decided by a test', percentOf)
-    .option('--mutate', 'change the policies in small ways and name the changes that no test notices')
+    .option('--min-coverage <percent>', 'fail when tests decide fewer roles and rules', percentOf)
+    .option('--mutate', 'name small changes of the policies that no test notices')
     .option('--verbose', 'list every passed test')
     .action(async (directory: string | undefined, options: TestOptions) => {
       const { testCommand } = await import('../policy/test-command.ts');
       process.exitCode = testCommand(directory, options, processTerminal());
     });
-  command('explain [request-id]', 'Say why a request is permitted or refused, and what would permit it.')
-    .option('--policies <directory>', 'policies to judge by; default: those of the configuration')
+  command(
+    'explain [request-id]',
+    'Say why a request is permitted or refused, and what would permit it.',
+    'explain --roles LLM.User --action models.list',
+  )
+    .option('--policies <directory>', 'policies to judge by')
     .option('--token-file <file>', 'an access token; its signature is not checked')
     .option('--claims <file>', 'claims as a JSON object')
     .option('--roles <roles>', 'somebody who holds these roles, separated by commas')
@@ -55,7 +61,7 @@ export function registerPolicyCommands(program: Command): void {
       const { explainCommand } = await import('../policy/explain-command.ts');
       process.exitCode = explainCommand(requestId, options, processTerminal());
     });
-  command('access [directory]', 'Show who can use what: roles, models and actions.')
+  command('access [directory]', 'Show who can use what: roles, models and actions.', 'access --format csv')
     .addOption(format(['table', 'csv', 'json']))
     .option('--model <model>', 'only this model')
     .option('--role <role>', 'only this role')
@@ -63,7 +69,7 @@ export function registerPolicyCommands(program: Command): void {
       const { accessCommand } = await import('../policy/access-command.ts');
       accessCommand(directory, options, processTerminal());
     });
-  command('fmt [directory]', 'Lay the files out alike; comments and values stay.')
+  command('fmt [directory]', 'Lay the files out alike; comments and values stay.', 'fmt --check')
     .option('--check', 'write nothing; fail when a file would change')
     .action(async (directory: string | undefined, options: FmtOptions) => {
       const { fmtCommand } = await import('../policy/fmt.ts');
@@ -71,6 +77,7 @@ export function registerPolicyCommands(program: Command): void {
     });
   policy
     .command('init <directory>')
+    .addHelpText('before', 'Example:\n  sallyport policy init my-policies\n')
     .description('Write a commented set of policies with its tests into a new folder.')
     .option('--json', 'print JSON')
     .action(async (directory: string, options: { readonly json?: boolean }) => {
