@@ -106,15 +106,11 @@ function roleWarnings({ bundle, fileOf }: OpenedPolicies): Finding[] {
 function unreachableRules({ bundle, fileOf }: OpenedPolicies): Finding[] {
   const { rules } = bundle.rules;
   const file = fileOf('rules.yaml');
+  const denies = rules.flatMap((rule, at) => (rule.effect === 'deny' ? [{ rule, at }] : []));
   return rules.flatMap((rule, index) => {
-    const wider = rules.find(
-      (other, at) =>
-        other !== rule &&
-        other.effect === 'deny' &&
-        // Of two deny rules that match the same, the first decides.
-        (rule.effect !== 'deny' || at < index) &&
-        covers(other, rule),
-    );
+    // Of two deny rules that match the same, the first decides.
+    const before = rule.effect === 'deny' ? index : rules.length;
+    const wider = denies.find(({ rule: other, at }) => at < before && covers(other, rule))?.rule;
     if (wider === undefined) return [];
     const message = `the rule never decides: ${wider.name} denies whatever it matches`;
     return [file.finding(['rules', index, 'name'], message, { code: 'unreachable_rule' })];

@@ -30,6 +30,8 @@ export interface TestReport {
 
 /** Names of passed tests are listed up to this many in a file. */
 const listedPasses = 8;
+/** Roles and rules that no test was decided by, up to this many. */
+const listedUndecided = 10;
 /** GitHub shows ten annotations of a kind for a step. */
 const shownAnnotations = 9;
 
@@ -106,11 +108,19 @@ function human(report: TestReport, { paint, verbose }: { paint: Paint; verbose: 
   lines.push(
     '',
     `${count}, ${Math.round(report.durationMs)} ms.  Decided by a test: ${coverage.decided} of ${coverage.total} roles and rules (${coverage.percent} %)${tooLow}.`,
-    ...coverage.neverDecided.map(({ name, place }) => `  never decided: ${place} ${name}`),
+    ...neverDecidedLines(coverage),
     ...mutationLines(report, paint),
     '',
   );
   return lines.join('\n');
+}
+
+function neverDecidedLines({ neverDecided }: Coverage): string[] {
+  const lines = neverDecided
+    .slice(0, listedUndecided)
+    .map(({ name, place }) => `  never decided: ${place} ${name}`);
+  const rest = neverDecided.length - lines.length;
+  return rest > 0 ? [...lines, `  and ${rest} more: --json lists them`] : lines;
 }
 
 function mutationLines({ mutations }: TestReport, paint: Paint): string[] {
