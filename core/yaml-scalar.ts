@@ -39,13 +39,17 @@ function offsetsOf(source: string, value: string, { from, to, type }: Extent): n
   let at = isBlock ? source.indexOf('\n', from) + 1 : isQuoted ? from + 1 : from;
   return Array.from({ length: value.length }, (_, index) => {
     const wanted = value[index] ?? '';
+    if (isEscapedBreak(source, at, type)) {
+      at++;
+      while (at < to && isBlank(source[at])) at++;
+    }
     if (isBlank(wanted)) {
       const found = Math.min(at, to);
       at = afterBlank(source, at, { from, to, type });
       return found;
     }
-    // What folding, indentation and escaped line breaks left out of the value.
-    while (at < to && (isBlank(source[at]) || isEscapedBreak(source, at, type))) at++;
+    // What folding and indentation left out of the value.
+    while (at < to && isBlank(source[at])) at++;
     const found = Math.min(at, to);
     at += lengthInSource(source, at, type);
     return found;

@@ -1,12 +1,11 @@
-// Compiles rules.yaml. Rules that cannot match cost nothing: they are set aside by action first, then, once per principal,
-// action and model, by the conditions that cannot change between two requests.
+// Compiles rules.yaml. Rules that cannot match cost nothing: they are set aside once per action and model, then once per
+// principal by the conditions that cannot change between two requests.
 import type { Principal } from '../principal.ts';
 import { createExpressionCompiler } from './cel/compile-expression.ts';
 import type { RuleFacts } from './conditions/condition.ts';
 import { prepareConditions, prepareRequire, type PreparedCondition } from './conditions/index.ts';
 import { stepUpOf } from './conditions/require.ts';
 import type { Reason, StepUp } from './evaluation.ts';
-import { matchesAction } from './patterns.ts';
 import type { RuleEntry, RulesPolicy } from './rules-policy.ts';
 
 /** One compiled rule. */
@@ -17,6 +16,10 @@ export interface Rule {
   /** Whether the rule names its actions; only then it holds on routes that are open to anybody. */
   readonly namesActions: boolean;
   readonly conditions: readonly RuleCondition[];
+  /** Conditions on the action and the model. */
+  readonly aboutWhat: readonly RuleCondition[];
+  /** Conditions on the principal that are settled once. */
+  readonly aboutWhom: readonly RuleCondition[];
   /** The conditions that may change from request to request. */
   readonly changing: readonly RuleCondition[];
   /** The `require` of the rule, or null. */
@@ -54,8 +57,8 @@ const none: Candidates = { denies: [], permits: [], requires: [] };
 /** No rules at all: rules.yaml is optional. */
 export const noRules: Rules = { all: [], candidates: () => none };
 
-/** Bounds of what is kept: actions that are asked for, questions of one principal, distinct sets of rules. */
-const kept = { actions: 1_024, questions: 256, sets: 4_096 };
+/** Bounds of what is kept: questions (action and model) in all and of one principal, distinct sets of rules. */
+const kept = { questions: 4_096, perPrincipal: 256, sets: 4_096 };
 
 /**
  * Compiles the rules. `lines` are the lines of the rules in the file, for reasons.
@@ -64,29 +67,28 @@ const kept = { actions: 1_024, questions: 256, sets: 4_096 };
 export function compileRules(policy: RulesPolicy, lines: readonly number[] = []): Rules {
   if (policy.rules.length === 0) return noRules;
   const compileExpression = createExpressionCompiler();
-  const all = policy.rules.map((entry, index) => compileRule(entry, lines[index] ?? 0, { compileExpression }));
-  const patterns = new Map(all.map((rule, index) => [rule, policy.rules[index]?.actions]));
-  const byAction = new Map<string, readonly Rule[]>();
+  const all = policy.rules.map((entry, index) =>
+    compileRule(entry, lines[index] ?? 0, { compileExpression }),
+  );
+  const byQuestion = new Map<string, readonly Rule[]>();
   const perPrincipal = new WeakMap<Principal, Map<string, Candidates>>();
   // Principals for whom the same rules remain share one set.
   const sets = new Map<string, Candidates>();
 
-  const rulesOn = (action: string): readonly Rule[] => {
-    const known = byAction.get(action);
+  /** Rules whose actions and models match, whoever asks. */
+  const rulesOn = (question: string, facts: RuleFacts): readonly Rule[] => {
+    const known = byQuestion.get(question);
     if (known !== undefined) return known;
-    const found = all.filter((rule) => {
-      const listed = patterns.get(rule);
-      return listed === undefined || listed.some((pattern) => matchesAction(pattern, action));
-    });
-    if (byAction.size < kept.actions) byAction.set(action, found);
+    const found = all.filter((rule) => rule.aboutWhat.every((condition) => condition.test(facts)));
+    if (byQuestion.size < kept.questions) byQuestion.set(question, found);
     return found;
   };
 
-  const settle = (facts: RuleFacts): Candidates => {
-    const left = rulesOn(facts.action).filter(
+  const settle = (rules: readonly Rule[], facts: RuleFacts): Candidates => {
+    const left = rules.filter(
       (rule) =>
         (rule.namesActions || facts.request.subject.type === 'principal') &&
-        rule.conditions.every((condition) => !condition.settled || condition.test(facts)),
+        rule.aboutWhom.every((condition) => condition.test(facts)),
     );
     if (left.length === 0) return none;
     const key = left.map((rule) => rule.id).join(' ');
@@ -102,19 +104,24 @@ export function compileRules(policy: RulesPolicy, lines: readonly number[] = [])
   return {
     all,
     candidates(facts) {
-      const { principal, action, model } = facts;
-      if (rulesOn(action).length === 0) return none;
-      const questions = perPrincipal.get(principal) ?? new Map<string, Candidates>();
+      const { principal, action, model, upstream } = facts;
+      // Nothing permits a model that nobody serves, and callers must not fill what is kept.
+      if (model !== null && upstream === '') return none;
       const question = model === null ? action : `${action} ${model}`;
+      const rules = rulesOn(question, facts);
+      if (rules.length === 0) return none;
+      const questions = perPrincipal.get(principal) ?? new Map<string, Candidates>();
       const known = questions.get(question);
       if (known !== undefined) return known;
-      const found = settle(facts);
+      const found = settle(rules, facts);
       if (questions.size === 0) perPrincipal.set(principal, questions);
-      if (questions.size < kept.questions) questions.set(question, found);
+      if (questions.size < kept.perPrincipal) questions.set(question, found);
       return found;
     },
   };
 }
+
+const isAboutWhat = ({ name }: RuleCondition): boolean => name === 'actions' || name === 'models';
 
 function compileRule(
   entry: RuleEntry,
@@ -142,6 +149,8 @@ function compileRule(
     effect: entry.effect ?? 'require',
     namesActions: entry.actions !== undefined,
     conditions,
+    aboutWhat: conditions.filter(isAboutWhat),
+    aboutWhom: conditions.filter((condition) => condition.settled && !isAboutWhat(condition)),
     changing: conditions.filter((condition) => !condition.settled),
     require: prepared === null ? null : withReasons(prepared),
     stepUp: entry.require === undefined ? null : stepUpOf(entry.require),

@@ -3,7 +3,7 @@
 import type { Authorization } from './compiled-roles.ts';
 import type { Rule, Rules } from './compiled-rules.ts';
 import type { RuleFacts } from './conditions/condition.ts';
-import type { Decision, EvaluationRequest, Reason } from './evaluation.ts';
+import type { Decision, EvaluationRequest, Reason, StepUp } from './evaluation.ts';
 import { matchRule, traceRules } from './match-rule.ts';
 
 /** What a decision is made from; a Snapshot is one. */
@@ -61,44 +61,70 @@ export function factsOf(request: EvaluationRequest, { authorization, models }: D
 
 function judge(facts: RuleFacts, parts: DecisionParts): Decision {
   const { authorization, rules } = parts;
-  const { roles } = facts;
-  const deny = (decidedBy: string | null, reasons: readonly Reason[], asked: Rule | null = null): Decision => ({
-    decision: 'deny',
-    reasons,
-    decidedBy,
-    code: reasons[0]?.code ?? 'action_not_permitted',
-    stepUp: asked?.stepUp ?? null,
-    roles,
-  });
   const pair = authorization.conflictingDuties(facts.principal);
-  if (pair !== null) return deny('roles.separation_of_duties', [conflict(pair, authorization)]);
-
+  if (pair !== null)
+    return denied(facts, {
+      decidedBy: 'roles.separation_of_duties',
+      reasons: [conflict(pair, authorization)],
+    });
   const candidates = rules.candidates(facts);
   const base = baseOf(facts, parts, candidates.permits);
-  if (!base.permitted && base.stepUp === null) return deny(null, [base.reason]);
-  for (const rule of candidates.denies) {
-    const match = matchRule(rule, facts);
-    if (match.failed !== null) return deny(rule.id, [match.failed]);
-    if (match.matched) return deny(rule.id, rule.matched);
-  }
-  if (!base.permitted) return deny(base.stepUp?.id ?? null, requirement(base.stepUp), base.stepUp);
-  for (const rule of candidates.requires) {
-    const match = matchRule(rule, facts);
-    if (match.failed !== null) return deny(rule.id, [match.failed]);
-    if (match.matched && rule.require?.test(facts) !== true) return deny(rule.id, requirement(rule), rule);
-  }
+  if (!base.permitted && base.stepUp === null)
+    return denied(facts, { decidedBy: null, reasons: [base.reason] });
+  const objection = firstObjection(candidates.denies, facts);
+  if (objection !== null) return denied(facts, objection);
+  if (!base.permitted) return denied(facts, lacking(base.stepUp));
+  const demand = firstDemand(candidates.requires, facts);
+  if (demand !== null) return denied(facts, demand);
   return {
     decision: 'permit',
     reasons: base.reasons,
     decidedBy: base.by,
     code: base.reasons[0]?.code ?? 'role_permits',
     stepUp: null,
-    roles,
+    roles: facts.roles,
   };
 }
 
-const requirement = (rule: Rule | null): readonly Reason[] =>
-  rule?.require === null || rule === null ? [] : [rule.require.notMatched, ...rule.matched];
+interface Denial {
+  readonly decidedBy: string | null;
+  readonly reasons: readonly Reason[];
+  readonly stepUp?: StepUp | null;
+}
+
+const denied = ({ roles }: RuleFacts, { decidedBy, reasons, stepUp }: Denial): Decision => ({
+  decision: 'deny',
+  reasons,
+  decidedBy,
+  code: reasons[0]?.code ?? 'action_not_permitted',
+  stepUp: stepUp ?? null,
+  roles,
+});
+
+/** The first deny rule that matches or cannot be evaluated. */
+function firstObjection(denies: readonly Rule[], facts: RuleFacts): Denial | null {
+  for (const rule of denies) {
+    const { matched, failed } = matchRule(rule, facts);
+    if (failed !== null) return { decidedBy: rule.id, reasons: [failed] };
+    if (matched) return { decidedBy: rule.id, reasons: rule.matched };
+  }
+  return null;
+}
+
+/** The first rule that asks for a sign-in which the principal lacks. */
+function firstDemand(requires: readonly Rule[], facts: RuleFacts): Denial | null {
+  for (const rule of requires) {
+    const { matched, failed } = matchRule(rule, facts);
+    if (failed !== null) return { decidedBy: rule.id, reasons: [failed] };
+    if (matched && rule.require?.test(facts) !== true) return lacking(rule);
+  }
+  return null;
+}
+
+function lacking(rule: Rule | null): Denial {
+  const reasons = rule === null || rule.require === null ? [] : [rule.require.notMatched, ...rule.matched];
+  return { decidedBy: rule?.id ?? null, reasons, stepUp: rule?.stepUp ?? null };
+}
 
 function conflict(pair: readonly [string, string], authorization: Authorization): Reason {
   return {

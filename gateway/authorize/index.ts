@@ -80,7 +80,8 @@ function defaultModel(parsed: Parsed): string | null {
   const first = decisions.find(([, { decision }]) => decision === 'permit');
   const withoutModel = decide(evaluationRequest(parsed, null), snapshot);
   // Who may not do this at all is told that, and not that a model is missing.
-  if (first === undefined && isUnpermittedAction(withoutModel)) throw refusalFor(withoutModel, route.action, null);
+  if (first === undefined && isUnpermittedAction(withoutModel))
+    throw refusalFor(withoutModel, route.action, null);
   if (route.kind === 'openai')
     throw new GatewayError('body_invalid', { params: { problem: 'model is missing' }, param: 'model' });
   if (first !== undefined) return first[0];
@@ -98,8 +99,9 @@ const isUnpermittedAction = ({ code }: Decision): boolean =>
   code === 'no_known_role' || code === 'action_not_permitted' || code === 'separation_of_duties';
 
 function refusalFor(decision: Decision, action: string, model: string | null): GatewayError {
-  const { code, decidedBy, stepUp } = decision;
-  const reason = decidedBy?.startsWith('rules.') === true ? `${decidedBy} ${code}` : code;
+  const { code, decidedBy, reasons, stepUp } = decision;
+  const isRule = decidedBy?.startsWith('rules.') === true;
+  const reason = isRule ? [decidedBy, ...reasons.map((each) => each.code)].join(' ') : code;
   if (stepUp !== null) return new GatewayError('insufficient_user_authentication', { reason, stepUp });
   if (code === 'model_unknown' || code === 'model_not_permitted')
     return new GatewayError('model_not_found', { params: { model: model ?? '' }, param: 'model', reason });

@@ -153,39 +153,62 @@ function refusals(node: ASTNode): ExpressionFault[] {
 const isMacro = (call: Call | null): boolean =>
   call !== null && call.receiver !== null && multiplying.has(call.name);
 
-/** What the text in a call must be, so that it cannot fail later; these two must be written out, not computed. */
-const writtenOut: Readonly<Record<string, { what: string; isGood: (text: string) => boolean }>> = {
-  rematch: {
+/** What the text in a call must be, so that it cannot fail later. */
+interface LiteralRule {
+  readonly applies: (call: Call) => boolean;
+  readonly what: string;
+  readonly isGood: (text: string) => boolean;
+  /** Must be written out, not computed: the work is bounded by what the operator wrote. */
+  readonly writtenOut: boolean;
+}
+
+const literalRules: readonly LiteralRule[] = [
+  {
+    applies: ({ name, receiver }) => name === 'rematch' && receiver !== null,
     what: 'a pattern of RE2',
     isGood: (text) => isPossible(() => RE2JS.compile(text)),
+    writtenOut: true,
   },
-  in_network: { what: 'an address or a CIDR block', isGood: isNetwork },
-};
-const isZone = (text: string): boolean => isPossible(() => new Intl.DateTimeFormat('en', { timeZone: text }));
-const isDuration = (text: string): boolean => /^-?(\d+(\.\d+)?(h|m|s|ms|us|ns))+$/.test(text);
-const isMoment = (text: string): boolean => /^\d{4}-\d\d-\d\dT/.test(text) && !Number.isNaN(Date.parse(text));
+  {
+    applies: ({ name, receiver }) => name === 'in_network' && receiver !== null,
+    what: 'an address or a CIDR block',
+    isGood: isNetwork,
+    writtenOut: true,
+  },
+  {
+    applies: ({ name, receiver }) => name === 'duration' && receiver === null,
+    what: 'a duration such as 90m or 1h30m',
+    isGood: (text) => /^-?(\d+(\.\d+)?(h|m|s|ms|us|ns))+$/.test(text),
+    writtenOut: false,
+  },
+  {
+    applies: ({ name, receiver }) => name === 'timestamp' && receiver === null,
+    what: 'a moment such as 2026-01-31T08:00:00Z',
+    isGood: (text) => /^\d{4}-\d\d-\d\dT/.test(text) && !Number.isNaN(Date.parse(text)),
+    writtenOut: false,
+  },
+  {
+    applies: ({ name, receiver }) => /^get[A-Z]/.test(name) && receiver !== null,
+    what: 'a timezone such as Europe/Berlin',
+    isGood: (text) => isPossible(() => new Intl.DateTimeFormat('en', { timeZone: text })),
+    writtenOut: false,
+  },
+];
 
 function literalFaults(call: Call): ExpressionFault[] {
-  const { name, receiver, operands } = call;
-  const [operand] = operands;
-  if (operand === undefined) return [];
+  const [operand] = call.operands;
+  const rule = literalRules.find(({ applies }) => applies(call));
+  if (operand === undefined || rule === undefined) return [];
   const literal = operand.op === 'value' && typeof operand.args === 'string' ? operand.args : null;
-  const fault = (message: string): ExpressionFault[] => [
-    { code: 'cel_literal', message, range: operand.range },
-  ];
-  const rule = Object.hasOwn(writtenOut, name) && receiver !== null ? writtenOut[name] : undefined;
-  if (rule !== undefined) {
-    if (literal === null) return fault(`${name}() takes ${rule.what} that is written out here`);
-    return rule.isGood(literal) ? [] : fault(`this is not ${rule.what}`);
-  }
-  if (literal === null) return [];
-  if (name === 'duration' && receiver === null && !isDuration(literal))
-    return fault('this is not a duration such as 90m or 1h30m');
-  if (name === 'timestamp' && receiver === null && !isMoment(literal))
-    return fault('this is not a moment such as 2026-01-31T08:00:00Z');
-  if (/^get[A-Z]/.test(name) && receiver !== null && !isZone(literal))
-    return fault('this is not a timezone such as Europe/Berlin');
-  return [];
+  const message =
+    literal === null
+      ? rule.writtenOut
+        ? `${call.name}() takes ${rule.what} that is written out here`
+        : null
+      : rule.isGood(literal)
+        ? null
+        : `this is not ${rule.what}`;
+  return message === null ? [] : [{ code: 'cel_literal', message, range: operand.range }];
 }
 
 function isPossible(run: () => unknown): boolean {

@@ -4,23 +4,25 @@ import type { RuleFacts } from '../conditions/condition.ts';
 import { longestList, type VariableName, type variables } from './vocabulary.ts';
 
 type Body = Readonly<Record<string, unknown>>;
-type Members<Name extends VariableName> = Readonly<Partial<Record<keyof (typeof variables)[Name], unknown>>>;
+/** The members of a variable; integers are bigint, as CEL wants them. */
+export type Members<Name extends VariableName> = Readonly<
+  Partial<Record<keyof (typeof variables)[Name], unknown>>
+>;
 
-/** The value of every variable; integers are bigint, as CEL wants them. */
-export type RequestValues = { readonly [Name in VariableName]: Members<Name> };
+/** Reads the variables that may differ from one request to the next. */
+export const requestValues: {
+  readonly [Name in Exclude<VariableName, 'principal'>]: (facts: RuleFacts) => Members<Name>;
+} = {
+  request: bodyValues,
+  resource: ({ request, upstream }) => ({ type: request.resource.type, id: request.resource.id, upstream }),
+  environment: ({ request }) => ({
+    now: new Date(request.context.now),
+    caller_address: request.context.callerAddress,
+  }),
+};
 
-/** Reads the values of a request. @throws Error when a list of the principal is too long to be walked. */
-export function requestValues(facts: RuleFacts): RequestValues {
-  const { request } = facts;
-  return {
-    principal: principalValues(facts),
-    request: bodyValues(facts),
-    resource: { type: request.resource.type, id: request.resource.id, upstream: facts.upstream },
-    environment: { now: new Date(request.context.now), caller_address: request.context.callerAddress },
-  };
-}
-
-function principalValues({ principal, roles }: RuleFacts): RequestValues['principal'] {
+/** Reads `principal`. @throws Error when one of its lists is too long to be walked. */
+export function principalValues({ principal, roles }: RuleFacts): Members<'principal'> {
   return {
     subject: principal.subject,
     issuer: principal.issuerName,
@@ -43,21 +45,23 @@ function bounded(values: Iterable<string>): readonly string[] {
   return list;
 }
 
-function bodyValues({ request, action, model }: RuleFacts): RequestValues['request'] {
+function bodyValues({ request, action, model }: RuleFacts): Members<'request'> {
   const body: Body = request.context.body ?? {};
-  const lengths = [
-    body['max_tokens'],
-    body['max_completion_tokens'],
-    body['max_output_tokens'],
-    body['max_length'],
-  ];
   return {
     route: request.context.route,
     action,
     model: model ?? '',
     stream: body['stream'] === true,
-    max_tokens: lengths.map(whole).reduce((most, each) => (each > most ? each : most), 0n),
-    n: body['n'] === undefined || body['n'] === null ? 1n : whole(body['n']),
+    max_tokens: BigInt(
+      Math.max(
+        0,
+        whole(body['max_tokens']),
+        whole(body['max_completion_tokens']),
+        whole(body['max_output_tokens']),
+        whole(body['max_length']),
+      ),
+    ),
+    n: body['n'] === undefined || body['n'] === null ? 1n : BigInt(whole(body['n'])),
     message_count: entries(body['messages']),
     prompt_count: prompts(body['prompt']) + prompts(body['input']),
     tool_count: entries(body['tools']) + entries(body['functions']),
@@ -65,9 +69,9 @@ function bodyValues({ request, action, model }: RuleFacts): RequestValues['reque
 }
 
 /** A number that is none is 0 here: the guard refuses such a body whatever the rules say. */
-function whole(value: unknown): bigint {
-  if (typeof value !== 'number' || Number.isNaN(value)) return 0n;
-  return BigInt(Math.ceil(Math.min(Math.max(value, Number.MIN_SAFE_INTEGER), Number.MAX_SAFE_INTEGER)));
+function whole(value: unknown): number {
+  if (typeof value !== 'number' || Number.isNaN(value)) return 0;
+  return Math.ceil(Math.min(Math.max(value, Number.MIN_SAFE_INTEGER), Number.MAX_SAFE_INTEGER));
 }
 
 const entries = (value: unknown): bigint => (Array.isArray(value) ? BigInt(value.length) : 0n);

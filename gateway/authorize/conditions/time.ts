@@ -8,7 +8,7 @@ type Weekday = (typeof weekdays)[number];
 const clock = (text: string): number => Number(text.slice(0, 2)) * 60 + Number(text.slice(3));
 const timeOfDay = z
   .string()
-  .regex(/^(([01]\d|2[0-3]):[0-5]\d|24:00)$/, 'a time is HH:MM, from 00:00 to 24:00')
+  .regex(/^(([01]\d|2[0-3]):[0-5]\d|24:00)$/, { error: 'a time is HH:MM, from 00:00 to 24:00', abort: true })
   .transform(clock);
 
 const schema = z
@@ -58,8 +58,9 @@ const dayBefore = (day: Weekday): Weekday => weekdays[(weekdays.indexOf(day) + 6
 
 function isTimezone(name: string): boolean {
   try {
+    new Intl.DateTimeFormat('en', { timeZone: name });
     // Offsets such as +01:00 are accepted by the runtime, but know no summer time.
-    return /^[A-Za-z]/.test(name) && new Intl.DateTimeFormat('en', { timeZone: name }) !== null;
+    return /^[A-Za-z]/.test(name);
   } catch {
     return false;
   }
