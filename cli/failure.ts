@@ -22,6 +22,19 @@ export class CommandFailure extends Error {
   }
 }
 
+/** The way out when a configuration file is not there: most often the command runs in another folder. */
+export const missingFileHint =
+  'Paths start at the folder of the command: run it in the project folder, or give  --config FILE';
+
+/** Whether a ConfigurationError has a finding about a file that is not there. */
+export function namesMissingFile(error: Error): boolean {
+  const findings: unknown = Reflect.get(error, 'findings');
+  return (
+    Array.isArray(findings) &&
+    findings.some((finding: unknown) => Reflect.get(Object(finding), 'code') === 'missing_file')
+  );
+}
+
 /** Commands in a sentence, as this person has to type them: under npx there is no `sallyport` on the path. */
 export function asTyped(sentence: string, { command }: Pick<Terminal, 'command'>): string {
   return sentence.replaceAll(/(?<![\w./-]|npx )sallyport (?=[a-z])/g, `${command} `);
@@ -37,6 +50,7 @@ export function reportFailure(error: unknown, terminal: Terminal): ExitCode {
   // By name, so that the classes of configuration files need not be loaded for every command.
   if (error instanceof Error && error.name === 'ConfigurationError') {
     for (const line of error.message.split('\n')) terminal.say(`${terminal.red('✗')} ${line}`);
+    if (namesMissingFile(error)) terminal.say(`  ${missingFileHint}`);
     return 3;
   }
   terminal.say(

@@ -158,7 +158,8 @@ function addManual(app: Express): void {
   app.get('/docs/{*page}', (request, response, next) => {
     const found = manual.find(request.path.slice('/docs/'.length).replace(/\.md$/, ''));
     if (found === null) {
-      next();
+      if (prefersHtml(request)) response.status(404).vary('Accept').type('html').send(manual.missing);
+      else next();
       return;
     }
     response.vary('Accept').set('cache-control', 'max-age=300');

@@ -6,7 +6,7 @@ import { GatewayError } from '../core/errors.ts';
 import { accountUnrouted } from './accounting/index.ts';
 import { peerAddress, type CallerAddress } from './caller-address.ts';
 import { renderRefusal, sendRefusal, surfaceOf, type RefusalContext } from './error-response.ts';
-import { newOutcome, type Received } from './exchange.ts';
+import { newOutcome, type Outcome, type RequestTarget } from './exchange.ts';
 import { handle } from './pipeline.ts';
 import { newRequestId } from './request-id.ts';
 import { checkHead } from './request-head.ts';
@@ -14,6 +14,7 @@ import { parseTarget } from './request-target.ts';
 import type { Services } from './services.ts';
 import type { Snapshot } from './snapshot.ts';
 
+/** What the entry needs of the gateway. */
 export interface EntryOptions {
   readonly services: Services;
   readonly current: () => Snapshot;
@@ -23,6 +24,7 @@ export interface EntryOptions {
   readonly isStopping: () => boolean;
 }
 
+/** The one way in, and its end. */
 export interface Entry {
   onRequest(request: IncomingMessage, response: ServerResponse): void;
   onMalformed(refusal: GatewayError, socket: Duplex, isUnderWay: boolean): string;
@@ -35,56 +37,70 @@ export interface Entry {
 
 /** Creates the request entry. */
 export function createEntry(options: EntryOptions): Entry {
-  const { services, current, callerAddress } = options;
-  const running = new Set<AbortController>();
+  return new RequestEntry(options);
+}
 
-  const refusalContext = (id: string, path: string): RefusalContext => ({
-    id,
-    surface: surfaceOf(path),
-    publicUrl: services.publicUrl,
-    scopes: current().authentication.scopesSupported,
-  });
+class RequestEntry implements Entry {
+  readonly #options: EntryOptions;
+  readonly #running = new Set<AbortController>();
 
-  const refuseUnrouted = (
-    request: IncomingMessage,
-    response: ServerResponse,
-    refusal: GatewayError,
-  ): void => {
+  constructor(options: EntryOptions) {
+    this.#options = options;
+  }
+
+  readonly active = (): number => this.#running.size;
+
+  onRequest(request: IncomingMessage, response: ServerResponse): void {
+    response.on('error', noop); // The caller has gone; `close` follows.
+    try {
+      this.#receive(request, response);
+    } catch (error) {
+      const refusal =
+        error instanceof GatewayError ? error : new GatewayError('internal_error', { cause: error });
+      if (refusal.code === 'internal_error')
+        this.#options.services.log.error({ err: error }, 'a bug of ours refused a request');
+      this.refuseUnrouted(request, response, refusal);
+    }
+  }
+
+  onMalformed(refusal: GatewayError, socket: Duplex, isUnderWay: boolean): string {
+    const id = newRequestId(Date.now());
+    const rendered = renderRefusal(refusal, this.#refusalContext(id, '/v1'));
+    // A net or TLS socket.
+    const caller = peerAddress(socket as { remoteAddress?: string });
+    if (!isUnderWay) this.#account(id, refusal, { method: '', caller });
+    const head = Object.entries({ ...rendered.headers, connection: 'close' }).map(
+      ([name, value]) => `${name}: ${value}\r\n`,
+    );
+    return `HTTP/1.1 ${rendered.status} Refused\r\n${head.join('')}\r\n${rendered.body}`;
+  }
+
+  refuseUnrouted(request: IncomingMessage, response: ServerResponse, refusal: GatewayError): void {
     const id = newRequestId(Date.now());
     if (!response.headersSent)
-      sendRefusal(request, response, refusal, refusalContext(id, request.url ?? '/'));
-    accountUnrouted(services, {
-      id,
-      method: request.method ?? '',
-      status: refusal.definition.status,
-      code: refusal.code,
-      reason: refusal.reason ?? null,
-      callerAddress: callerAddress(request),
-    });
-  };
+      sendRefusal(request, response, refusal, this.#refusalContext(id, request.url ?? '/'));
+    const caller = this.#options.callerAddress(request);
+    this.#account(id, refusal, { method: request.method ?? '', caller });
+  }
 
-  const receive = (request: IncomingMessage, response: ServerResponse): void => {
-    checkHead(request);
-    if (request.headers.expect !== undefined && request.headers.expect.toLowerCase() !== '100-continue') {
-      throw new GatewayError('expectation_failed');
-    }
-    const target = parseTarget(request.url ?? '');
+  abortAll(): void {
+    for (const controller of this.#running) controller.abort();
+  }
+
+  #receive(request: IncomingMessage, response: ServerResponse): void {
+    const { services, current, callerAddress, control, isStopping } = this.#options;
     const snapshot = current();
+    const target = checkedTarget(request);
     const match = snapshot.routes.match(request.method ?? '', target.path);
     if (match === null) {
-      options.control(request, response);
+      control(request, response);
       return;
     }
-    if ('allowed' in match) {
-      const allowed = match.allowed.join(', ');
-      throw new GatewayError('method_not_allowed', { params: { allowed }, headers: { allow: allowed } });
-    }
-    if (options.isStopping())
-      throw new GatewayError('gateway_stopping', { headers: { connection: 'close' } });
-    const controller = new AbortController();
-    running.add(controller);
+    if ('allowed' in match) throw methodNotAllowed(match.allowed);
+    if (isStopping()) throw new GatewayError('gateway_stopping', { headers: { connection: 'close' } });
     const receivedAt = Date.now();
-    const received: Received = {
+    const outcome = newOutcome();
+    void handle({
       id: newRequestId(receivedAt),
       request,
       response,
@@ -96,55 +112,57 @@ export function createEntry(options: EntryOptions): Entry {
       callerAddress: callerAddress(request),
       receivedAt,
       startedAt: performance.now(),
-      signal: controller.signal,
-      outcome: newOutcome(),
-    };
+      signal: this.#signalFor(response, outcome),
+      outcome,
+    }); // Never rejects.
+  }
+
+  /** Aborts when the caller goes away before the answer is whole, or when `abortAll` is called. */
+  #signalFor(response: ServerResponse, outcome: Outcome): AbortSignal {
+    const controller = new AbortController();
+    this.#running.add(controller);
     response.once('close', () => {
-      running.delete(controller);
+      this.#running.delete(controller);
       if (response.writableFinished) return;
-      received.outcome.aborted = true;
+      outcome.aborted = true;
       controller.abort();
     });
-    void handle(received); // Never rejects.
-  };
+    return controller.signal;
+  }
 
-  return {
-    onRequest(request, response) {
-      response.on('error', noop); // The caller has gone; `close` follows.
-      try {
-        receive(request, response);
-      } catch (error) {
-        const refusal =
-          error instanceof GatewayError ? error : new GatewayError('internal_error', { cause: error });
-        if (refusal.code === 'internal_error')
-          services.log.error({ err: error }, 'a bug of ours refused a request');
-        refuseUnrouted(request, response, refusal);
-      }
-    },
-    onMalformed(refusal, socket, isUnderWay) {
-      const id = newRequestId(Date.now());
-      const rendered = renderRefusal(refusal, refusalContext(id, '/v1'));
-      if (!isUnderWay) {
-        accountUnrouted(services, {
-          id,
-          method: '',
-          status: rendered.status,
-          code: refusal.code,
-          reason: refusal.reason ?? null,
-          callerAddress: peerAddress(socket as { remoteAddress?: string }), // A net or TLS socket.
-        });
-      }
-      const head = Object.entries({ ...rendered.headers, connection: 'close' }).map(
-        ([name, value]) => `${name}: ${value}\r\n`,
-      );
-      return `HTTP/1.1 ${rendered.status} Refused\r\n${head.join('')}\r\n${rendered.body}`;
-    },
-    refuseUnrouted,
-    abortAll() {
-      for (const controller of running) controller.abort();
-    },
-    active: () => running.size,
-  };
+  #refusalContext(id: string, path: string): RefusalContext {
+    const { services, current } = this.#options;
+    return {
+      id,
+      surface: surfaceOf(path),
+      publicUrl: services.publicUrl,
+      scopes: current().authentication.scopesSupported,
+    };
+  }
+
+  #account(id: string, refusal: GatewayError, from: { method: string; caller: string }): void {
+    accountUnrouted(this.#options.services, {
+      id,
+      method: from.method,
+      status: refusal.definition.status,
+      code: refusal.code,
+      reason: refusal.reason ?? null,
+      callerAddress: from.caller,
+    });
+  }
+}
+
+function checkedTarget(request: IncomingMessage): RequestTarget {
+  checkHead(request);
+  const { expect } = request.headers;
+  if (expect !== undefined && expect.toLowerCase() !== '100-continue')
+    throw new GatewayError('expectation_failed');
+  return parseTarget(request.url ?? '');
+}
+
+function methodNotAllowed(methods: readonly string[]): GatewayError {
+  const allowed = methods.join(', ');
+  return new GatewayError('method_not_allowed', { params: { allowed }, headers: { allow: allowed } });
 }
 
 function noop(): void {

@@ -3,7 +3,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { GatewayError } from '../core/errors.ts';
 import { challengeFor } from './challenge.ts';
-import type { Received } from './exchange.ts';
+import type { Limited, Received } from './exchange.ts';
 
 /** Body shape of refusals: OpenAI's, or RFC 9457 problem+json. */
 export type Surface = 'openai' | 'problem';
@@ -15,6 +15,8 @@ export interface RefusalContext {
   /** Base of the links to error pages and metadata, without a trailing slash. */
   readonly publicUrl: string;
   readonly scopes: readonly string[];
+  /** What the limits say, once the request has been counted. */
+  readonly limitHeaders?: Readonly<Record<string, string>>;
 }
 
 /** A whole answer. */
@@ -45,6 +47,7 @@ export function renderRefusal(refusal: GatewayError, context: RefusalContext): R
     'cache-control': 'no-store',
     'x-content-type-options': 'nosniff',
     'x-request-id': context.id,
+    ...context.limitHeaders,
     ...refusal.headers,
   };
   // RFC 9110 §15.5.2: a 401 carries at least one challenge.
@@ -112,8 +115,11 @@ function announcesBody({ headers }: IncomingMessage): boolean {
 }
 
 /** Answers a refusal; after streaming has begun, sends one `data: {"error":…}` event and ends without `[DONE]`. */
-export function refuse(received: Received, refusal: GatewayError): void {
-  const { response, request, outcome } = received;
+export function refuse(
+  received: Received & Partial<Pick<Limited, 'reservation'>>,
+  refusal: GatewayError,
+): void {
+  const { response, request, outcome, reservation } = received;
   outcome.refusal ??= refusal;
   if (refusal.code === 'internal_error') {
     received.services.log.error(
@@ -127,6 +133,7 @@ export function refuse(received: Received, refusal: GatewayError): void {
     surface: received.route.surface,
     publicUrl: received.services.publicUrl,
     scopes: received.snapshot.authentication.scopesSupported,
+    ...(reservation === undefined ? {} : { limitHeaders: reservation.headers }),
   };
   if (!response.headersSent) {
     sendRefusal(request, response, refusal, context);

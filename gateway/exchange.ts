@@ -24,6 +24,7 @@ export interface RequestBody {
   readonly json: Readonly<Record<string, unknown>>;
 }
 
+/** A request with a route, before anything was judged. */
 export interface Received {
   /** `req_` and 26 characters, also the `x-request-id` response header. */
   readonly id: string;
@@ -81,13 +82,18 @@ export function newOutcome(): Outcome {
   };
 }
 
+/** After authenticate. */
 export type Authenticated = Received & { readonly principal: Principal };
+/** After the body was read. */
 export type Parsed = Authenticated & {
   /** Null on routes of kind `http`, whose body is streamed, and on GET. */
   readonly body: RequestBody | null;
   /** The model that the request is about, or null where the action has none (models.list, admin). */
   readonly model: string | null;
 };
+/** After authorize. */
 export type Authorized = Parsed & { readonly effective: Effective };
+/** After limit: counted. */
 export type Limited = Authorized & { readonly reservation: Reservation };
+/** After guard: may be forwarded. */
 export type Guarded = Limited & { readonly guarded: true };

@@ -5,6 +5,7 @@ import { createServer as createTlsServer } from 'node:https';
 import type { Duplex } from 'node:stream';
 import { GatewayError } from '../core/errors.ts';
 
+/** Certificates, and who takes what comes. */
 export interface ListenerOptions {
   /** PEM files; without them the listener speaks plain HTTP. */
   readonly tls: { readonly cert: string; readonly key: string } | undefined;

@@ -1,5 +1,6 @@
 // What authentication yields, whatever the credential was.
 
+/** Whoever is behind a credential, and what it says of him. */
 export interface Principal {
   /** Name of the issuer in issuers.yaml: a closed set, fit for metric labels. */
   readonly issuerName: string;

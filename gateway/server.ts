@@ -23,6 +23,7 @@ import { policyContext } from './policies/context.ts';
 import { watchPolicies, type PolicyHolder, type PolicyHolderOptions } from './policies/reload.ts';
 import type { Services } from './services.ts';
 
+/** A gateway that listens. */
 export interface RunningGateway {
   /** `http://host:port` or `https://host:port`, with the real port when 0 was asked for. */
   readonly address: string;
@@ -38,6 +39,7 @@ export interface RunningGateway {
   close(): Promise<void>;
 }
 
+/** What a test may replace. */
 export interface GatewayDependencies {
   readonly log?: Logger;
 }

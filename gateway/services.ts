@@ -5,6 +5,7 @@ import type { Metrics } from './accounting/metrics.ts';
 import type { Upstreams } from './forward/upstreams.ts';
 import type { LimitStore } from './limit/store.ts';
 
+/** Everything that requests share. */
 export interface Services {
   readonly log: Logger;
   /** What callers type, without a trailing slash. */

@@ -6,6 +6,7 @@ import type { Guards } from './guard/index.ts';
 import type { Limits } from './limit/index.ts';
 import type { RouteTable } from './policies/routes.ts';
 
+/** One compiled bundle. */
 export interface Snapshot {
   /** Rises by one with every swap. */
   readonly version: number;

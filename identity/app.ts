@@ -8,7 +8,7 @@ import { sendProblem } from './account-problem.ts';
 import { accountRoutes, type AccountRoutesDeps } from './account-routes.ts';
 import { identifyCaller } from './caller.ts';
 import { send } from './interactions/answer.ts';
-import { startPage } from './interactions/pages.ts';
+import { problemPage, startPage } from './interactions/pages.ts';
 import { interactionRoutes, type InteractionDeps } from './interactions/routes.ts';
 import { stylesheet } from './interactions/stylesheet.ts';
 import { openIdRoutes, type MountDeps } from './openid/mount.ts';
@@ -51,7 +51,19 @@ export function createApp(deps: AppDeps): Express {
     interactionRoutes({ ...deps, tenantId: deps.config.tenant_id }),
   );
   app.use(openIdRoutes(deps));
-  app.use((_request, response) => {
+  app.use((request, response) => {
+    // A person who mistyped an address gets a page; programs, and whoever takes anything, the problem.
+    if (request.method === 'GET' && request.accepts(['json', 'html']) === 'html') {
+      const next = { href: '/device', text: 'Enter a code' };
+      send(
+        response,
+        problemPage('There is nothing here', 'The address is mistyped, or no longer valid.', next),
+        {
+          status: 404,
+        },
+      );
+      return;
+    }
     sendProblem(response, {
       status: 404,
       code: 'endpoint_not_found',

@@ -17,7 +17,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const folders = ['core', 'gateway', 'identity', 'model-server', 'cli'];
-const assetEndings = new Set(['.css', '.html', '.svg', '.js', '.eta']);
+const assetEndings = new Set(['.css', '.html', '.svg', '.js']);
 const stampFile = join(root, 'dist', '.build-stamp');
 const compiler = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
 

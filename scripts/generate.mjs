@@ -1,4 +1,5 @@
-// Writes what follows from the schemas: schemas/*.json for editors, docs/reference/config.md and policies.md for people.
+// Writes what follows from the sources: schemas/*.json for editors, docs/reference/config.md, policies.md and
+// enforced-rules.md for people.
 // `--check` writes nothing and exits 1 when a file is stale. A key's meaning is its `.describe()`, or else the doc
 // comment above it in the file that owns the schema, so that it is written once.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -7,6 +8,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { format } from 'prettier';
 import ts from 'typescript';
 import { z } from 'zod';
+import { enforcedRulesPage } from './enforced-rules.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
@@ -110,6 +112,7 @@ export async function generate() {
       ...['issuers', 'roles', 'rules', 'limits', 'guards', 'routes'].map((name) => sections.get(name)),
     ]),
   );
+  files.set('docs/reference/enforced-rules.md', enforcedRulesPage(root));
   return files;
 }
 

@@ -1,7 +1,9 @@
 // A start that cannot go on, as one screen: what failed, the way out, the setting with its place. Never a stack.
+import { dirname, relative } from 'node:path';
 import { formatAddress, type ListenAddress } from '../../core/address.ts';
 import { ConfigurationError, formatFinding } from '../../core/yaml-file.ts';
 import type { Configuration } from '../compose.ts';
+import { missingFileHint, namesMissingFile } from '../failure.ts';
 import { portHolder } from './port-holder.ts';
 
 /** Servers by the name that `sallyport serve` takes. */
@@ -41,6 +43,8 @@ export function describeFailure(
   const problem = error instanceof Error ? error : new Error(String(error));
   if (configuration !== undefined && isListenError(problem))
     return describeListen(problem, server, configuration);
+  const unwritable = configuration === undefined ? null : describeUnwritable(problem, server, configuration);
+  if (unwritable !== null) return unwritable;
   const [, setting, sentence] =
     /^((?:gateway|identity|model_server)\.[A-Za-z0-9._:-]*[A-Za-z0-9_-]):\s*(.+)$/s.exec(problem.message) ??
     [];
@@ -66,7 +70,12 @@ function describeFindings(error: ConfigurationError): StartFailure {
       ? '✗ A setting is invalid; nothing is running.'
       : `✗ ${count} settings are invalid; nothing is running.`;
   return new StartFailure(
-    [title, ...shown, ...more, '  Correct the file and run the same command again.'],
+    [
+      title,
+      ...shown,
+      ...more,
+      namesMissingFile(error) ? `  ${missingFileHint}` : '  Correct the file and run the same command again.',
+    ],
     3,
   );
 }
@@ -128,6 +137,49 @@ function failedListener(
   }
   if (server === 'identity') return { keyPath: 'identity.listen', listen: configuration.identity?.listen };
   return { keyPath: 'model_server.listen', listen: configuration.modelServer?.listen };
+}
+
+const fileProblems: Readonly<Record<string, string>> = {
+  EACCES: 'not permitted',
+  EPERM: 'not permitted',
+  EROFS: 'the file system is read-only',
+  ENOSPC: 'no space is left',
+  ENOTDIR: 'a part of the path is no folder',
+  EEXIST: 'a file is in the way',
+};
+
+/** A folder of a setting that cannot be written; null for everything else. */
+function describeUnwritable(
+  error: Error & { readonly code?: unknown; readonly path?: unknown },
+  server: ServerName,
+  configuration: Configuration,
+): StartFailure | null {
+  const { code, path } = error;
+  const why = typeof code === 'string' ? fileProblems[code] : undefined;
+  if (why === undefined || typeof path !== 'string') return null;
+  const { gateway, identity } = configuration;
+  const folders: Readonly<Record<string, string | undefined>> = {
+    'gateway.data': gateway?.data,
+    'gateway.assertion_jwks': gateway === undefined ? undefined : dirname(gateway.assertion_jwks),
+    'identity.data': identity?.data,
+  };
+  const found = Object.entries(folders).find(
+    ([keyPath, folder]) =>
+      folder !== undefined &&
+      keyPath.startsWith(server) &&
+      // A folder that cannot be made, or something in it.
+      (isWithin(folder, path) || isWithin(path, folder)),
+  );
+  if (found === undefined) return null;
+  return new StartFailure([
+    `✗ The ${serverTitles[server]} cannot write ${path}: ${why}.`,
+    '  Give it a folder that its account owns (mode 0700), or change the setting.',
+    settingLine(found[0], configuration),
+  ]);
+}
+
+function isWithin(folder: string, path: string): boolean {
+  return !relative(folder, path).startsWith('..');
 }
 
 /** A library may throw a page; the first lines say it. */

@@ -156,6 +156,13 @@ function closingLines(options: ReportOptions, administrator: Administrator | und
   ];
 }
 
+// As in the servers' own records, so that one filter fits all.
+const logLevels = new Map([
+  ['info', 30],
+  ['warn', 40],
+  ['error', 50],
+] as const);
+
 /** One JSON object per event, for logs that a machine collects. */
 export function jsonReport(options: Pick<ReportOptions, 'write' | 'dataFolder'>): StartReport {
   const told = new Set<ServerName>();
@@ -165,7 +172,7 @@ export function jsonReport(options: Pick<ReportOptions, 'write' | 'dataFolder'>)
     extra: Record<string, unknown> = {},
   ): void =>
     options.write(
-      `${JSON.stringify({ level, time: new Date().toISOString(), name: 'supervisor', ...extra, msg: message })}\n`,
+      `${JSON.stringify({ level: logLevels.get(level), time: new Date().toISOString(), name: 'supervisor', ...extra, msg: message })}\n`,
     );
   return {
     ready: (server, place, detail) =>

@@ -17,6 +17,7 @@ export interface AuditLog {
   close(): Promise<void>;
 }
 
+/** How a log is kept. */
 export interface AuditLogOptions {
   readonly log: Logger;
   /** One chain for each process that writes into the folder; a cluster worker names itself, e.g. `gateway-2`. */

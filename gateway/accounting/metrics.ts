@@ -30,6 +30,7 @@ export interface Metrics {
   render(): Promise<{ contentType: string; body: string }>;
 }
 
+/** Where the gauges of the current snapshot read. */
 export interface MetricsOptions {
   /** How the issuers of the current snapshot stand; asked at each scrape. */
   readonly issuers?: () => readonly IssuerStatus[];

@@ -1,6 +1,7 @@
 // Reads claims without believing their types.
 import { invalidToken } from './invalid-token.ts';
 
+/** The claims of a token, of which no type is believed. */
 export type Claims = Readonly<Record<string, unknown>>;
 
 /** The value at a path of claim names, or undefined; only own members count. */

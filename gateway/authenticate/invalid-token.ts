@@ -30,6 +30,7 @@ export const invalidTokenReasons = [
   'cnf',
   'claim_type',
 ] as const;
+/** One of them. */
 export type InvalidTokenReason = (typeof invalidTokenReasons)[number];
 
 /** Builds the 401 with its private reason. */

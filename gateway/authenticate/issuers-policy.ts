@@ -18,10 +18,12 @@ export const signatureAlgorithms = [
   'EdDSA',
   'Ed25519',
 ] as const;
+/** One of them. */
 export type SignatureAlgorithm = (typeof signatureAlgorithms)[number];
 
 /** Versions of Entra access tokens. */
 export const entraVersions = ['1.0', '2.0'] as const;
+/** One of them. */
 export type EntraVersion = (typeof entraVersions)[number];
 
 const guid = z
@@ -90,6 +92,7 @@ const requiredClaim = z
     values: [...(all ?? []), ...(any ?? [])],
     separator,
   }));
+/** One entry of `required_claims`. */
 export type RequiredClaim = z.output<typeof requiredClaim>;
 
 /** A claim by name, or by the path of names that leads to it (Keycloak: `[realm_access, roles]`). */
@@ -218,5 +221,7 @@ export const issuersSchema = z.strictObject({
     )
     .refine((entries) => Object.keys(entries).length > 0, 'list at least one issuer'),
 });
+/** The parsed issuers.yaml. */
 export type IssuersPolicy = z.output<typeof issuersSchema>;
+/** One entry of issuers.yaml. */
 export type IssuerPolicy = IssuersPolicy['issuers'][string];

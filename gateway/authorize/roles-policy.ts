@@ -61,4 +61,5 @@ export const rolesSchema = z.strictObject({
       'Pairs of roles that nobody may combine. Roles and assignments that join a pair are refused when the file is read; a caller who holds both, because the issuer says so, is refused everything.',
     ),
 });
+/** The parsed roles.yaml. */
 export type RolesPolicy = z.output<typeof rolesSchema>;

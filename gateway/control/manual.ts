@@ -20,6 +20,8 @@ export interface ManualPage {
 export interface Manual {
   /** By path without `.md`, e.g. `reference/limits`, `errors/rate_limit_exceeded`, `contents`, `errors`. */
   find(path: string): ManualPage | null;
+  /** The HTML page for a path that has none. */
+  readonly missing: string;
 }
 
 /** Finds the pages in a folder; `docs/` of the package when none is given. */
@@ -35,7 +37,12 @@ export function createManual(folder = join(packageRoot, 'docs')): Manual {
     known.set(path, found);
     return found;
   };
-  return { find };
+  const missing = page({
+    title: 'No such page · Sallyport',
+    body: html`<h1>There is no such page</h1>
+      <p><a href="/docs/contents">All pages of the manual</a></p>`,
+  });
+  return { find, missing };
 }
 
 function listPages(folder: string): string[] {
@@ -60,7 +67,9 @@ function readPage(folder: string, path: string, names: ReadonlySet<string>): str
 function contents(folder: string, names: ReadonlySet<string>): string {
   const lines = ['# Docs', ''];
   let section = '';
-  for (const name of names) {
+  // Pages that lie in no folder come first: below, they would look like a part of the folder before them.
+  const ordered = [...names].sort((one, other) => Number(one.includes('/')) - Number(other.includes('/')));
+  for (const name of ordered) {
     if (name.startsWith('errors/') || name.startsWith('decisions/')) continue;
     const parent = posix.dirname(name);
     if (parent !== section) {

@@ -41,11 +41,13 @@ export interface AssertionSubject {
   readonly service: 'model-server' | 'identity';
 }
 
+/** Signs assertions. */
 export interface AssertionSigner {
   /** At once when a fresh assertion is kept, else after signing one. */
   sign(subject: AssertionSubject): string | Promise<string>;
 }
 
+/** Where the key and its public half lie. */
 export interface AssertionSignerOptions {
   /** Folder that holds `assertion-key.json`. */
   readonly folder: string;

@@ -10,6 +10,7 @@ export interface ForwardListener {
   failed(error: unknown): void;
 }
 
+/** The head that is shown, and the bound. */
 export interface BoundedRequestOptions {
   readonly method: string;
   readonly url: string;

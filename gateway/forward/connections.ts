@@ -7,6 +7,7 @@ import { Client, type Dispatcher } from 'undici';
 import { GatewayError } from '../../core/errors.ts';
 import { refusalOfFailure } from './upstream-failure.ts';
 
+/** One request as it is sent. */
 export interface UpstreamRequest {
   readonly method: 'GET' | 'POST';
   readonly path: string;
@@ -33,6 +34,7 @@ export interface AnswerSink {
   failed(refusal: GatewayError): void;
 }
 
+/** Where the upstream is, and how long things may take. */
 export interface ConnectionOptions {
   readonly origin: string;
   readonly socketPath: string | null;
@@ -45,6 +47,7 @@ export interface ConnectionOptions {
   readonly reuseUnproven: boolean;
 }
 
+/** The pool. */
 export interface Connections {
   /** Sends one request as soon as a connection is free; the sink hears of it asynchronously or at once. */
   send(request: UpstreamRequest, sink: AnswerSink): AnswerControl;

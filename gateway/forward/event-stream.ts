@@ -8,6 +8,7 @@ export type StreamEvent = { readonly kind: 'data'; readonly text: string } | { r
 /** Why a stream cannot be read on. */
 export type StreamFault = 'event_too_long' | 'not_utf8' | 'unknown_field';
 
+/** A scanner in the middle of a stream. */
 export interface EventScanner {
   /** Takes the next bytes; appends whole events to `events`. After a fault nothing more may be pushed. */
   push(bytes: Buffer, events: StreamEvent[]): StreamFault | null;

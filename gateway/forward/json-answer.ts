@@ -16,6 +16,7 @@ export interface JsonAnswer {
   readonly json: Readonly<Record<string, unknown>>;
 }
 
+/** Whose answer it is, and who hears of it. */
 export interface JsonAnswerOptions {
   readonly model: string | null;
   /** Whether the upstream is one of our own services. */

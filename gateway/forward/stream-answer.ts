@@ -9,6 +9,7 @@ import { createEventScanner, type StreamEvent } from './event-stream.ts';
 import { createJsonAnswer, parseObject } from './json-answer.ts';
 import { noteUsage } from './usage.ts';
 
+/** Whose stream it is, and who hears of it. */
 export interface StreamAnswerOptions {
   readonly isOurs: boolean;
   /** Whether usage was asked for on the gateway's account: the chunk that only carries it is kept from the caller. */

@@ -13,4 +13,5 @@ export const guardsSchema = z.strictObject({
     .default({})
     .describe('Guards by name; a guard holds only on routes that name it.'),
 });
+/** The parsed guards.yaml. */
 export type GuardsPolicy = z.output<typeof guardsSchema>;

@@ -34,6 +34,7 @@ export const limitsSchema = z.strictObject({
   /** Wrong credentials from one address; further ones are refused before they are looked at. */
   failed_authentications: z.strictObject({ requests, window }).prefault({ requests: 1000, window: '1m' }),
 });
+/** The parsed limits.yaml. */
 export type LimitsPolicy = z.output<typeof limitsSchema>;
 
 /** One limit of limits.yaml, with the part of its headers that never changes. */

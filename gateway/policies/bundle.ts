@@ -32,6 +32,7 @@ export const policyFiles = {
   'guards.yaml': guardsSchema,
   'routes.yaml': routesSchema,
 } as const;
+/** Name of one of them. */
 export type PolicyFileName = keyof typeof policyFiles;
 /** Files that a bundle may go without, and what then stands for them. */
 const optionalFiles: Partial<Record<PolicyFileName, string>> = { 'rules.yaml': 'rules: []\n' };

@@ -1,6 +1,7 @@
 // What the policies may refer to outside their own directory: models, upstreams and the embedded issuer.
 import type { GatewayConfig } from '../config.ts';
 
+/** Models, upstreams and the embedded issuer, as configured. */
 export interface PolicyContext {
   /** Model id → name of the upstream that serves it, in configuration order. */
   readonly models: ReadonlyMap<string, string>;

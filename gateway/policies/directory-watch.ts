@@ -4,6 +4,7 @@ import { watch, type FSWatcher } from 'node:fs';
 import { readdir, realpath, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
+/** What is watched, and how patiently. */
 export interface DirectoryWatchOptions {
   readonly directory: string;
   /** Called after changes have been quiet for a moment. */
@@ -14,6 +15,7 @@ export interface DirectoryWatchOptions {
   readonly quietMs: number;
 }
 
+/** A watch under way. */
 export interface DirectoryWatch {
   close(): void;
 }

@@ -19,6 +19,7 @@ export interface PolicySwap {
   readonly version: number;
 }
 
+/** What the policies are compiled with, and who hears of changes. */
 export interface PolicyHolderOptions {
   readonly directory: string;
   readonly context: PolicyContext;
@@ -33,6 +34,7 @@ export interface PolicyHolderOptions {
   readonly quietMs?: number;
 }
 
+/** The policies in use. */
 export interface PolicyHolder {
   /** The snapshot in use; a request takes it once. */
   readonly current: () => Snapshot;

@@ -8,6 +8,7 @@ import type { Bundle } from './bundle.ts';
 import type { PolicyContext } from './context.ts';
 import { compileRoutes } from './routes.ts';
 
+/** What a bundle is compiled with. */
 export interface SnapshotDeps {
   readonly version: number;
   readonly context: PolicyContext;

@@ -122,6 +122,11 @@ describe('--version', () => {
 });
 
 describe('the way out', () => {
+  it('of a command that needs the configuration, in another folder, names --config', async () => {
+    const result = await home.run(['account', 'list']);
+    assert.equal(result.code, 3);
+    assert.match(result.stderr, /does not exist\n {2}Paths start at .* --config FILE$/m);
+  });
   it('is the command as this person types it, also through npx', async () => {
     const directly = await home.run(['token']);
     assert.match(directly.stderr, /Run: {2}sallyport login$/m);

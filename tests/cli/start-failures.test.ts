@@ -104,6 +104,24 @@ describe('a start that fails', () => {
     assert.match(text, /Setting: gateway\.listen in config\/sallyport\.yaml:\d+/);
   });
 
+  for (const server of ['gateway', 'identity'] as const) {
+    it(`names file and line of a folder that ${server} cannot write`, () => {
+      const cwd = project(`unwritable-${server}`, {
+        config: (text) => text.replace(`data: data/${server}`, `data: taken/${server}`),
+      });
+      writeFileSync(join(cwd, 'taken'), 'a file where a folder should be');
+      const { status, stderr } = spawnSync(
+        process.execPath,
+        [join(packageRoot, 'cli/main.ts'), 'serve', server],
+        { cwd, encoding: 'utf8', timeout: 30_000 },
+      );
+      assert.equal(status, 1, stderr);
+      assert.match(stderr, /✗ The .* cannot write taken\S*: a part of the path is no folder\./);
+      assert.match(stderr, new RegExp(`Setting: ${server}\\.data in config/sallyport\\.yaml:\\d+`));
+      assert.doesNotMatch(stderr, /\n\s+at /);
+    });
+  }
+
   it('refuses a model file that is not there', async () => {
     const { code, text } = await failedStart(['--data', join(base, 'm1'), '--model', 'models/none.gguf']);
     assert.equal(code, 1);
@@ -153,6 +171,7 @@ describe('a start that fails', () => {
     const { code, text } = await failedStart(['--config', join(base, 'nope.yaml')]);
     assert.equal(code, 3);
     assert.match(text, /nope\.yaml:1:1 the file does not exist/);
+    assert.match(text, /run it in the project folder, or give {2}--config FILE/);
   });
 
   it('refuses an invalid policy with file:line, exit 3, and leaves no process', async () => {

@@ -52,6 +52,10 @@ describe('a first start without a terminal', linux, () => {
         own.some((record) => record['server'] === server),
         server,
       );
+    assert.ok(
+      records.every((record) => typeof record['level'] === 'number'),
+      'one scale of levels',
+    );
     assert.ok(!started.output().includes('\u001b'));
   });
 

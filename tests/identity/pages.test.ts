@@ -20,6 +20,26 @@ interface Looks {
   readonly width: number;
 }
 
+describe('an address where nothing is', () => {
+  it('is a page for a browser and a problem for programs', async () => {
+    const identity = await startTestIdentity();
+    try {
+      for (const [accept, type] of [
+        ['text/html,application/xhtml+xml,*/*;q=0.8', /^text\/html/],
+        ['*/*', /^application\/problem\+json/],
+        ['application/json', /^application\/problem\+json/],
+      ] as const) {
+        const answer = await fetch(`${identity.base}/nothing`, { headers: { accept } });
+        assert.equal(answer.status, 404);
+        assert.match(answer.headers.get('content-type') ?? '', type);
+        assert.doesNotMatch(await answer.text(), /nothing"|\/nothing/, 'the address is not repeated');
+      }
+    } finally {
+      await identity.close();
+    }
+  });
+});
+
 describe('the pages in a real browser', { skip: skipWithoutBrowser() }, () => {
   let identity: TestIdentity;
   let browser: Browser;

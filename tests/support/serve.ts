@@ -13,12 +13,12 @@ export interface Served {
   readonly process: () => StartedProcess;
   /** Everything that all processes so far have said. */
   readonly output: () => string;
-  start(): void;
+  readonly start: () => void;
   /** SIGTERM; resolves with the exit code. */
-  stop(): Promise<number | null>;
+  readonly stop: () => Promise<number | null>;
   /** kill -9. */
-  kill(): Promise<void>;
-  signal(signal: NodeJS.Signals): void;
+  readonly kill: () => Promise<void>;
+  readonly signal: (signal: NodeJS.Signals) => void;
 }
 
 /** Starts one server; `wrapper` is a command that runs it, such as `sh -c 'ulimit …; exec "$@"' sh`. */

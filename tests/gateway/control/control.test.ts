@@ -258,8 +258,19 @@ describe('the manual', () => {
         .expect(200);
   });
 
-  it('lists its pages', async () => {
+  it('says to a browser that a page is not there, and to programs as everywhere', async () => {
+    const { text } = await outside()
+      .get('/docs/nope')
+      .set(html)
+      .expect(404)
+      .expect('content-type', /text\/html/);
+    assert.match(text, /href="\/docs\/contents"/);
+    await outside().get('/docs/nope').expect(404).expect('content-type', /json/);
+  });
+
+  it('lists its pages, those of no folder first', async () => {
     const { text } = await outside().get('/docs/contents').set(html).expect(200);
+    assert.ok(text.indexOf('/docs/lifecycle') < text.indexOf('/docs/how-to/'));
     for (const [, path] of text.matchAll(/href="(\/docs\/[^"]+)"/g))
       await outside()
         .get(path ?? '')

@@ -57,6 +57,20 @@ describe('limits at a gateway that counts in its own memory', () => {
     assert.ok((await verifyAuditLog(gateway.auditFolder)).ok);
   });
 
+  it('tells the limits on refusals of requests that were counted, and on no others', async () => {
+    const headers = {
+      authorization: `Bearer ${await gateway.mint({ sub: 'refused' })}`,
+      'content-type': 'application/json',
+    };
+    const post = (body: object): Promise<Response> =>
+      fetch(`${gateway.url}/v1/completions`, { method: 'POST', headers, body: JSON.stringify(body) });
+    const blocked = await post({ model: 'tiny-gpt2', prompt: 'sallyport-denied-example' });
+    assert.deepEqual([blocked.status, blocked.headers.get('x-ratelimit-remaining-requests')], [400, '9']);
+    assert.match(blocked.headers.get('ratelimit') ?? '', /r=9/);
+    const unknown = await post({ model: 'gpt-9', prompt: 'x' });
+    assert.deepEqual([unknown.status, unknown.headers.get('ratelimit')], [404, null]);
+  });
+
   it('tells the limits on every answer and the wait on a refusal', async () => {
     const accessToken = await gateway.mint({ sub: 'headers' });
     const first = await ask(gateway, accessToken);

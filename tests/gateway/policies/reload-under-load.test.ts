@@ -20,14 +20,22 @@ function replace(name: string, text: string): void {
   renameSync(join(gateway.policies, `.${name}.new`), join(gateway.policies, name));
 }
 
-async function chat(): Promise<{ status: number; code: string }> {
+async function chat(as = accessToken): Promise<{ status: number; code: string }> {
   const response = await fetch(`${gateway.url}/v1/chat/completions`, {
     method: 'POST',
-    headers: { authorization: `Bearer ${accessToken}`, 'content-type': 'application/json' },
+    headers: { authorization: `Bearer ${as}`, 'content-type': 'application/json' },
     body: JSON.stringify({ model: 'tiny-gpt2', messages: [{ role: 'user', content: 'hello' }] }),
   });
   const body = (await response.json()) as { error?: { code?: string } };
   return { status: response.status, code: body.error?.code ?? 'ok' };
+}
+
+function auditRecords(): Record<string, unknown>[] {
+  return readdirSync(gateway.auditFolder)
+    .filter((name) => name.endsWith('.jsonl'))
+    .flatMap((name) => readFileSync(join(gateway.auditFolder, name), 'utf8').split('\n'))
+    .filter((line) => line.endsWith('}'))
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
 }
 
 async function until(holds: () => Promise<boolean>): Promise<void> {
@@ -67,6 +75,39 @@ describe('a gateway whose policies change', () => {
     gateway.running.reload();
   });
 
+  it('decides every request wholly by the old or wholly by the new bundle, with 100 reloads that swap who may', async () => {
+    const good = shipped('roles.yaml');
+    const only = (role: string): string =>
+      `roles:\n  ${role}: { permits: [chat.completions.create], models: [tiny-gpt2] }\nassignments: []\n`;
+    const bundles = [only('Left'), only('Right')];
+    const people = { left: await gateway.mint({ sub: 'left', roles: ['Left'] }), right: await gateway.mint({ sub: 'right', roles: ['Right'] }) };
+    let isRunning = true;
+    const load = Array.from({ length: 8 }, async (_, index) => {
+      while (isRunning) await chat(index % 2 === 0 ? people.left : people.right);
+    });
+    for (let round = 0; round < 100; round++) {
+      replace('roles.yaml', bundles[round % 2] ?? good);
+      gateway.running.reload();
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    isRunning = false;
+    await Promise.all(load);
+    replace('roles.yaml', good);
+    gateway.running.reload();
+    await until(() => Promise.resolve(auditRecords().at(-1)?.['event'] === 'policies_swapped'));
+    const verdicts = new Map<unknown, Set<string>>();
+    for (const { principal, policy, code } of auditRecords()) {
+      const [person] = /(left|right)$/.exec(String(principal)) ?? [];
+      if (person === undefined) continue;
+      verdicts.set(policy, (verdicts.get(policy) ?? new Set()).add(`${person} ${String(code)}`));
+    }
+    const seen = [...verdicts.values()].map((each) => [...each].sort().join());
+    assert.ok(seen.includes('left access_denied,right ok'), seen.join(' | '));
+    assert.ok(seen.includes('left ok,right access_denied'), seen.join(' | '));
+    // The shipped roles, with which it began, know neither of the two. A bundle never says both of one person.
+    for (const each of seen) assert.doesNotMatch(each, /left ok.*right ok|(left|right) \w+,\1/, seen.join(' | '));
+  });
+
   it('takes a right away from the next request on, and gives it back', async () => {
     const good = shipped('roles.yaml');
     assert.equal((await chat()).code, 'ok');
@@ -98,11 +139,7 @@ describe('a gateway whose policies change', () => {
 
   it('writes each swap into the audit log with both digests and the changed files', async () => {
     const records = (): Record<string, unknown>[] =>
-      readdirSync(gateway.auditFolder)
-        .filter((name) => name.endsWith('.jsonl'))
-        .flatMap((name) => readFileSync(join(gateway.auditFolder, name), 'utf8').split('\n'))
-        .filter((line) => line.includes('policies_swapped'))
-        .map((line) => JSON.parse(line) as Record<string, unknown>);
+      auditRecords().filter(({ event }) => event === 'policies_swapped');
     await until(async () => records().length > 3);
     const [swap] = records();
     assert.match(String(swap?.['old_digest']), /^[0-9a-f]{64}$/);
