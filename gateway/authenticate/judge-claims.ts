@@ -17,7 +17,9 @@ export function rulesByIssuer(
 ): ReadonlyMap<string, IssuerRules> {
   return new Map(
     Object.entries(policy.issuers).flatMap(([name, entry]) =>
-      issuerForms(entry, embeddedIssuer).map((form) => [form.issuer, issuerRules(name, entry, form)] as const),
+      issuerForms(entry, embeddedIssuer).map(
+        (form) => [form.issuer, issuerRules(name, entry, form)] as const,
+      ),
     ),
   );
 }
