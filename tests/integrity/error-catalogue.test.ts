@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { GatewayError, errorCatalogue, type ErrorCode, type ErrorDefinition } from '../../core/errors.ts';
 import { packageRoot } from '../../core/package.ts';
+import { invalidTokenReasons } from '../../gateway/authenticate/invalid-token.ts';
 
 const entries = Object.entries(errorCatalogue) as [ErrorCode, ErrorDefinition][]; // Object.entries forgets the keys.
 const pages = join(packageRoot, 'docs/errors');
@@ -76,4 +77,11 @@ describe('the error catalogue', () => {
     assert.ok(hostile.publicMessage.length < 250);
     assert.ok(!hostile.publicMessage.includes('{'));
   });
+});
+
+describe('the reasons for which a token is refused', () => {
+  const manual = readFileSync(join(packageRoot, 'docs/reference/token-validation.md'), 'utf8');
+  for (const reason of invalidTokenReasons) {
+    it(`are explained to the operator: ${reason}`, () => assert.ok(manual.includes(`\`${reason}\``)));
+  }
 });
