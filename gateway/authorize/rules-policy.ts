@@ -44,5 +44,7 @@ export const rulesSchema = z.strictObject({
       'Rules; a rule matches when each condition that it states does, and a list matches when one of its entries does. The order does not matter.',
     ),
 });
+/** The parsed rules.yaml. */
 export type RulesPolicy = z.output<typeof rulesSchema>;
+/** One rule as it is written. */
 export type RuleEntry = RulesPolicy['rules'][number];
