@@ -24,7 +24,9 @@ export async function handle(received: Received): Promise<void> {
   } catch (error) {
     const refusal =
       error instanceof GatewayError ? error : new GatewayError('internal_error', { cause: error });
-    if (refusal.definition.status === 401) countFailedAuthentication(received);
+    // Who must sign in again has shown good credentials.
+    if (refusal.definition.status === 401 && refusal.stepUp === undefined)
+      countFailedAuthentication(received);
     refuse(received, refusal);
   } finally {
     account(received);
