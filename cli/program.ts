@@ -69,6 +69,11 @@ const entries: readonly CommandEntry[] = [
     load: async () => (await import('./commands/doctor.ts')).registerDoctorCommand,
   },
   {
+    name: 'policy',
+    summary: 'check, test and explain the policies',
+    load: async () => (await import('./commands/policy.ts')).registerPolicyCommands,
+  },
+  {
     name: 'profile',
     summary: 'list the stored sign-ins, choose the one in use',
     load: async () => (await import('./commands/profile.ts')).registerProfileCommands,

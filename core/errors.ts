@@ -28,6 +28,7 @@ export interface ErrorDefinition {
     | 'insufficient_scope'
     | 'invalid_dpop_proof'
     | 'use_dpop_nonce'
+    | 'insufficient_user_authentication'
     | null;
   /** Whether the same request may succeed later; `false` sends `x-should-retry: false` on 429 and 5xx. */
   readonly retryable: boolean;
@@ -97,10 +98,17 @@ export const errorCatalogue = {
     challenge: 'insufficient_scope',
     retryable: false,
   },
+  insufficient_user_authentication: {
+    status: 401,
+    message: 'This needs a stronger or more recent sign-in. Sign in again.',
+    openAiType: 'authentication_error',
+    challenge: 'insufficient_user_authentication',
+    retryable: false,
+  },
   access_denied: {
     status: 403,
     message:
-      'None of your roles permits {action}. Ask an administrator for one that does, then sign in again.',
+      'Neither your roles nor the rules here permit {action}. Ask an administrator; after a change of roles, sign in again.',
     openAiType: 'permission_error',
     challenge: null,
     retryable: false,
@@ -161,12 +169,22 @@ export const errorCatalogue = {
 /** A code of the catalogue. */
 export type ErrorCode = keyof typeof errorCatalogue;
 
+/** Sign-in that would be enough. */
+export interface RequiredSignIn {
+  /** Any of these, best first; empty when none is named. */
+  readonly acrValues: readonly string[];
+  /** Seconds since the sign-in, at most; null when any age will do. */
+  readonly maxAge: number | null;
+}
+
 /** What a refusal says besides its code. */
 export interface GatewayErrorOptions {
   /** Values for the `{name}` places of the public message: never a credential, prompt or address of ours. */
   readonly params?: Readonly<Record<string, string | number>>;
   /** Why, for the audit record alone: `exp`, `aud`, `signature`, `kid_unknown` … */
   readonly reason?: string;
+  /** The sign-in that the challenge asks for (RFC 9470). */
+  readonly stepUp?: RequiredSignIn;
   /** OpenAI's `param`: the body member that is wrong. */
   readonly param?: string;
   /** Seconds until a retry can succeed (`Retry-After`). */
@@ -181,6 +199,7 @@ export class GatewayError extends Error {
   readonly code: ErrorCode;
   readonly params: Readonly<Record<string, string | number>>;
   readonly reason: string | undefined;
+  readonly stepUp: RequiredSignIn | undefined;
   readonly param: string | undefined;
   readonly retryAfterSeconds: number | undefined;
   readonly headers: Readonly<Record<string, string>> | undefined;
@@ -191,6 +210,7 @@ export class GatewayError extends Error {
     this.code = code;
     this.params = options.params ?? {};
     this.reason = options.reason;
+    this.stepUp = options.stepUp;
     this.param = options.param;
     this.retryAfterSeconds = options.retryAfterSeconds;
     this.headers = options.headers;

@@ -14,6 +14,7 @@ import {
 } from 'yaml';
 import type { z } from 'zod';
 import { nearest, objectionsOf } from './schema-findings.ts';
+import { placeWithin } from './yaml-scalar.ts';
 
 export { nearest };
 
@@ -29,6 +30,8 @@ export interface Finding {
   readonly code: string;
   readonly message: string;
   readonly suggestion?: string;
+  /** Column after the faulty word, where it is known and on the same line. */
+  readonly endColumn?: number;
 }
 
 /** A start-up or reload that cannot go on: all findings of one run, never a stack for the operator. */
@@ -54,11 +57,19 @@ export interface YamlFile<T> {
   readonly file: string;
   readonly value: T;
   /** Builds a finding at the key or list entry of `path`, e.g. `['roles', 'LLM.User', 'inherits', 0]`. */
-  readonly finding: (
+  readonly finding: (path: readonly PropertyKey[], message: string, extra?: FindingExtra) => Finding;
+  /** Builds a finding at some characters of the text that is the value of `path`, wherever YAML's folding put them. */
+  readonly findingWithin: (
     path: readonly PropertyKey[],
+    range: { readonly start: number; readonly end: number },
     message: string,
-    extra?: { code?: string; suggestion?: string },
+    extra?: FindingExtra,
   ) => Finding;
+}
+
+interface FindingExtra {
+  readonly code?: string;
+  readonly suggestion?: string;
 }
 
 /**
@@ -124,12 +135,16 @@ export function parseYaml<Schema extends z.ZodType>(
     message,
     ...(extra.suggestion === undefined ? {} : { suggestion: extra.suggestion }),
   });
+  const findingWithin: YamlFile<unknown>['findingWithin'] = (path, range, message, extra) => ({
+    ...finding(path, message, extra),
+    ...placeWithin(source, document.getIn(path, true), range, lines),
+  });
   const faults = [...syntaxFindings(document, file), ...keyFindings(document, lines, file)];
   if (faults.length > 0) throw new ConfigurationError(faults);
 
   const value = plainValue(document, finding);
   const parsed = schema.safeParse(value);
-  if (parsed.success) return { file, value: parsed.data, finding };
+  if (parsed.success) return { file, value: parsed.data, finding, findingWithin };
   throw new ConfigurationError(
     objectionsOf(parsed.error, schema, value).map(({ path, message, ...extra }) =>
       finding(path, message, extra),

@@ -1,4 +1,4 @@
-// The one builder of `WWW-Authenticate` values (RFC 6750 §3, RFC 9449 §7.1, RFC 9728 §5.1). Pure: the catalogue says which challenge a
+// The one builder of `WWW-Authenticate` values (RFC 6750 §3, RFC 9449 §7.1, RFC 9470 §3, RFC 9728 §5.1). Pure: the catalogue says which challenge a
 // code carries, the context where our resource metadata is and which scopes this gateway asks for.
 import type { GatewayError } from '../core/errors.ts';
 import { dpopAlgorithms } from './dpop-algorithms.ts';
@@ -34,6 +34,11 @@ export function challengeFor(refusal: GatewayError, context: ChallengeContext): 
   // RFC 6750 §3.1: insufficient_scope may name the scope that is needed.
   if (challenge === 'insufficient_scope' && context.scopes.length > 0)
     parameters.push(['scope', context.scopes.join(' ')]);
+  const { stepUp } = refusal;
+  // RFC 9470 §3: acr_values and max_age say which sign-in would be enough.
+  if (stepUp !== undefined && stepUp.acrValues.length > 0)
+    parameters.push(['acr_values', stepUp.acrValues.join(' ')]);
+  if (stepUp !== undefined && stepUp.maxAge !== null) parameters.push(['max_age', String(stepUp.maxAge)]);
   // RFC 9728 §5.1: resource_metadata tells a client where to learn how to get a token.
   parameters.push(['resource_metadata', context.resourceMetadataUrl]);
   // RFC 9449 §7.1: algs lists the algorithms that proofs may have.

@@ -24,9 +24,9 @@ export async function handle(received: Received): Promise<void> {
   } catch (error) {
     const refusal =
       error instanceof GatewayError ? error : new GatewayError('internal_error', { cause: error });
-    // Asking for a nonce is a step of the protocol; the access token was good by then.
-    if (refusal.definition.status === 401 && refusal.code !== 'use_dpop_nonce')
-      countFailedAuthentication(received);
+    // Neither a nonce nor a new sign-in is asked of bad credentials: they were good by then.
+    const wereGood = refusal.code === 'use_dpop_nonce' || refusal.stepUp !== undefined;
+    if (refusal.definition.status === 401 && !wereGood) countFailedAuthentication(received);
     refuse(received, refusal);
   } finally {
     account(received);

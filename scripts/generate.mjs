@@ -41,6 +41,14 @@ const documents = [
     sources: ['gateway/authorize/roles-policy.ts'],
   },
   {
+    name: 'rules',
+    title: 'policies/rules.yaml',
+    intro: rulesIntro(),
+    module: 'gateway/authorize/rules-policy.ts',
+    schema: 'rulesSchema',
+    sources: ['gateway/authorize/rules-policy.ts'],
+  },
+  {
     name: 'limits',
     title: 'policies/limits.yaml',
     intro: 'How many requests, for whom, in which window. Routes name the limits that hold for them.',
@@ -65,6 +73,14 @@ const documents = [
     schema: 'routesSchema',
     sources: ['gateway/policies/routes.ts'],
   },
+  {
+    name: 'policy-tests',
+    module: 'cli/policy/test-schema.ts',
+    schema: 'policyTestsSchema',
+    sources: ['cli/policy/test-schema.ts'],
+    // A list for editors only; its page is written by hand: docs/reference/policy-tools.md.
+    hasSection: false,
+  },
 ];
 
 /** Every generated file: path from the root → text. */
@@ -78,7 +94,7 @@ export async function generate() {
       `schemas/${entry.name}.json`,
       await format(JSON.stringify(schema), { parser: 'json', printWidth: 110 }),
     );
-    sections.set(entry.name, sectionOf(entry, schema));
+    if (entry.hasSection !== false) sections.set(entry.name, sectionOf(entry, schema));
   }
   files.set(
     'docs/reference/config.md',
@@ -93,18 +109,40 @@ export async function generate() {
     page('Policies', [
       'Generated from the schemas by `npm run generate`; do not edit.',
       policyPreface,
-      ...['issuers', 'roles', 'limits', 'guards', 'routes'].map((name) => sections.get(name)),
+      ...['issuers', 'roles', 'rules', 'limits', 'guards', 'routes'].map((name) => sections.get(name)),
     ]),
   );
   files.set('docs/reference/enforced-rules.md', enforcedRulesPage(root));
   return files;
 }
 
-const policyPreface = `A policy directory holds these five files and no other YAML file; together they are one bundle with one digest (SHA-256), which every audit record names. The bundle is read when the gateway starts and again whenever a file changes (written in place, replaced, swapped through a symbolic link or a Kubernetes \`..data\` link) or the process gets SIGHUP. It is used as a whole or not at all: an edit with a fault leaves the old bundle in use, is logged once with file, line, column and the nearest known key, and shows in \`/readyz\` and metrics until it is put right. A gateway does not start with a faulty bundle.
+const policyPreface = `A policy directory holds these six files (\`rules.yaml\` may be left out) and no other YAML file; together they are one bundle with one digest (SHA-256), which every audit record names. The bundle is read when the gateway starts and again whenever a file changes (written in place, replaced, swapped through a symbolic link or a Kubernetes \`..data\` link) or the process gets SIGHUP. It is used as a whole or not at all: an edit with a fault leaves the old bundle in use, is logged once with file, line, column and the nearest known key, and shows in \`/readyz\` and metrics until it is put right. A gateway does not start with a faulty bundle.
 
-Besides each file by itself, the loader refuses names that another file does not know (limits, guards, roles, issuers, upstreams, actions of roles), roles that include themselves, two routes for one request, guards on routes whose body is not read, and open (\`anonymous\`) routes to models, to administration or without a limit.
+Besides each file by itself, the loader refuses names that another file does not know (limits, guards, roles, issuers, upstreams, actions of roles and rules), roles that include themselves, roles and assignments that join separated duties, expressions with a fault, permit rules that do not say for whom, two routes for one request, guards on routes whose body is not read, and open (\`anonymous\`) routes to models, to administration or without a limit.
 
 Durations are a whole number and a unit: \`500ms\`, \`30s\`, \`1m\`, \`24h\`, \`7d\`.`;
+
+/** What the tables cannot say of rules: how they combine, and the vocabulary of `when`. */
+function rulesIntro() {
+  return `What roles alone cannot say. A rule matches when every condition that it states does. A decision is made so:
+
+1. Roles permit, and else a rule of effect \`permit\` (on configured models only); without either, the answer is no.
+2. A rule of effect \`deny\` that matches overrules all permits. One whose \`when\` fails on a request (a claim that is not there, a type that does not fit) denies, too; a permit rule whose \`when\` fails permits nothing.
+3. A rule without an effect has \`require\`: if it matches and the caller's sign-in does not satisfy it, the answer is 401 \`insufficient_user_authentication\` with \`acr_values\` and \`max_age\` (RFC 9470). A permit rule with \`require\` permits those who have signed in so.
+
+A permit rule names its actions (not \`*\`) and says for whom. A model that a deny rule takes from a caller for \`models.list\` is not listed; asked for by name it is answered 403 \`access_denied\`, and 404 \`model_not_found\` when nothing permits it.
+
+\`when\` is an expression in [CEL](https://cel.dev) that yields true or false. A misspelt variable, member or function, a wrong type and a literal that cannot be read are findings with line and column when the file is read. \`matches()\` is refused, because its time can explode on hostile text: \`text.rematch("pattern")\` searches with RE2 in linear time. \`address.in_network("10.0.0.0/8")\` tests an address. A macro (\`exists\`, \`all\`, \`filter\`, \`map\` …) within another is refused, because the work multiplies. Lists of more than 1024 entries fail the expression.
+
+| variable | members |
+| --- | --- |
+| \`principal\` | \`subject\`, \`issuer\` (name in issuers.yaml), \`client_id\`, \`tenant_id\`, \`acr\` (texts, empty when absent), \`roles\` (effective), \`groups\`, \`scopes\`, \`amr\` (lists of text), \`authenticated_at\` (timestamp; absent when the issuer does not say), \`claims\` (all claims of the access token by name) |
+| \`request\` | \`route\`, \`action\`, \`model\` (texts), \`stream\` (bool), \`max_tokens\` (0 when not given, which leaves it to the model server), \`n\`, \`message_count\`, \`prompt_count\`, \`tool_count\` (whole numbers) |
+| \`resource\` | \`type\` (\`model\` or \`gateway\`), \`id\`, \`upstream\` (texts) |
+| \`environment\` | \`now\` (timestamp), \`caller_address\` (text) |
+
+Ask with \`has(principal.claims.plan)\` before reading a claim that not every access token holds.`;
+}
 
 const page = (title, parts) => `# ${title}\n\n${parts.join('\n\n')}\n`;
 

@@ -23,7 +23,7 @@ const neighboursMs = 5000;
 // A supervisor that died leaves its servers this long to finish.
 const orphanMs = 1000;
 // One Ctrl-C comes twice under npx: from the terminal, and passed on by npm.
-const echoMs = 100;
+const echoMs = 50;
 
 /** Adds `sallyport serve`. */
 export function registerServeCommand(program: Command): void {
@@ -123,9 +123,9 @@ function fail(failure: StartFailure, isSupervised: boolean): void {
 function stopOnSignals(running: RunningServer, isSupervised: boolean): void {
   let stoppingSince: number | undefined;
   const isUnderNpm = process.env['npm_lifecycle_event'] !== undefined;
-  const stop = (limitMs?: number): void => {
+  const stop = (limitMs?: number, canEcho = false): void => {
     if (stoppingSince !== undefined) {
-      if (isUnderNpm && performance.now() - stoppingSince < echoMs) return;
+      if (canEcho && isUnderNpm && performance.now() - stoppingSince < echoMs) return;
       process.exit(1); // Twice means now.
     }
     stoppingSince = performance.now();
@@ -143,6 +143,6 @@ function stopOnSignals(running: RunningServer, isSupervised: boolean): void {
     process.on('SIGINT', () => undefined); // The supervisor answers Ctrl-C.
     process.on('disconnect', () => stop(orphanMs));
   } else {
-    process.on('SIGINT', () => stop());
+    process.on('SIGINT', () => stop(undefined, true));
   }
 }

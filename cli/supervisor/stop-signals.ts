@@ -14,7 +14,7 @@ const parentCheckMs = 200;
 // Whoever killed npm expects nothing to be left two seconds later.
 const orphanedStopMs = 1000;
 // One Ctrl-C comes twice where npm is the direct parent: from the terminal, and passed on by npm.
-const echoMs = 100;
+const echoMs = 50;
 
 /** Stops the supervisor and this process with the signals of the operating system. */
 export function stopWithSignals({ supervisor, report, lock }: StopOptions): void {
@@ -24,9 +24,9 @@ export function stopWithSignals({ supervisor, report, lock }: StopOptions): void
     lock.release();
     process.exit(code);
   };
-  const stop = (limitMs?: number): void => {
+  const stop = (limitMs?: number, canEcho = false): void => {
     if (stoppingSince !== undefined) {
-      if (npmIsGone !== undefined && performance.now() - stoppingSince < echoMs) return;
+      if (canEcho && npmIsGone !== undefined && performance.now() - stoppingSince < echoMs) return;
       supervisor.kill();
       report.note('!', 'stopped now; open answers were cut');
       end(1);
@@ -37,7 +37,7 @@ export function stopWithSignals({ supervisor, report, lock }: StopOptions): void
       end(0);
     });
   };
-  process.on('SIGINT', () => stop());
+  process.on('SIGINT', () => stop(undefined, true));
   process.on('SIGTERM', () => stop());
   process.on('SIGHUP', () => (process.stdout.isTTY ? stop() : supervisor.reload()));
   if (npmIsGone === undefined) return;

@@ -2,13 +2,11 @@
 // claims. Runs once for each distinct token (verified-tokens.ts).
 import { compactVerify } from 'jose';
 import { parseAccessToken, type UnverifiedAccessToken } from './access-token.ts';
-import { checkClaims } from './check-claims.ts';
 import { invalidToken } from './invalid-token.ts';
 import type { IssuerKey } from './issuer-keys.ts';
 import type { IssuerRules } from './issuer-rules.ts';
+import { checkHeader, judgeClaims } from './judge-claims.ts';
 import type { KeySet } from './key-set.ts';
-import { principalFromClaims } from './principal-from-claims.ts';
-import { checkRequiredClaims } from './required-claims.ts';
 import type { VerifiedAccessToken } from './verified-tokens.ts';
 
 /** An accepted `iss`: its rules and its keys. */
@@ -33,16 +31,10 @@ export async function verifyAccessToken(
   const accepted = issuers.get(unverified.issuer);
   if (accepted === undefined) throw invalidToken('iss');
   const { rules, keySet } = accepted;
-  // RFC 8725 §3.1: the policy lists the algorithms; the header only chooses among them.
-  if (!rules.algorithms.has(unverified.algorithm)) throw invalidToken('alg');
-  // RFC 9068 §4, RFC 8725 §3.11: explicit types, so that no other kind of JWT passes.
-  if (!rules.types.has(unverified.type)) throw invalidToken('typ');
+  checkHeader(unverified, rules);
   const key = await keySet.keyFor(unverified.keyId);
   await verifySignature(accessToken, unverified, key);
-  const clientId = checkClaims(unverified, rules, nowMs() / 1000);
-  const principal = principalFromClaims(unverified.claims, rules, clientId);
-  checkRequiredClaims(unverified.claims, rules.requiredClaims);
-  return { principal, key, keySet };
+  return { principal: judgeClaims(unverified, rules, nowMs() / 1000), key, keySet };
 }
 
 async function verifySignature(

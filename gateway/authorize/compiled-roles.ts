@@ -1,16 +1,21 @@
 // Compiles roles.yaml into per-principal grants. A role's permissions hold on that role's models: two roles held side
 // by side never combine into something that neither permits alone.
 import type { Principal } from '../principal.ts';
+import { matchesAction, modelMatcher } from './patterns.ts';
 import type { RolesPolicy } from './roles-policy.ts';
 
 /** The compiled roles.yaml. */
 export interface Authorization {
-  /** Claimed roles plus assignments by group, closed over `inherits`. */
+  /** Claimed roles plus assignments, closed over `inherits`. */
   effectiveRoles(principal: Principal): ReadonlySet<string>;
   /** Models that the principal may see and use, in configuration order. */
   permittedModels(principal: Principal): readonly string[];
   /** The role that permits `action` (on `model`, if not null), or null. */
   permits(principal: Principal, action: string, model: string | null): string | null;
+  /** Two roles that the principal holds and nobody may combine, or null. */
+  conflictingDuties(principal: Principal): readonly [string, string] | null;
+  /** Line of a role in roles.yaml; 0 when that is not known. */
+  lineOf(role: string): number;
 }
 
 /** One role closed over what it inherits, its model patterns resolved to configured models. */
@@ -29,15 +34,20 @@ interface ActionGrant {
 
 interface Grants {
   readonly roles: ReadonlySet<string>;
+  readonly conflict: readonly [string, string] | null;
   readonly models: readonly string[];
   readonly byAction: Map<string, ActionGrant>;
 }
 
 /**
- * Compiles the roles against the configured models.
+ * Compiles the roles against the configured models; `lines` are the lines of the roles in the file, for reasons.
  * Checks nothing: unknown and cyclic `inherits` are refused by the policy loader (gateway/policies/references.ts).
  */
-export function compileRoles(policy: RolesPolicy, modelIds: readonly string[]): Authorization {
+export function compileRoles(
+  policy: RolesPolicy,
+  modelIds: readonly string[],
+  lines: ReadonlyMap<string, number> = new Map(),
+): Authorization {
   const ordered = closeRoles(policy, modelIds);
   const known = new Map(ordered.map((role) => [role.name, role]));
   const perPrincipal = new WeakMap<Principal, Grants>();
@@ -54,6 +64,7 @@ export function compileRoles(policy: RolesPolicy, modelIds: readonly string[]): 
     const key = JSON.stringify(held.map((role) => role.name));
     const grants = shared.get(key) ?? {
       roles,
+      conflict: policy.separation_of_duties.find((pair) => pair.every((role) => roles.has(role))) ?? null,
       models: modelIds.filter((model) => held.some((role) => role.models.has(model))),
       byAction: new Map<string, ActionGrant>(),
     };
@@ -80,6 +91,8 @@ export function compileRoles(policy: RolesPolicy, modelIds: readonly string[]): 
   return {
     effectiveRoles: (principal) => grantsOf(principal).roles,
     permittedModels: (principal) => grantsOf(principal).models,
+    conflictingDuties: (principal) => grantsOf(principal).conflict,
+    lineOf: (role) => lines.get(role) ?? 0,
     permits(principal, action, model) {
       const grant = grantOf(grantsOf(principal), action);
       return model === null ? grant.anyModel : (grant.byModel.get(model) ?? null);
@@ -87,13 +100,21 @@ export function compileRoles(policy: RolesPolicy, modelIds: readonly string[]): 
   };
 }
 
-/** Roles before their hierarchy: those claimed, and those assigned to a group of the principal. */
+/** Roles before their hierarchy: those claimed, and those assigned to the principal. */
 function* heldRoles(policy: RolesPolicy, principal: Principal): Iterable<string> {
   yield* principal.roles;
-  for (const { role, groups, issuers } of policy.assignments) {
-    if (issuers !== undefined && !issuers.includes(principal.issuerName)) continue;
-    if (groups.some((group) => principal.groups.has(group))) yield role;
-  }
+  for (const assignment of policy.assignments) if (isAssigned(assignment, principal)) yield assignment.role;
+}
+
+/** Whether an assignment is about a principal: every key that it states holds, one entry of each list suffices. */
+function isAssigned(assignment: RolesPolicy['assignments'][number], principal: Principal): boolean {
+  const { groups, client_ids: clientIds, subjects, issuers } = assignment;
+  return (
+    (issuers === undefined || issuers.includes(principal.issuerName)) &&
+    (groups === undefined || groups.some((group) => principal.groups.has(group))) &&
+    (clientIds === undefined || (principal.clientId !== null && clientIds.includes(principal.clientId))) &&
+    (subjects === undefined || subjects.includes(principal.subject))
+  );
 }
 
 /** Every role closed over `inherits`, included roles before those that include them. */
@@ -118,28 +139,4 @@ function closeRoles(policy: RolesPolicy, modelIds: readonly string[]): ClosedRol
   };
   for (const name of roles.keys()) close(name);
   return [...closed.values()];
-}
-
-/** Whether an action pattern of roles.yaml covers an action: equal, `*`, or `prefix.*`. */
-export function matchesAction(pattern: string, action: string): boolean {
-  if (pattern === '*') return true;
-  return pattern.endsWith('.*') ? action.startsWith(pattern.slice(0, -1)) : pattern === action;
-}
-
-/** Compiles a model pattern: `*` stands for any run of characters; upper and lower case differ. */
-export function modelMatcher(pattern: string): (model: string) => boolean {
-  if (!pattern.includes('*')) return (model) => model === pattern;
-  const [first = '', ...rest] = pattern.split('*');
-  const last = rest.pop() ?? '';
-  return (model) => {
-    if (!model.startsWith(first) || !model.endsWith(last) || model.length < first.length + last.length)
-      return false;
-    let from = first.length;
-    for (const piece of rest) {
-      const found = model.indexOf(piece, from);
-      if (found === -1 || found + piece.length > model.length - last.length) return false;
-      from = found + piece.length;
-    }
-    return true;
-  };
 }

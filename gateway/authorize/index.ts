@@ -1,76 +1,111 @@
 // Third stage: may this principal do this action on this model, now. Default deny. Trusts the principal of
-// authenticate and the model named by the body stage; everything else is from roles.yaml.
+// authenticate and the model named by the body stage; the decision is decide.ts, from roles.yaml and rules.yaml.
 import { GatewayError } from '../../core/errors.ts';
 import type { Authorized, Parsed } from '../exchange.ts';
+import { decide } from './decide.ts';
+import type { Decision, EvaluationRequest } from './evaluation.ts';
+import { visibleModels } from './visible-models.ts';
 
 export { compileRoles, type Authorization } from './compiled-roles.ts';
+export { compileRules, noRules, type Rules } from './compiled-rules.ts';
+export { decide, type DecisionParts } from './decide.ts';
+export type { Decision, EvaluationRequest, Reason, StepUp } from './evaluation.ts';
 export { rolesSchema, type RolesPolicy } from './roles-policy.ts';
+export { rulesSchema, type RulesPolicy } from './rules-policy.ts';
 
 /** A principal's roles after assignments and hierarchy, with what they permit. */
 export interface Effective {
   readonly roles: ReadonlySet<string>;
-  /** The role that permitted, e.g. `roles.LLM.User`; `anonymous` on open routes. */
+  /** What permitted, e.g. `roles.LLM.User` or `rules.evening-batch`; `anonymous` on open routes. */
   readonly decidedBy: string;
+  /** Models that an answer may list; on routes of kind `models` only, else empty. */
+  readonly visibleModels: readonly string[];
 }
 
-const anonymous: Effective = { roles: new Set(), decidedBy: 'anonymous' };
+const noRoles: ReadonlySet<string> = new Set();
 
 /**
  * Permits or refuses the action of the route.
- * Checks: a role permits the action; the model exists and that role may use it (one answer for both, so nothing is
- * revealed); a route that needs a model has one.
+ * Checks: what decide.ts checks; a route that needs a model has one. An unknown model and one that nothing permits are
+ * answered alike, so that nothing is revealed; a model that a deny rule takes from a caller who otherwise may use it is
+ * 403.
  * Does not check: the credential (authenticate), how often (limit), the content (guard).
  * On `generate` routes without a model, the first model that the principal may use is taken.
  */
 export function authorize(parsed: Parsed): Authorized {
-  const { route, principal, outcome, snapshot } = parsed;
+  const { route, outcome, snapshot } = parsed;
   const authorized = parsed as Parsed & { effective: Effective; model: string | null }; // Filled in place: see exchange.ts.
-  if (route.anonymous) {
-    authorized.effective = anonymous;
-    outcome.decidedBy = anonymous.decidedBy;
-    return authorized;
-  }
-  const { authorization } = snapshot;
-  const roles = authorization.effectiveRoles(principal);
-  const actionRole = authorization.permits(principal, route.action, null);
-  if (actionRole === null) throw notPermitted(route.action, roles);
-
   const model = parsed.model ?? defaultModel(parsed);
-  const role = model === null ? actionRole : authorization.permits(principal, route.action, model);
-  if (role === null) {
-    const reason = snapshot.models.has(model ?? '') ? 'model_not_permitted' : 'model_unknown';
-    throw new GatewayError('model_not_found', { params: { model: model ?? '' }, param: 'model', reason });
+  const decision = decide(evaluationRequest(parsed, model), snapshot);
+  if (decision.decision === 'deny') {
+    outcome.decidedBy = decision.decidedBy;
+    throw refusalFor(decision, route.action, model);
   }
   authorized.model = model;
   outcome.model = model;
-  outcome.decidedBy = `roles.${role}`;
-  authorized.effective = { roles, decidedBy: outcome.decidedBy };
+  outcome.decidedBy = decision.decidedBy;
+  const roles = route.anonymous ? noRoles : decision.roles;
+  authorized.effective = {
+    roles,
+    decidedBy: decision.decidedBy ?? '',
+    visibleModels: route.kind === 'models' ? visibleModels(evaluationRequest(parsed, null), snapshot) : [],
+  };
   return authorized;
 }
 
-/** The model of a request that names none: required where the action is about a model. */
-function defaultModel({ route, principal, snapshot }: Parsed): string | null {
-  if (route.kind === 'generate') {
-    const { authorization } = snapshot;
-    const first = authorization
-      .permittedModels(principal)
-      .find((model) => authorization.permits(principal, route.action, model) !== null);
-    if (first === undefined)
-      throw new GatewayError('model_not_found', {
-        params: { model: '(none named)' },
-        param: 'model',
-        reason: 'no_model_permitted',
-      });
-    return first;
-  }
-  if (route.kind === 'openai') {
-    throw new GatewayError('body_invalid', { params: { problem: 'model is missing' }, param: 'model' });
-  }
-  return null;
+/** The question that a request puts. */
+export function evaluationRequest(parsed: Parsed, model: string | null): EvaluationRequest {
+  const { route, principal, body } = parsed;
+  return {
+    subject: { type: route.anonymous ? 'anonymous' : 'principal', id: principal.key, properties: principal },
+    action: { name: route.action },
+    resource: model === null ? { type: 'gateway', id: 'sallyport' } : { type: 'model', id: model },
+    context: {
+      now: parsed.receivedAt,
+      callerAddress: parsed.callerAddress,
+      route: route.name,
+      body: body?.json ?? null,
+    },
+  };
 }
 
-function notPermitted(action: string, roles: ReadonlySet<string>): GatewayError {
-  const reason = roles.size === 0 ? 'no_known_role' : 'action_not_permitted';
-  if (action.startsWith('admin.')) return new GatewayError('admin_access_required', { reason });
+/** The model of a request that names none: required where the action is about a model. */
+function defaultModel(parsed: Parsed): string | null {
+  const { route, snapshot } = parsed;
+  if (route.kind !== 'generate' && route.kind !== 'openai') return null;
+  const decisions = [...snapshot.models.keys()].map((model): [string, Decision] => [
+    model,
+    decide(evaluationRequest(parsed, model), snapshot),
+  ]);
+  const first = decisions.find(([, { decision }]) => decision === 'permit');
+  const withoutModel = decide(evaluationRequest(parsed, null), snapshot);
+  // Who may not do this at all is told that, and not that a model is missing.
+  if (first === undefined && isUnpermittedAction(withoutModel))
+    throw refusalFor(withoutModel, route.action, null);
+  if (route.kind === 'openai')
+    throw new GatewayError('body_invalid', { params: { problem: 'model is missing' }, param: 'model' });
+  if (first !== undefined) return first[0];
+  // A rule that stands between the caller and a model of his is the answer; else he has none.
+  const ruled = decisions.find(([, { decidedBy }]) => decidedBy !== null);
+  if (ruled !== undefined) throw refusalFor(ruled[1], route.action, ruled[0]);
+  throw new GatewayError('model_not_found', {
+    params: { model: '(none named)' },
+    param: 'model',
+    reason: 'no_model_permitted',
+  });
+}
+
+const isUnpermittedAction = ({ code }: Decision): boolean =>
+  code === 'no_known_role' || code === 'action_not_permitted' || code === 'separation_of_duties';
+
+function refusalFor(decision: Decision, action: string, model: string | null): GatewayError {
+  const { code, decidedBy, reasons, stepUp } = decision;
+  const isRule = decidedBy?.startsWith('rules.') === true;
+  const reason = isRule ? [decidedBy, ...reasons.map((each) => each.code)].join(' ') : code;
+  if (stepUp !== null) return new GatewayError('insufficient_user_authentication', { reason, stepUp });
+  if (code === 'model_unknown' || code === 'model_not_permitted')
+    return new GatewayError('model_not_found', { params: { model: model ?? '' }, param: 'model', reason });
+  if (decidedBy === null && action.startsWith('admin.'))
+    return new GatewayError('admin_access_required', { reason });
   return new GatewayError('access_denied', { params: { action }, reason });
 }

@@ -1,22 +1,7 @@
-// policies/roles.yaml: what each role permits, on which models, which roles it includes, and who holds a role by group.
+// policies/roles.yaml: what each role permits, on which models, which roles it includes, who holds a role by assignment,
+// and which roles nobody may combine.
 import { z } from 'zod';
-
-const roleName = z
-  .string()
-  .regex(/^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$/, 'a role is named by letters, digits and . _ : / -');
-
-/** `admin.*` permits every action below `admin.`; `*` alone every action. */
-const actionPattern = z
-  .string()
-  .regex(
-    /^(\*|[a-z_]+(\.[a-z_]+)*(\.\*)?)$/,
-    'an action is a dotted verb such as chat.completions.create, admin.* or *',
-  );
-
-/** `premium-*` stands for every configured model that begins so. */
-const modelPattern = z
-  .string()
-  .regex(/^[A-Za-z0-9*][A-Za-z0-9*._:/-]{0,127}$/, 'a model is an id, or a pattern such as premium-* or *');
+import { actionPattern, modelPattern, roleName } from './patterns.ts';
 
 const role = z.strictObject({
   inherits: z.array(roleName).default([]).describe('Roles whose permissions and models this role includes.'),
@@ -34,20 +19,29 @@ const role = z.strictObject({
     ),
 });
 
-const assignment = z.strictObject({
-  role: roleName.describe('The role that is given.'),
-  groups: z
-    .array(z.string().min(1))
-    .min(1)
-    .describe('Groups, as in the `groups` claim; a member of any of them holds the role.'),
-  issuers: z
-    .array(z.string())
-    .min(1)
-    .optional()
-    .describe(
-      'Names in issuers.yaml whose tokens this holds for; default: every issuer. Name them when more than one issuer is trusted.',
+const names = z.array(z.string().min(1)).min(1).optional();
+
+const assignment = z
+  .strictObject({
+    role: roleName.describe('The role that is given.'),
+    groups: names.describe('Groups, as in the `groups` claim; a member of any of them holds the role.'),
+    client_ids: names.describe('Client applications; whoever comes through one of them holds the role.'),
+    subjects: names.describe(
+      'Subjects, as in the claim that identifies the subject; name `issuers` with them, because two issuers may use one subject for two people.',
     ),
-});
+    issuers: z
+      .array(z.string())
+      .min(1)
+      .optional()
+      .describe(
+        'Names in issuers.yaml whose tokens this holds for; default: every issuer. Name them when more than one issuer is trusted.',
+      ),
+  })
+  .refine(({ groups, client_ids, subjects }) => (groups ?? client_ids ?? subjects) !== undefined, {
+    error: 'an assignment names groups, client_ids or subjects',
+  });
+
+const dutyPair = z.tuple([roleName, roleName]);
 
 /** Schema of policies/roles.yaml. */
 export const rolesSchema = z.strictObject({
@@ -57,7 +51,15 @@ export const rolesSchema = z.strictObject({
   assignments: z
     .array(assignment)
     .default([])
-    .describe('Roles given to members of groups, for tokens that carry groups instead of roles.'),
+    .describe(
+      'Roles given to members of groups, to client applications and to subjects, for tokens that do not carry roles. An assignment that states several keys asks for all of them.',
+    ),
+  separation_of_duties: z
+    .array(dutyPair)
+    .default([])
+    .describe(
+      'Pairs of roles that nobody may combine. Roles and assignments that join a pair are refused when the file is read; a caller who holds both, because the issuer says so, is refused everything.',
+    ),
 });
 /** The parsed roles.yaml. */
 export type RolesPolicy = z.output<typeof rolesSchema>;

@@ -8,8 +8,8 @@ const created = Math.floor(Date.now() / 1000);
 
 /** Answers the list, or one model; a model that exists but is not permitted is as unknown as any other. */
 export function answerModels(guarded: Guarded): void {
-  const { snapshot, principal, pathModel, outcome, response } = guarded;
-  const permitted = snapshot.authorization.permittedModels(principal).filter((id) => snapshot.models.has(id));
+  const { snapshot, effective, pathModel, outcome, response } = guarded;
+  const permitted = effective.visibleModels.filter((id) => snapshot.models.has(id));
   if (pathModel !== null && !permitted.includes(pathModel))
     throw new GatewayError('model_not_found', { params: { model: pathModel } });
   const answer = pathModel === null ? listObject(permitted) : modelObject(pathModel);

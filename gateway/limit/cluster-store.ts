@@ -4,8 +4,8 @@ import { createPeekCache } from './peek-cache.ts';
 import type { LimitStore } from './store.ts';
 import { afterConsume, afterPeek, storeUnavailable, windowCounters } from './window-counter.ts';
 
-/** How long a worker waits for its primary, milliseconds. */
-const answerTimeoutMs = 250;
+/** How long a worker waits for its primary; a busy machine is no reason to refuse, a primary that hangs is. */
+const answerTimeoutMs = 1_000;
 
 /** Called once in the cluster primary, before it forks: holds the counters of all workers. */
 export function hostClusterCounters(): void {

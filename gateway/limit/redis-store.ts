@@ -14,7 +14,7 @@ export async function createRedisStore(options: { url: string; log: Logger }): P
     enableOfflineQueue: false,
     maxRetriesPerRequest: 1,
     connectTimeout: 500,
-    commandTimeout: 200,
+    commandTimeout: 500,
     retryStrategy: (attempt) => Math.min(attempt * 100, 1_000),
   });
   let problem: string | null = 'Redis is not connected yet';

@@ -1,7 +1,7 @@
-// Reads a policy directory as a whole: five YAML files are one bundle with one digest. Nothing of a bundle is used
-// unless all of it is good; every fault of every file is reported in one run. No side effects beyond reading.
+// Reads a policy directory as a whole: its YAML files are one bundle with one digest. Nothing of a bundle is used unless
+// all of it is good; every fault of every file is reported in one run. No side effects beyond reading.
 import { createHash } from 'node:crypto';
-import { readdirSync, realpathSync } from 'node:fs';
+import { existsSync, readdirSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import type { z } from 'zod';
 import {
@@ -16,6 +16,7 @@ import {
 } from '../../core/yaml-file.ts';
 import { issuersSchema, type IssuersPolicy } from '../authenticate/issuers-policy.ts';
 import { rolesSchema, type RolesPolicy } from '../authorize/roles-policy.ts';
+import { rulesSchema, type RulesPolicy } from '../authorize/rules-policy.ts';
 import { guardsSchema, type GuardsPolicy } from '../guard/guards-policy.ts';
 import { limitsSchema, type LimitsPolicy } from '../limit/limits-policy.ts';
 import type { PolicyContext } from './context.ts';
@@ -26,21 +27,32 @@ import { routesSchema, type RoutesPolicy } from './routes.ts';
 export const policyFiles = {
   'issuers.yaml': issuersSchema,
   'roles.yaml': rolesSchema,
+  'rules.yaml': rulesSchema,
   'limits.yaml': limitsSchema,
   'guards.yaml': guardsSchema,
   'routes.yaml': routesSchema,
 } as const;
 /** Name of one of them. */
 export type PolicyFileName = keyof typeof policyFiles;
+/** Files that a bundle may go without, and what then stands for them. */
+const optionalFiles: Partial<Record<PolicyFileName, string>> = { 'rules.yaml': 'rules: []\n' };
 const fileNames = Object.keys(policyFiles) as PolicyFileName[]; // Keys of the constant above.
 
 /** The parsed files, traceable to lines. */
 export interface PolicyFiles {
   readonly issuers: YamlFile<IssuersPolicy>;
   readonly roles: YamlFile<RolesPolicy>;
+  readonly rules: YamlFile<RulesPolicy>;
   readonly limits: YamlFile<LimitsPolicy>;
   readonly guards: YamlFile<GuardsPolicy>;
   readonly routes: YamlFile<RoutesPolicy>;
+}
+
+/** Lines of what decisions name. */
+export interface PolicyLines {
+  readonly roles: ReadonlyMap<string, number>;
+  /** In the order of the file. */
+  readonly rules: readonly number[];
 }
 
 /** A policy directory that was found good. */
@@ -52,9 +64,12 @@ export interface Bundle {
   readonly fileDigests: ReadonlyMap<string, string>;
   readonly issuers: IssuersPolicy;
   readonly roles: RolesPolicy;
+  readonly rules: RulesPolicy;
   readonly limits: LimitsPolicy;
   readonly guards: GuardsPolicy;
   readonly routes: RoutesPolicy;
+  /** Where roles and rules are written, for the reasons of decisions. */
+  readonly lines: PolicyLines;
   /** What is odd but harmless, such as a role that lists a model nobody serves. */
   readonly warnings: readonly Finding[];
 }
@@ -85,6 +100,9 @@ export function loadBundle(directory: string, context: PolicyContext): Bundle {
   ): YamlFile<z.output<Schema>> | undefined =>
     collect(() => {
       const shownAs = join(directory, name);
+      const substitute = optionalFiles[name];
+      if (substitute !== undefined && !existsSync(join(folder, name)))
+        return parseYaml(substitute, schema, shownAs);
       const bytes = readFileOrFinding(join(folder, name), shownAs);
       sources.set(name, bytes);
       return parseYaml(decodeYaml(bytes, shownAs), schema, shownAs);
@@ -92,6 +110,7 @@ export function loadBundle(directory: string, context: PolicyContext): Bundle {
   const files = {
     issuers: read('issuers.yaml', issuersSchema),
     roles: read('roles.yaml', rolesSchema),
+    rules: read('rules.yaml', rulesSchema),
     limits: read('limits.yaml', limitsSchema),
     guards: read('guards.yaml', guardsSchema),
     routes: read('routes.yaml', routesSchema),
@@ -105,10 +124,21 @@ export function loadBundle(directory: string, context: PolicyContext): Bundle {
     ...digestsOf(sources),
     issuers: files.issuers.value,
     roles: files.roles.value,
+    rules: files.rules.value,
     limits: files.limits.value,
     guards: files.guards.value,
     routes: files.routes.value,
+    lines: linesOf(files),
     warnings: references.warnings,
+  };
+}
+
+function linesOf({ roles, rules }: PolicyFiles): PolicyLines {
+  return {
+    roles: new Map(
+      Object.keys(roles.value.roles).map((name) => [name, roles.finding(['roles', name], '').line]),
+    ),
+    rules: rules.value.rules.map((_, index) => rules.finding(['rules', index], '').line),
   };
 }
 

@@ -2,10 +2,12 @@
 // would open something. Runs over whatever files could be read.
 import type { Finding, YamlFile } from '../../core/yaml-file.ts';
 import { checkIssuers } from '../authenticate/issuer-url.ts';
-import { matchesAction, modelMatcher } from '../authorize/compiled-roles.ts';
+import { matchesAction, modelMatcher } from '../authorize/patterns.ts';
 import type { PolicyFiles } from './bundle.ts';
 import type { PolicyContext } from './context.ts';
+import { assignmentFaults, dutyFaults } from './role-faults.ts';
 import { checkRoutes } from './route-rules.ts';
+import { checkRules, ruleWarnings } from './rule-faults.ts';
 import { unknownName } from './unknown-name.ts';
 
 type Readable = { readonly [Name in keyof PolicyFiles]: PolicyFiles[Name] | undefined };
@@ -18,11 +20,17 @@ export interface ReferenceFindings {
 
 /**
  * Checks the references of a bundle.
- * Checks: roles (unknown, cyclic), assignments, actions and models of roles, routes (route-rules.ts), issuers.
+ * Checks: roles (unknown, cyclic), assignments and duties (role-faults.ts), actions and models of roles, rules
+ * (rule-faults.ts), routes (route-rules.ts), issuers.
  * Does not check: the files by themselves (their schemas).
  */
 export function checkReferences(files: Readable, context: PolicyContext): ReferenceFindings {
-  const faults = [...issuerFaults(files, context), ...roleFaults(files), ...checkRoutes(files, context)];
+  const faults = [
+    ...issuerFaults(files, context),
+    ...roleFaults(files),
+    ...checkRules(files),
+    ...checkRoutes(files, context),
+  ];
   return { faults, warnings: faults.length > 0 ? [] : warningsOf(files, context) };
 }
 
@@ -58,19 +66,9 @@ function roleFaults(files: Readable): Finding[] {
       );
     if (routes !== undefined) findings.push(...actionFaults(name, role.permits, { roles, routes }));
   }
-  for (const [index, assignment] of roles.value.assignments.entries()) {
-    if (!names.includes(assignment.role)) {
-      findings.push(
-        unknownName(roles, ['assignments', index, 'role'], {
-          name: assignment.role,
-          what: 'role',
-          known: names,
-        }),
-      );
-    }
-    if (files.issuers !== undefined)
-      findings.push(...issuerNameFaults(index, assignment.issuers ?? [], { roles, issuers: files.issuers }));
-  }
+  findings.push(...assignmentFaults(roles, files.issuers));
+  // With an unknown or circular parent there is no hierarchy to judge.
+  if (findings.length === 0) findings.push(...dutyFaults(roles));
   return findings;
 }
 
@@ -107,25 +105,13 @@ function actionFaults(
   });
 }
 
-function issuerNameFaults(
-  index: number,
-  named: readonly string[],
-  { roles, issuers }: Pick<PolicyFiles, 'roles' | 'issuers'>,
-): Finding[] {
-  const known = Object.keys(issuers.value.issuers);
-  return named.flatMap((name, at) =>
-    known.includes(name)
-      ? []
-      : [unknownName(roles, ['assignments', index, 'issuers', at], { name, what: 'issuer', known })],
-  );
-}
 
 const actionsOf = (routes: PolicyFiles['routes']): string[] => [
   ...new Set(Object.values(routes.value.routes).map((route) => route.action)),
 ];
 
 /** Odd but harmless: patterns that match nothing now, limits and guards that no route names. */
-function warningsOf({ roles, routes, limits, guards }: Readable, context: PolicyContext): Finding[] {
+function warningsOf({ roles, rules, routes, limits, guards, issuers }: Readable, context: PolicyContext): Finding[] {
   if (roles === undefined || routes === undefined) return [];
   const entries = Object.values(routes.value.routes);
   const unnamed = (
@@ -137,6 +123,7 @@ function warningsOf({ roles, routes, limits, guards }: Readable, context: Policy
       .filter((name) => !entries.some((route) => route[section].includes(name)))
       .flatMap((name) => noEffect(file, [section, name], `no route names this ${section.slice(0, -1)}`));
   return [
+    ...ruleWarnings({ rules, routes, issuers }, context),
     ...Object.keys(roles.value.roles).flatMap((name) => roleWarnings(name, { roles, routes }, context)),
     ...unnamed(limits, 'limits', Object.keys(limits?.value.limits ?? {})),
     ...unnamed(guards, 'guards', Object.keys(guards?.value.guards ?? {})),

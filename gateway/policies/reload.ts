@@ -86,8 +86,10 @@ export function watchPolicies(options: PolicyHolderOptions): PolicyHolder {
     const version = previous.version + 1;
     const authentication = { ...options.authentication, previous: previous.authentication };
     const built = buildSnapshot(next, { version, context, authentication });
-    const changedFiles = [...next.fileDigests].flatMap(([name, digest]) =>
-      bundle.fileDigests.get(name) === digest ? [] : [name],
+    // rules.yaml may come and go.
+    const names = new Set([...bundle.fileDigests.keys(), ...next.fileDigests.keys()]);
+    const changedFiles = [...names].filter(
+      (name) => bundle.fileDigests.get(name) !== next.fileDigests.get(name),
     );
     // One assignment: a request sees either the old snapshot or the new one, whole.
     snapshot = built;

@@ -1,6 +1,6 @@
 // Compiles a bundle into the immutable snapshot that requests are judged by.
 import { compileIssuers, type AuthenticationDeps } from '../authenticate/index.ts';
-import { compileRoles } from '../authorize/index.ts';
+import { compileRoles, compileRules } from '../authorize/index.ts';
 import { compileGuards } from '../guard/index.ts';
 import { compileLimits } from '../limit/limits-policy.ts';
 import type { Snapshot } from '../snapshot.ts';
@@ -22,7 +22,8 @@ export function buildSnapshot(bundle: Bundle, { version, context, authentication
     version,
     digest: bundle.digest,
     authentication: compileIssuers(bundle.issuers, authentication),
-    authorization: compileRoles(bundle.roles, [...context.models.keys()]),
+    authorization: compileRoles(bundle.roles, [...context.models.keys()], bundle.lines.roles),
+    rules: compileRules(bundle.rules, bundle.lines.rules),
     limits: compileLimits(bundle.limits),
     guards: compileGuards(bundle.guards),
     routes: compileRoutes(bundle.routes),

@@ -66,6 +66,8 @@ async function check(name: string, words: readonly string[]): Promise<unknown[]>
 describe('--json', () => {
   const config = ['--config', 'sallyport.yaml'];
   const models = ['--directory', join(packageRoot, 'models')];
+  const shipped = ['--config', join(packageRoot, 'config/sallyport.yaml')];
+  const policies = join(packageRoot, 'policies');
   // In this order: a sign-in first, its end last.
   for (const [name, words] of [
     ['login', ['login']],
@@ -83,6 +85,15 @@ describe('--json', () => {
     ['account-reset-password', ['account', 'reset-password', 'ada', ...config]],
     ['audit-verify', ['audit', 'verify', 'audit']],
     ['account-list', ['account', 'list', ...config]],
+    ['policy-check', ['policy', 'check', policies, ...shipped]],
+    ['policy-test', ['policy', 'test', policies, '--mutate', ...shipped]],
+    [
+      'policy-explain',
+      ['policy', 'explain', '--policies', policies, '--roles', 'x', '--action', 'models.list', ...shipped],
+    ],
+    ['policy-access', ['policy', 'access', policies, ...shipped]],
+    ['policy-init', ['policy', 'init', 'policies']],
+    ['policy-fmt', ['policy', 'fmt', 'policies', ...shipped]],
     ['logout', ['logout']],
   ] as const) {
     it(`of ${words.slice(0, 2).join(' ')} fits ${name}.json`, async () => {

@@ -35,6 +35,13 @@ const commands = [
   'account grant',
   'account reset-password',
   'audit verify',
+  'policy',
+  'policy check',
+  'policy test',
+  'policy explain',
+  'policy access',
+  'policy init',
+  'policy fmt',
   'completion',
 ];
 

@@ -236,7 +236,8 @@ describe(
         ...words,
       ];
       const terminal = watch(
-        spawn('script', ['-qec', command.map((word) => `'${word}'`).join(' '), '/dev/null'], {
+        // A shell that stayed in between would die of the Ctrl-C and hide the exit code.
+        spawn('script', ['-qec', `exec ${command.map((word) => `'${word}'`).join(' ')}`, '/dev/null'], {
           cwd: packageRoot,
           env: { ...process.env, ...env },
           stdio: ['pipe', 'pipe', 'pipe'],

@@ -95,7 +95,7 @@ const mistakes: readonly Mistake[] = [
     claims: { roles: [] },
     status: 403,
     code: 'access_denied',
-    remedy: /None of your roles permits chat\.completions\.create\. Ask an administrator/,
+    remedy: /Neither your roles nor the rules here permit chat\.completions\.create\. Ask an administrator/,
     cause: /^1\. The account has no role/m,
   },
   {

@@ -1,5 +1,5 @@
 // The parts of an exchange that authorize and guard read, for tests of those stages without a server.
-import type { Authorization } from '../../gateway/authorize/index.ts';
+import { noRules, type Authorization, type Rules } from '../../gateway/authorize/index.ts';
 import { newOutcome, type Limited, type Outcome } from '../../gateway/exchange.ts';
 import type { Guards } from '../../gateway/guard/index.ts';
 import type { Route } from '../../gateway/policies/routes.ts';
@@ -9,23 +9,30 @@ export function principalWith(part: {
   roles?: readonly string[];
   groups?: readonly string[];
   issuerName?: string;
+  clientId?: string | null;
+  subject?: string;
+  scopes?: readonly string[];
+  acr?: string | null;
+  amr?: readonly string[];
+  authTime?: number | null;
+  claims?: Readonly<Record<string, unknown>>;
 }): Principal {
   return {
     issuerName: part.issuerName ?? 'embedded',
     issuer: 'http://issuer.test',
-    subject: 'alice',
+    subject: part.subject ?? 'alice',
     key: 'http://issuer.test alice',
-    clientId: 'cli',
+    clientId: part.clientId === undefined ? 'cli' : part.clientId,
     tenantId: null,
     roles: new Set(part.roles ?? []),
     groups: new Set(part.groups ?? []),
-    scopes: new Set(),
-    acr: null,
-    amr: [],
-    authTime: null,
+    scopes: new Set(part.scopes ?? []),
+    acr: part.acr ?? null,
+    amr: part.amr ?? [],
+    authTime: part.authTime ?? null,
     binding: null,
     expiresAt: 4_000_000_000,
-    claims: {},
+    claims: part.claims ?? {},
   };
 }
 
@@ -54,6 +61,9 @@ export interface RequestParts {
   readonly model?: string | null;
   readonly models?: readonly string[];
   readonly authorization?: Authorization;
+  readonly rules?: Rules;
+  readonly callerAddress?: string;
+  readonly now?: number;
   readonly guards?: Guards;
   readonly body?: Readonly<Record<string, unknown>> | null;
 }
@@ -68,9 +78,12 @@ export function requestWith(parts: RequestParts): Limited {
     model: parts.model ?? null,
     body: body === null ? null : { bytes: Buffer.from(JSON.stringify(body)), json: body },
     outcome,
+    callerAddress: parts.callerAddress ?? '192.0.2.7',
+    receivedAt: parts.now ?? Date.parse('2026-01-07T12:00:00Z'),
     snapshot: {
       models: new Map((parts.models ?? []).map((model) => [model, 'embedded'])),
       authorization: parts.authorization,
+      rules: parts.rules ?? noRules,
       guards: parts.guards,
     },
   } as unknown as Limited; // The stages under test read nothing else.

@@ -107,8 +107,10 @@ function workers(): number[] {
 describe('a gateway with two workers', () => {
   it('permits no more requests of one principal than the limit says, however they are spread', async () => {
     const statuses = await Promise.all(Array.from({ length: 40 }, () => ask('alice')));
-    assert.equal(statuses.filter((status) => status === 200).length, permitted);
-    assert.equal(statuses.filter((status) => status === 429).length, 40 - permitted);
+    const count = (wanted: number): number => statuses.filter((status) => status === wanted).length;
+    // On a machine that is far too busy the primary may answer too late: 503, and it was counted all the same.
+    assert.equal(count(200) + count(429) + count(503), 40);
+    assert.ok(count(200) <= permitted && count(200) + count(503) >= permitted, statuses.join());
   });
 
   it('adds up the metrics of its workers', async () => {

@@ -106,7 +106,6 @@ export async function startStubGateway(options: StubOptions): Promise<StubGatewa
       pathModel: options.pathModel ?? null,
       snapshot: {
         models: new Map(models.map((model) => [model, 'fake'])),
-        authorization: { permittedModels: () => options.permitted ?? models },
         authentication: { scopesSupported: [] },
       },
       services: { upstreams, publicUrl: 'http://gateway.test', log: createLog('gateway', 'silent') },
@@ -120,7 +119,11 @@ export async function startStubGateway(options: StubOptions): Promise<StubGatewa
       model:
         options.pathModel ??
         (typeof body?.json['model'] === 'string' ? body.json['model'] : (models[0] ?? null)),
-      effective: { roles: new Set(['LLM.User']), decidedBy: 'roles.LLM.User' },
+      effective: {
+        roles: new Set(['LLM.User']),
+        decidedBy: 'roles.LLM.User',
+        visibleModels: options.permitted ?? models,
+      },
       reservation: { headers: { 'x-ratelimit-remaining-requests': '59' } },
       guarded: true,
     } as unknown as Guarded;

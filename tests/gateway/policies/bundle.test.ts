@@ -42,7 +42,7 @@ describe('a policy bundle', () => {
       'a YAML file that is not part of a bundle',
       { 'role.yaml': 'roles: {}' },
       [
-        'role.yaml:1:1 a policy directory holds issuers.yaml, roles.yaml, limits.yaml, guards.yaml, routes.yaml and no other YAML file; did you mean "roles.yaml"?',
+        'role.yaml:1:1 a policy directory holds issuers.yaml, roles.yaml, rules.yaml, limits.yaml, guards.yaml, routes.yaml and no other YAML file; did you mean "roles.yaml"?',
       ],
     ],
     [
@@ -307,7 +307,7 @@ describe('a policy bundle', () => {
     const { directory, remove } = writePolicies();
     const first = join(directory, '..2026_01_01');
     mkdirSync(first);
-    for (const name of Object.keys(policyFiles)) {
+    for (const name of Object.keys(goodFiles)) {
       renameSync(join(directory, name), join(first, name));
       symlinkSync(join('..data', name), join(directory, name));
     }

@@ -206,7 +206,7 @@ describe('policies in use', () => {
     ],
     [
       'a file of another name appears',
-      (directory) => writeFileSync(join(directory, 'rules.yaml'), 'rules: []'),
+      (directory) => writeFileSync(join(directory, 'rule.yaml'), 'rules: []'),
     ],
   ];
   for (const [what, damage] of damages) {

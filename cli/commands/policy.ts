@@ -1,0 +1,93 @@
+// `sallyport policy …`: the policies checked, tested and explained, offline. Each tool is loaded when it is asked for.
+import { InvalidArgumentError, Option, type Command } from 'commander';
+import { defaultConfigFile } from '../compose.ts';
+import type { AccessOptions } from '../policy/access-command.ts';
+import type { CheckOptions } from '../policy/check.ts';
+import type { ExplainOptions } from '../policy/explain-command.ts';
+import type { FmtOptions } from '../policy/fmt.ts';
+import type { TestOptions } from '../policy/test-command.ts';
+import { processTerminal } from '../terminal.ts';
+
+const reportFormats = ['human', 'json', 'github', 'sarif', 'junit'];
+
+/** Adds `policy` and its commands to the tree. */
+export function registerPolicyCommands(program: Command): void {
+  const policy = program
+    .command('policy')
+    .description('Check, test and explain the policies, offline.')
+    .helpCommand(false)
+    .addHelpText('before', 'Example:\n  sallyport policy check\n  sallyport policy test --mutate\n');
+  const command = (name: string, description: string, example: string): Command =>
+    policy
+      .command(name)
+      .description(description)
+      .addHelpText('before', `Example:\n  sallyport policy ${example}\n`)
+      .option('--config <file>', 'configuration file', defaultConfigFile)
+      .option('--json', 'print JSON');
+  const format = (choices: readonly string[]): Option =>
+    new Option('--format <format>', 'form of the output').choices(choices).default(choices[0]);
+
+  command('check [directory]', 'Show every fault and every oddity of the policies.', 'check --watch')
+    .addOption(format(reportFormats))
+    .option('--watch', 'check again after every change')
+    .action(async (directory: string | undefined, options: CheckOptions) => {
+      const { checkCommand } = await import('../policy/check.ts');
+      process.exitCode = await checkCommand(directory, options, processTerminal());
+    });
+  command('test [directory]', 'Run the tests of the policies (tests/*.yaml).', 'test --mutate')
+    .addOption(format(reportFormats))
+    .option('--filter <text>', 'only tests whose name or file contains this')
+    .option('--min-coverage <percent>', 'fail when tests decide fewer roles and rules', percentOf)
+    .option('--mutate', 'name small changes of the policies that no test notices')
+    .option('--verbose', 'list every passed test')
+    .action(async (directory: string | undefined, options: TestOptions) => {
+      const { testCommand } = await import('../policy/test-command.ts');
+      process.exitCode = testCommand(directory, options, processTerminal());
+    });
+  command(
+    'explain [request-id]',
+    'Say why a request is permitted or refused, and what would permit it.',
+    'explain --roles LLM.User --action models.list',
+  )
+    .option('--policies <directory>', 'policies to judge by')
+    .option('--token-file <file>', 'an access token; its signature is not checked')
+    .option('--claims <file>', 'claims as a JSON object')
+    .option('--roles <roles>', 'somebody who holds these roles, separated by commas')
+    .option('--action <action>', 'what is asked for, e.g. chat.completions.create')
+    .option('--model <model>', 'the model that is asked for')
+    .option('--now <time>', 'when, e.g. 2026-11-22T10:00:00Z; default: now')
+    .option('--from <address>', 'address of the caller', '127.0.0.1')
+    .action(async (requestId: string | undefined, options: ExplainOptions) => {
+      const { explainCommand } = await import('../policy/explain-command.ts');
+      process.exitCode = explainCommand(requestId, options, processTerminal());
+    });
+  command('access [directory]', 'Show who can use what: roles, models and actions.', 'access --format csv')
+    .addOption(format(['table', 'csv', 'json']))
+    .option('--model <model>', 'only this model')
+    .option('--role <role>', 'only this role')
+    .action(async (directory: string | undefined, options: AccessOptions) => {
+      const { accessCommand } = await import('../policy/access-command.ts');
+      accessCommand(directory, options, processTerminal());
+    });
+  command('fmt [directory]', 'Lay the files out alike; comments and values stay.', 'fmt --check')
+    .option('--check', 'write nothing; fail when a file would change')
+    .action(async (directory: string | undefined, options: FmtOptions) => {
+      const { fmtCommand } = await import('../policy/fmt.ts');
+      process.exitCode = fmtCommand(directory, options, processTerminal());
+    });
+  policy
+    .command('init <directory>')
+    .addHelpText('before', 'Example:\n  sallyport policy init my-policies\n')
+    .description('Write a commented set of policies with its tests into a new folder.')
+    .option('--json', 'print JSON')
+    .action(async (directory: string, options: { readonly json?: boolean }) => {
+      const { initCommand } = await import('../policy/init.ts');
+      initCommand(directory, options, processTerminal());
+    });
+}
+
+function percentOf(text: string): number {
+  const percent = /^\d{1,3}$/.test(text) ? Number(text) : Number.NaN;
+  if (!(percent <= 100)) throw new InvalidArgumentError('a percentage is a whole number from 0 to 100.');
+  return percent;
+}

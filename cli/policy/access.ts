@@ -1,0 +1,77 @@
+// The reverse question: which role may do what on which model. Every cell is asked of the gateway's own decision.
+import { decide } from '../../gateway/authorize/decide.ts';
+import type { Principal } from '../../gateway/principal.ts';
+import type { Snapshot } from '../../gateway/snapshot.ts';
+import type { Bundle } from '../../gateway/policies/bundle.ts';
+
+/** One permission: a role, a model (null for actions about none), an action, and what decides. */
+export interface AccessEntry {
+  readonly role: string;
+  readonly model: string | null;
+  readonly action: string;
+  readonly decidedBy: string;
+}
+
+/** When and from where the question is asked; rules over time and network answer for this moment. */
+export interface AccessMoment {
+  readonly now: number;
+  readonly from: string;
+}
+
+/** Every permission of a bundle, by role, model and action in their order. */
+export function accessOf(bundle: Bundle, snapshot: Snapshot, moment: AccessMoment): AccessEntry[] {
+  const open = new Set(
+    snapshot.routes.routes.filter((route) => route.anonymous).map((route) => route.action),
+  );
+  const routes = [...new Map(snapshot.routes.routes.map((route) => [route.action, route])).values()].filter(
+    (route) => !open.has(route.action),
+  );
+  const [issuerName = ''] = Object.keys(bundle.issuers.issuers);
+  return Object.keys(bundle.roles.roles).flatMap((role) => {
+    const principal = holderOf(role, issuerName);
+    return routes.flatMap((route) => {
+      const isAboutModels = route.kind === 'openai' || route.kind === 'generate';
+      const models = isAboutModels ? [...snapshot.models.keys()] : [null];
+      return models.flatMap((model) => {
+        const { decision, decidedBy } = decide(
+          {
+            subject: { type: 'principal', id: principal.key, properties: principal },
+            action: { name: route.action },
+            resource: model === null ? { type: 'gateway', id: '' } : { type: 'model', id: model },
+            context: {
+              now: moment.now,
+              callerAddress: moment.from,
+              route: route.name,
+              body: model === null ? null : { model },
+            },
+          },
+          snapshot,
+        );
+        return decision === 'permit'
+          ? [{ role, model, action: route.action, decidedBy: decidedBy ?? '' }]
+          : [];
+      });
+    });
+  });
+}
+
+/** Somebody who holds one role and nothing else. */
+export function holderOf(role: string | readonly string[], issuerName: string): Principal {
+  return {
+    issuerName,
+    issuer: 'synthetic',
+    subject: 'somebody',
+    key: 'synthetic somebody',
+    clientId: null,
+    tenantId: null,
+    roles: new Set(typeof role === 'string' ? [role] : role),
+    groups: new Set(),
+    scopes: new Set(),
+    acr: null,
+    amr: [],
+    authTime: null,
+    binding: null,
+    expiresAt: Number.POSITIVE_INFINITY,
+    claims: {},
+  };
+}

@@ -1,0 +1,170 @@
+// Answers one question as the gateway would: the same claim checks, the same authorize and guard stages over a snapshot of
+// the bundle; only the signature, the limits and the upstream are left out.
+import { Agent } from 'undici';
+import { GatewayError } from '../../core/errors.ts';
+import { createLog } from '../../core/log.ts';
+import { parseAccessToken, type UnverifiedAccessToken } from '../../gateway/authenticate/access-token.ts';
+import { invalidToken } from '../../gateway/authenticate/invalid-token.ts';
+import { checkHeader, judgeClaims, rulesByIssuer } from '../../gateway/authenticate/judge-claims.ts';
+import type { IssuerRules } from '../../gateway/authenticate/issuer-rules.ts';
+import { authorize, evaluationRequest } from '../../gateway/authorize/index.ts';
+import { decide } from '../../gateway/authorize/decide.ts';
+import type { Decision } from '../../gateway/authorize/evaluation.ts';
+import { newOutcome, type Limited, type Parsed } from '../../gateway/exchange.ts';
+import { guard } from '../../gateway/guard/index.ts';
+import type { Bundle } from '../../gateway/policies/bundle.ts';
+import type { PolicyContext } from '../../gateway/policies/context.ts';
+import type { Route } from '../../gateway/policies/routes.ts';
+import { buildSnapshot } from '../../gateway/policies/snapshot.ts';
+import { anonymousPrincipal, type Principal } from '../../gateway/principal.ts';
+import type { Snapshot } from '../../gateway/snapshot.ts';
+
+/** Who asks for what. */
+export interface Question {
+  /** A compact JWS whose signature is not looked at, a principal that stands for one, or null for no credential. */
+  readonly credential: string | Principal | null;
+  readonly action: string;
+  /** Name of the route; null takes the first with the action. */
+  readonly route: string | null;
+  readonly model: string | null;
+  /** The request body; null runs no guard. */
+  readonly request: Readonly<Record<string, unknown>> | null;
+  /** Epoch ms. */
+  readonly now: number;
+  readonly from: string;
+}
+
+export type Stage = 'authenticate' | 'authorize' | 'guard';
+
+/** What the gateway would answer, and why. */
+export interface Answer {
+  readonly route: Route;
+  /** Null when the request is permitted. */
+  readonly refusal: GatewayError | null;
+  /** The stage that refused. */
+  readonly stage: Stage | null;
+  readonly accessToken: UnverifiedAccessToken | null;
+  /** The issuers.yaml entry that judged the token, or null when none did. */
+  readonly issuer: IssuerRules | null;
+  readonly principal: Principal | null;
+  readonly model: string | null;
+  /** `roles.LLM.User`, `rules.freeze`; null when nothing decided. */
+  readonly decidedBy: string | null;
+  /** With every role and rule that was looked at; null when authorize was not reached. */
+  readonly decision: Decision | null;
+}
+
+/** A compiled bundle that answers questions. */
+export interface Evaluator {
+  readonly snapshot: Snapshot;
+  /** @throws Error when no route has the action */
+  readonly answer: (question: Question) => Answer;
+}
+
+/** What is compiled: a bundle or a mutation of it. */
+export interface EvaluatorSource {
+  readonly bundle: Bundle;
+  readonly context: PolicyContext;
+}
+
+const silent = createLog('policy', 'silent');
+/** Never opens a connection: nothing here starts the issuers. */
+const dispatcher = new Agent();
+
+/** Compiles a bundle for questions; opens nothing. */
+export function createEvaluator({ bundle, context }: EvaluatorSource): Evaluator {
+  const { embeddedIssuer } = context;
+  const snapshot = buildSnapshot(bundle, {
+    version: 1,
+    context,
+    authentication: { embeddedIssuer, log: silent, dispatcher },
+  });
+  const issuers = rulesByIssuer(bundle.issuers, embeddedIssuer);
+  return { snapshot, answer: (question) => answer(question, snapshot, issuers) };
+}
+
+/** The route that a question is about; undefined when there is none. */
+export function routeFor(
+  snapshot: Snapshot,
+  { action, route }: Pick<Question, 'action' | 'route'>,
+): Route | undefined {
+  return snapshot.routes.routes.find(
+    (each) => each.action === action && (route === null || each.name === route),
+  );
+}
+
+function answer(question: Question, snapshot: Snapshot, issuers: ReadonlyMap<string, IssuerRules>): Answer {
+  const route = routeFor(snapshot, question);
+  if (route === undefined) throw new Error(`no route has the action ${question.action}`);
+  const found: { -readonly [Member in keyof Answer]: Answer[Member] } = {
+    route,
+    refusal: null,
+    stage: null,
+    accessToken: null,
+    issuer: null,
+    principal: null,
+    model: question.model,
+    decidedBy: null,
+    decision: null,
+  };
+  let stage: Stage = 'authenticate';
+  try {
+    const principal = authenticated(question, found, issuers);
+    found.principal = principal;
+    stage = 'authorize';
+    const parsed = exchangeFor(question, { route, principal, snapshot });
+    found.decision = decide(evaluationRequest(parsed, question.model), snapshot, { trace: true });
+    const authorized = authorize(parsed);
+    found.model = authorized.model;
+    found.decidedBy = parsed.outcome.decidedBy ?? found.decision.decidedBy;
+    stage = 'guard';
+    // The limits are not asked: they count, and nothing is counted here.
+    if (question.request !== null) guard(authorized as Limited); // What limit adds, guard does not read.
+  } catch (error) {
+    if (!(error instanceof GatewayError)) throw error;
+    found.refusal = error;
+    found.stage = stage;
+    // For a request that names no model, the stage's own decision is about the model that it chose.
+    if (stage === 'authorize') found.decidedBy = found.decidedBy ?? found.decision?.decidedBy ?? null;
+  }
+  return found;
+}
+
+function authenticated(
+  { credential, now, from }: Question,
+  found: { accessToken: UnverifiedAccessToken | null; issuer: IssuerRules | null; readonly route: Route },
+  issuers: ReadonlyMap<string, IssuerRules>,
+): Principal {
+  if (found.route.anonymous) return anonymousPrincipal(from);
+  if (credential === null) throw new GatewayError('missing_credentials', { reason: 'no_credentials' });
+  if (typeof credential !== 'string') return credential;
+  const accessToken = parseAccessToken(credential);
+  found.accessToken = accessToken;
+  const rules = issuers.get(accessToken.issuer);
+  if (rules === undefined) throw invalidToken('iss');
+  found.issuer = rules;
+  checkHeader(accessToken, rules);
+  return judgeClaims(accessToken, rules, now / 1_000);
+}
+
+/** The part of an exchange that authorize and guard read. */
+function exchangeFor(
+  { model, request, now, from }: Question,
+  { route, principal, snapshot }: { route: Route; principal: Principal; snapshot: Snapshot },
+): Parsed {
+  const isJudged = route.kind === 'openai' || route.kind === 'generate';
+  const json = { ...(model === null ? {} : { model }), ...request };
+  const exchange = {
+    route,
+    principal,
+    snapshot,
+    model,
+    pathModel: null,
+    body: isJudged ? { bytes: Buffer.alloc(0), json } : null,
+    callerAddress: from,
+    receivedAt: now,
+    outcome: newOutcome(),
+  };
+  // There is no socket here: request, response and services are what these two stages never touch.
+  return exchange as unknown as Parsed;
+}

@@ -1,0 +1,180 @@
+// Explains a request of the past from its audit record: what was decided then, in the words of the bundle at hand.
+import { GatewayError, errorCatalogue, type ErrorCode } from '../../core/errors.ts';
+import type { PolicyFileName } from '../../gateway/policies/bundle.ts';
+import { printable } from '../wording.ts';
+import type { RequestRecord } from './audit-search.ts';
+import { createEvaluator } from './evaluate.ts';
+import {
+  rolesThatPermit,
+  toldOf,
+  type ExplainedRequest,
+  type ExplainedStage,
+  type StageOutcome,
+} from './explanation.ts';
+import { holderOf } from './access.ts';
+import type { OpenedPolicies } from './opened-policies.ts';
+import { deciderPlace } from './reason-words.ts';
+
+type StageName = ExplainedStage['stage'];
+const stageNames: readonly StageName[] = ['authenticate', 'authorize', 'limit', 'guard', 'forward'];
+
+/** Which stage answers with which code; anything else comes from forward. */
+const stageOfCode: Readonly<Partial<Record<ErrorCode, StageName>>> = {
+  missing_credentials: 'authenticate',
+  invalid_request: 'authenticate',
+  invalid_token: 'authenticate',
+  insufficient_scope: 'authenticate',
+  issuer_unavailable: 'authenticate',
+  insufficient_user_authentication: 'authorize',
+  access_denied: 'authorize',
+  admin_access_required: 'authorize',
+  model_not_found: 'authorize',
+  rate_limit_exceeded: 'limit',
+  limit_store_unavailable: 'limit',
+  content_blocked: 'guard',
+  parameter_above_ceiling: 'guard',
+};
+
+/** Explains a record. The claims of the caller are not in the audit log, so values of the token are not shown. */
+export function explainRecord(record: RequestRecord, opened: OpenedPolicies): ExplainedRequest {
+  const text = (name: string): string | null => {
+    const value = record[name];
+    return typeof value === 'string' ? printable(value) : null;
+  };
+  const code = text('code') ?? 'internal_error';
+  const refusal = isErrorCode(code) ? refusalOf(code, record) : null;
+  const digest = text('policy') ?? opened.bundle.digest;
+  return {
+    request_id: text('request_id'),
+    action: text('action') ?? `${text('method') ?? ''} without a route`.trim(),
+    model: text('model'),
+    at: text('at') ?? '',
+    caller: callerOf(text),
+    digest,
+    note:
+      digest === opened.bundle.digest
+        ? null
+        : `The policies at hand are ${opened.bundle.digest.slice(0, 8)}: places are theirs.`,
+    outcome: refusal === null ? 'permit' : code,
+    reason: text('reason'),
+    decided_by: text('decided_by'),
+    stages: text('action') === null ? [] : stagesOf(record, refusal, { text, opened }),
+    would_permit: refusal === null ? [] : waysIn(refusal, { text, opened }),
+    told: refusal === null ? null : toldOf(refusal),
+  };
+}
+
+const isErrorCode = (code: string): code is ErrorCode => Object.hasOwn(errorCatalogue, code);
+
+/** Status and code as recorded; of the sentence's parameters the log keeps action and model only. */
+function refusalOf(code: ErrorCode, record: RequestRecord): GatewayError {
+  const params = { action: String(record['action']), model: String(record['model']) };
+  return new GatewayError(code, { params });
+}
+
+type Text = (name: string) => string | null;
+
+function callerOf(text: Text): string {
+  const principal = text('principal');
+  if (principal === null) return `nobody we know, from ${text('caller') ?? 'an unknown address'}`;
+  const client = text('client_id');
+  return `${principal} (${text('issuer') ?? ''})${client === null ? '' : ` through client ${client}`}, from ${text('caller') ?? ''}`;
+}
+
+function stagesOf(
+  record: RequestRecord,
+  refusal: GatewayError | null,
+  { text, opened }: { text: Text; opened: OpenedPolicies },
+): ExplainedStage[] {
+  const refusing = refusal === null ? null : (stageOfCode[refusal.code] ?? lastStage(record));
+  const at = refusing === null ? stageNames.length : stageNames.indexOf(refusing);
+  const decidedBy = text('decided_by');
+  return stageNames.map((stage, index): ExplainedStage => {
+    const outcome: StageOutcome = index < at ? 'passed' : index === at ? 'refused' : 'not_reached';
+    if (outcome === 'not_reached') return { stage, outcome, explanation: null };
+    if (outcome === 'refused') {
+      const reason = text('reason');
+      const words = refusal?.publicMessage ?? '';
+      return {
+        stage,
+        outcome,
+        explanation: {
+          place: placeOf(stage, { text, opened }),
+          text: reason === null ? words : `refused by ${reason}`,
+        },
+      };
+    }
+    const said: Readonly<Partial<Record<StageName, string>>> = {
+      authenticate: `${text('issuer') ?? 'the issuer'} vouches for the caller`,
+      ...(decidedBy === null ? {} : { authorize: `${decidedBy} permits ${text('action') ?? ''}` }),
+      ...(text('upstream') === null
+        ? {}
+        : { forward: `answered by ${text('upstream') ?? ''} with ${String(record['status'])}` }),
+    };
+    const words = said[stage];
+    return {
+      stage,
+      outcome,
+      explanation: words === undefined ? null : { place: placeOf(stage, { text, opened }), text: words },
+    };
+  });
+}
+
+/** Codes of the body and of our own faults belong to the last stage that is known to be reached. */
+function lastStage(record: RequestRecord): StageName {
+  if (record['decided_by'] === null || record['decided_by'] === undefined)
+    return record['principal'] === null ? 'authenticate' : 'authorize';
+  return record['upstream'] === null ? 'guard' : 'forward';
+}
+
+const guardNamed = (reason: string | null): string | null =>
+  /^guards\.([a-z0-9-]+)/.exec(reason ?? '')?.[1] ?? null;
+
+/** The line that the stage went by, as far as the record names it. */
+function placeOf(stage: StageName, { text, opened }: { text: Text; opened: OpenedPolicies }): string | null {
+  const { bundle, placeOf: at } = opened;
+  const entry = (file: PolicyFileName, section: string, known: object, name: string | null): string | null =>
+    name !== null && Object.hasOwn(known, name) ? at(file, [section, name]) : null;
+  const route = entry('routes.yaml', 'routes', bundle.routes.routes, text('route'));
+  switch (stage) {
+    case 'authenticate':
+      return (
+        entry('issuers.yaml', 'issuers', bundle.issuers.issuers, text('issuer')) ??
+        at('issuers.yaml', ['issuers'])
+      );
+    case 'authorize':
+      return deciderPlace(text('decided_by') ?? '', opened) ?? at('roles.yaml', ['roles']);
+    case 'limit':
+      return entry('limits.yaml', 'limits', bundle.limits.limits, text('reason')) ?? route;
+    case 'guard':
+      return entry('guards.yaml', 'guards', bundle.guards.guards, guardNamed(text('reason'))) ?? route;
+    case 'forward':
+      return route;
+  }
+}
+
+function waysIn(refusal: GatewayError, { text, opened }: { text: Text; opened: OpenedPolicies }): string[] {
+  const stage = stageOfCode[refusal.code];
+  if (stage === 'authenticate')
+    return ['judge the token itself: sallyport policy explain --token-file FILE --action …'];
+  if (stage === 'limit') return ['waiting until the window is over, or a wider limit'];
+  if (stage === 'guard') return ['a request that keeps to the guard'];
+  const action = text('action');
+  if (stage !== 'authorize' || action === null) return [];
+  const decidedBy = text('decided_by');
+  if (decidedBy?.startsWith('rules.') === true)
+    return [
+      `a request that ${decidedBy} does not match (${deciderPlace(decidedBy, opened) ?? 'gone from the policies at hand'})`,
+    ];
+  return rolesThatPermit(
+    {
+      principal: holderOf([], text('issuer') ?? ''),
+      action,
+      model: text('model'),
+      route: text('route') ?? '',
+      now: Date.parse(text('at') ?? '') || Date.now(),
+      from: text('caller') ?? '127.0.0.1',
+    },
+    { evaluator: createEvaluator(opened), opened },
+  );
+}

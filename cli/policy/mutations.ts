@@ -1,0 +1,95 @@
+// Small changes of a bundle that its tests ought to notice: a permission, model, role or rule taken away, an effect flipped.
+import type { RuleEntry } from '../../gateway/authorize/rules-policy.ts';
+import type { Bundle, PolicyFileName } from '../../gateway/policies/bundle.ts';
+
+export interface Mutation {
+  /** `drops models[0] (tiny-gpt2) of role LLM.User` */
+  readonly description: string;
+  readonly file: PolicyFileName;
+  readonly path: readonly PropertyKey[];
+  readonly bundle: Bundle;
+}
+
+/** Every mutation of a bundle, in the order of its files. */
+export function mutationsOf(bundle: Bundle): Mutation[] {
+  return [...requiredClaims(bundle), ...roles(bundle), ...assignments(bundle), ...rules(bundle)];
+}
+
+function requiredClaims(bundle: Bundle): Mutation[] {
+  const { issuers } = bundle.issuers;
+  return Object.entries(issuers).flatMap(([name, entry]) =>
+    Object.keys(entry.required_claims).map((claim) => {
+      const remaining = Object.fromEntries(
+        Object.entries(entry.required_claims).filter(([other]) => other !== claim),
+      );
+      return {
+        description: `issuer ${name}: drop the required claim ${claim}`,
+        file: 'issuers.yaml' as const,
+        path: ['issuers', name, 'required_claims', claim],
+        bundle: {
+          ...bundle,
+          issuers: { issuers: { ...issuers, [name]: { ...entry, required_claims: remaining } } },
+        },
+      };
+    }),
+  );
+}
+
+function roles(bundle: Bundle): Mutation[] {
+  const { roles: entries } = bundle.roles;
+  return Object.entries(entries).flatMap(([name, role]) =>
+    (['inherits', 'permits', 'models'] as const).flatMap((list) =>
+      role[list].map((item, index) => ({
+        description: `role ${name}: drop ${item} from ${list}`,
+        file: 'roles.yaml' as const,
+        path: ['roles', name, list, index],
+        bundle: {
+          ...bundle,
+          roles: {
+            ...bundle.roles,
+            roles: { ...entries, [name]: { ...role, [list]: without(role[list], index) } },
+          },
+        },
+      })),
+    ),
+  );
+}
+
+function assignments(bundle: Bundle): Mutation[] {
+  return bundle.roles.assignments.map((assignment, index) => ({
+    description: `drop the assignment of ${assignment.role}`,
+    file: 'roles.yaml' as const,
+    path: ['assignments', index],
+    bundle: {
+      ...bundle,
+      roles: { ...bundle.roles, assignments: without(bundle.roles.assignments, index) },
+    },
+  }));
+}
+
+function rules(bundle: Bundle): Mutation[] {
+  const entries = bundle.rules.rules;
+  const withRules = (changed: RuleEntry[]): Bundle => ({ ...bundle, rules: { rules: changed } });
+  return entries.flatMap((rule, index) => {
+    const place = { file: 'rules.yaml' as const, path: ['rules', index] };
+    const dropped = {
+      ...place,
+      description: `rule ${rule.name}: drop it`,
+      bundle: withRules(without(entries, index)),
+    };
+    if (rule.effect === undefined) return [dropped];
+    const effect = rule.effect === 'deny' ? ('permit' as const) : ('deny' as const);
+    return [
+      dropped,
+      {
+        ...place,
+        description: `rule ${rule.name}: ${effect} instead of ${rule.effect}`,
+        bundle: withRules(entries.map((each, at) => (at === index ? { ...each, effect } : each))),
+      },
+    ];
+  });
+}
+
+function without<T>(items: readonly T[], index: number): T[] {
+  return items.filter((_, at) => at !== index);
+}

@@ -1,0 +1,95 @@
+// Opens a policy directory for the offline commands: the bundle, what the configuration says around it, and where in the
+// files each part of it stands. Opens no socket and changes nothing.
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+import {
+  ConfigurationError,
+  parseYaml,
+  readYamlFile,
+  wholeFile,
+  type YamlFile,
+} from '../../core/yaml-file.ts';
+import { loadBundle, policyFiles, type Bundle, type PolicyFileName } from '../../gateway/policies/bundle.ts';
+import { policyContext, type PolicyContext } from '../../gateway/policies/context.ts';
+import { loadConfiguration } from '../compose.ts';
+
+/** The schema of rules.yaml has judged the file already; this one only keeps what it says. */
+const rulesAsWritten = z.object({ rules: z.array(z.record(z.string(), z.unknown())).default([]) });
+
+/** Flags that every `policy` command has. */
+export interface PolicyOptions {
+  readonly config: string;
+  readonly json?: boolean;
+}
+
+/** A good bundle with its surroundings. */
+export interface OpenedPolicies {
+  readonly directory: string;
+  readonly bundle: Bundle;
+  readonly context: PolicyContext;
+  /** Folder of the audit log that the configured gateway writes. */
+  readonly auditFolder: string;
+  /** `policies/roles.yaml:2`: where a key or list entry stands. */
+  readonly placeOf: (file: PolicyFileName, path: readonly PropertyKey[]) => string;
+  /** The parsed file, for findings at a key. */
+  readonly fileOf: (file: PolicyFileName) => YamlFile<unknown>;
+  /** The rules as they are written, before durations and times became numbers; in their order. */
+  readonly writtenRules: () => readonly Readonly<Record<string, unknown>>[];
+}
+
+/** Where the policies are and what surrounds them; reads the configuration only. @throws ConfigurationError */
+export function locatePolicies(
+  directory: string | undefined,
+  options: Pick<PolicyOptions, 'config'>,
+): { readonly directory: string; readonly context: PolicyContext; readonly auditFolder: string } {
+  const { gateway, file } = loadConfiguration({ configFile: options.config, env: process.env });
+  if (gateway === undefined) {
+    const message = 'the gateway section is missing: policies refer to its upstreams and models';
+    throw new ConfigurationError([wholeFile(file, 'missing_key', message)]);
+  }
+  return {
+    directory: directory ?? gateway.policies,
+    context: policyContext(gateway),
+    auditFolder: join(gateway.data, 'audit'),
+  };
+}
+
+/** Opens a bundle. @throws ConfigurationError with every finding of configuration or bundle */
+export function openPolicies(
+  directory: string | undefined,
+  options: Pick<PolicyOptions, 'config'>,
+): OpenedPolicies {
+  const located = locatePolicies(directory, options);
+  return withPlaces({ ...located, bundle: loadBundle(located.directory, located.context) });
+}
+
+/** Adds the places to a bundle that is already loaded; a file is parsed again when it is first asked for. */
+export function withPlaces(
+  opened: Omit<OpenedPolicies, 'placeOf' | 'fileOf' | 'writtenRules'>,
+): OpenedPolicies {
+  const parsed = new Map<PolicyFileName, YamlFile<unknown>>();
+  const fileOf = (name: PolicyFileName): YamlFile<unknown> => {
+    const known = parsed.get(name);
+    if (known !== undefined) return known;
+    const path = join(opened.directory, name);
+    // A file that the bundle does without is read as empty.
+    const file = parseYaml(existsSync(path) ? readFileSync(path, 'utf8') : '{}', policyFiles[name], path);
+    parsed.set(name, file);
+    return file;
+  };
+  let written: readonly Readonly<Record<string, unknown>>[] | undefined;
+  return {
+    ...opened,
+    fileOf,
+    writtenRules() {
+      const path = join(opened.directory, 'rules.yaml');
+      written ??= existsSync(path) ? readYamlFile(path, rulesAsWritten).value.rules : [];
+      return written;
+    },
+    placeOf(name, path) {
+      const { file, line } = fileOf(name).finding(path, '');
+      return `${file}:${line}`;
+    },
+  };
+}

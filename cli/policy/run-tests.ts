@@ -1,0 +1,77 @@
+// Runs policy tests against a compiled bundle. Pure but for the clock that measures it.
+import type { Answer, Evaluator } from './evaluate.ts';
+import { syntheticToken, type TokenSurroundings } from './synthetic-token.ts';
+import type { TestFile } from './test-files.ts';
+import type { PolicyTest } from './test-schema.ts';
+
+/** One test with what became of it. */
+export interface TestResult {
+  readonly test: PolicyTest;
+  readonly file: string;
+  readonly line: number;
+  readonly passed: boolean;
+  /** Null when the bundle no longer has what the test asks about (a mutation took it away). */
+  readonly answer: Answer | null;
+  readonly seconds: number;
+}
+
+/** A test and where it is written. */
+export interface PlacedTest {
+  readonly test: PolicyTest;
+  readonly file: string;
+  readonly line: number;
+}
+
+/** The tests of some files, in order. */
+export function placedTests(files: readonly TestFile[]): PlacedTest[] {
+  return files.flatMap((file) =>
+    file.value.map((test, index) => ({
+      test,
+      file: file.file,
+      line: file.finding([index, 'name'], '').line,
+    })),
+  );
+}
+
+/** Runs every test. */
+export function runTests(
+  tests: readonly PlacedTest[],
+  evaluator: Evaluator,
+  surroundings: TokenSurroundings,
+): TestResult[] {
+  return tests.map((placed) => {
+    const startedAt = performance.now();
+    const answer = answerTo(placed.test, evaluator, surroundings);
+    const seconds = (performance.now() - startedAt) / 1_000;
+    return { ...placed, answer, passed: isAsExpected(placed.test, answer), seconds };
+  });
+}
+
+/** What the bundle answers to a test. */
+export function answerTo(test: PolicyTest, evaluator: Evaluator, surroundings: TokenSurroundings): Answer {
+  const now = Date.parse(test.now);
+  return evaluator.answer({
+    credential: test.as === 'nobody' ? null : syntheticToken(test.as, now, surroundings),
+    action: test.do,
+    route: test.route ?? null,
+    model: test.model ?? null,
+    request: test.request ?? null,
+    now,
+    from: test.from,
+  });
+}
+
+/** Every code that speaks for this answer: the refusal's private reason and the codes of the decision. */
+export function reasonCodes({ refusal, decision, decidedBy }: Answer): string[] {
+  const deciding = decision?.reasons.filter((reason) => reason.rule === (decidedBy ?? 'default')) ?? [];
+  const stated = [refusal?.reason, decision?.code, ...deciding.map((reason) => reason.code)];
+  return [...new Set(stated.filter((code) => code !== undefined))];
+}
+
+function isAsExpected(test: PolicyTest, answer: Answer): boolean {
+  const { refusal } = answer;
+  const code = refusal?.code ?? 'permit';
+  const isOutcome = test.expect === 'deny' ? refusal !== null : test.expect === code;
+  const isDecider = test.by === undefined || test.by === answer.decidedBy;
+  return isOutcome && isDecider && (test.because === undefined || reasonCodes(answer).includes(test.because));
+}

@@ -1,0 +1,122 @@
+// The form of policies/tests/*.yaml: who asks for what, and what the policies must answer.
+import { isIP } from 'node:net';
+import { z } from 'zod';
+import type { ErrorCode } from '../../core/errors.ts';
+
+const texts = z.array(z.string());
+
+const bearer = {
+  issuer: z
+    .string()
+    .optional()
+    .describe('Name in issuers.yaml whose token it is; default: the first that fits.'),
+  subject: z.string().min(1).optional().describe('The subject; for Entra the `oid`.'),
+  client_id: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('The client application; default: the first that the issuer lists.'),
+  roles: texts.optional().describe('Roles that the token claims.'),
+  groups: texts.optional().describe('Groups that the token claims.'),
+  scopes: texts
+    .optional()
+    .describe("Scopes that the token claims; default: those that the issuer's entry requires."),
+  with: z
+    .record(z.string(), z.unknown())
+    .optional()
+    .describe('Further claims, laid over the others; `null` removes a claim.'),
+};
+
+/** A good token of one kind with what differs. */
+const bearerSchema = z.strictObject(bearer);
+export type Bearer = z.output<typeof bearerSchema>;
+
+const kinds = ['claims', 'entra-v1', 'entra-v2', 'app-only'] as const;
+
+const credentialShape = {
+  ...bearer,
+  claims: z
+    .record(z.string(), z.unknown())
+    .optional()
+    .describe('The whole claim set, taken as it is; `iat`, `nbf` and `exp` are filled in when absent.'),
+  type: z
+    .string()
+    .optional()
+    .describe('The `typ` header beside `claims`; default: the first that the issuer accepts.'),
+  'entra-v1': bearerSchema.optional().describe("A person's Entra v1.0 access token."),
+  'entra-v2': bearerSchema.optional().describe("A person's Entra v2.0 access token."),
+  'app-only': bearerSchema
+    .optional()
+    .describe("An application's own access token (client credentials): roles, no scopes, nobody behind it."),
+};
+
+const credential = z.strictObject(credentialShape).superRefine((given, context) => {
+  const named = kinds.filter((kind) => given[kind] !== undefined);
+  const direct = Object.keys(bearer).filter((key) => Object.hasOwn(given, key));
+  if (named.length > 1 || (named.length === 1 && direct.length > 0))
+    context.addIssue({
+      code: 'custom',
+      message: `state one kind of credential: ${kinds.join(', ')}, or the keys of a token directly`,
+    });
+  if (given.type !== undefined && given.claims === undefined)
+    context.addIssue({ code: 'custom', path: ['type'], message: 'type stands beside claims only' });
+});
+export type Credential = z.output<typeof credential>;
+
+/** What a test can expect: the refusals of the stages that are asked. */
+const outcomes = [
+  'permit',
+  'deny',
+  'missing_credentials',
+  'invalid_token',
+  'insufficient_scope',
+  'insufficient_user_authentication',
+  'access_denied',
+  'admin_access_required',
+  'model_not_found',
+  'body_invalid',
+  'parameter_above_ceiling',
+  'content_blocked',
+] as const satisfies readonly (ErrorCode | 'permit' | 'deny')[];
+
+const policyTest = z.strictObject({
+  /** What must hold, as a sentence; unique within the file. */
+  name: z.string().min(1),
+  /** Who asks: `nobody` sends no credential; else an access token, written in full (`claims`) or by what matters in it. */
+  as: z.union([z.literal('nobody'), credential], {
+    error: '`nobody`, or a mapping such as { roles: [LLM.User] }',
+  }),
+  /** The action of a route, e.g. `chat.completions.create`. */
+  do: z.string().min(1),
+  /** Name of the route in routes.yaml; default: the first with this action. */
+  route: z.string().optional(),
+  /** The model that is asked for. */
+  model: z.string().min(1).optional(),
+  /** The request body, for rules over `request` and for guards; without it no guard runs. */
+  request: z.record(z.string(), z.unknown()).optional(),
+  /** When, as an ISO 8601 time with its zone; default: 2026-01-07T12:00:00Z, a Wednesday. */
+  now: z.iso
+    .datetime({ offset: true, error: 'a time is written 2026-11-22T10:00:00Z' })
+    .default('2026-01-07T12:00:00Z'),
+  /** Address of the caller. */
+  from: z
+    .string()
+    .refine((address) => isIP(address) !== 0, 'an IP address')
+    .default('127.0.0.1'),
+  /** `permit`, `deny` (any refusal), or the code that the caller must get. */
+  expect: z.enum(outcomes),
+  /** What must decide: `roles.<role>` or `rules.<rule>`. */
+  by: z.string().optional(),
+  /** Code of a reason that must be given, e.g. `client_id` or `when_matched`. */
+  because: z.string().optional(),
+});
+export type PolicyTest = z.output<typeof policyTest>;
+
+/** Schema of a file of policy tests. */
+export const policyTestsSchema = z.array(policyTest).superRefine((tests, context) => {
+  const names = tests.map((test) => test.name);
+  for (const [index, name] of names.entries()) {
+    if (names.indexOf(name) < index)
+      context.addIssue({ code: 'custom', path: [index, 'name'], message: 'another test has this name' });
+  }
+});

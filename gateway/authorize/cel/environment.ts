@@ -1,0 +1,28 @@
+// The CEL environment of rules: typed variables, bounded expressions, two functions of ours.
+import { Environment } from '@marcbachmann/cel-js';
+import { RE2JS } from 're2js';
+import { isNetwork, networkTest } from '../conditions/network.ts';
+import { variables } from './vocabulary.ts';
+
+/** Creates an environment; compiled patterns and networks are kept, which are as many as the policies write out. */
+export function createCelEnvironment(): Environment {
+  const environment = new Environment({
+    limits: { maxAstNodes: 500, maxDepth: 32, maxListElements: 256, maxMapEntries: 64, maxCallArguments: 8 },
+  });
+  for (const [name, schema] of Object.entries(variables)) environment.registerVariable({ name, schema });
+
+  const patterns = new Map<string, RE2JS>();
+  environment.registerFunction('string.rematch(string): bool', (text: string, pattern: string) => {
+    const compiled = patterns.get(pattern) ?? RE2JS.compile(pattern);
+    patterns.set(pattern, compiled);
+    return compiled.matcher(text).find();
+  });
+  const networks = new Map<string, (address: string) => boolean>();
+  environment.registerFunction('string.in_network(string): bool', (address: string, block: string) => {
+    if (!isNetwork(block)) throw new Error('not a network');
+    const isInside = networks.get(block) ?? networkTest([block]);
+    networks.set(block, isInside);
+    return isInside(address);
+  });
+  return environment;
+}

@@ -1,0 +1,84 @@
+// The values of the variables of `when` for one request. Only counts and numbers of the body are shown to expressions, so
+// that a caller cannot choose how much work they are.
+import type { RuleFacts } from '../conditions/condition.ts';
+import { longestList, type VariableName, type variables } from './vocabulary.ts';
+
+type Body = Readonly<Record<string, unknown>>;
+/** The members of a variable; integers are bigint, as CEL wants them. */
+export type Members<Name extends VariableName> = Readonly<
+  Partial<Record<keyof (typeof variables)[Name], unknown>>
+>;
+
+/** Reads the variables that may differ from one request to the next. */
+export const requestValues: {
+  readonly [Name in Exclude<VariableName, 'principal'>]: (facts: RuleFacts) => Members<Name>;
+} = {
+  request: bodyValues,
+  resource: ({ request, upstream }) => ({ type: request.resource.type, id: request.resource.id, upstream }),
+  environment: ({ request }) => ({
+    now: new Date(request.context.now),
+    caller_address: request.context.callerAddress,
+  }),
+};
+
+/** Reads `principal`. @throws Error when one of its lists is too long to be walked. */
+export function principalValues({ principal, roles }: RuleFacts): Members<'principal'> {
+  return {
+    subject: principal.subject,
+    issuer: principal.issuerName,
+    client_id: principal.clientId ?? '',
+    tenant_id: principal.tenantId ?? '',
+    roles: bounded(roles),
+    groups: bounded(principal.groups),
+    scopes: bounded(principal.scopes),
+    acr: principal.acr ?? '',
+    amr: bounded(principal.amr),
+    claims: principal.claims,
+    ...(principal.authTime === null ? {} : { authenticated_at: new Date(principal.authTime * 1_000) }),
+  };
+}
+
+function bounded(values: Iterable<string>): readonly string[] {
+  const list = Array.isArray(values) ? (values as readonly string[]) : [...values]; // An array of strings by the parameter's type.
+  // Cutting it off could hide the very group that a rule denies.
+  if (list.length > longestList) throw new Error('the list is too long');
+  return list;
+}
+
+function bodyValues({ request, action, model }: RuleFacts): Members<'request'> {
+  const body: Body = request.context.body ?? {};
+  return {
+    route: request.context.route,
+    action,
+    model: model ?? '',
+    stream: body['stream'] === true,
+    max_tokens: BigInt(
+      Math.max(
+        0,
+        whole(body['max_tokens']),
+        whole(body['max_completion_tokens']),
+        whole(body['max_output_tokens']),
+        whole(body['max_length']),
+      ),
+    ),
+    n: body['n'] === undefined || body['n'] === null ? 1n : BigInt(whole(body['n'])),
+    message_count: entries(body['messages']),
+    prompt_count: prompts(body['prompt']) + prompts(body['input']),
+    tool_count: entries(body['tools']) + entries(body['functions']),
+  };
+}
+
+/** A number that is none is 0 here: the guard refuses such a body whatever the rules say. */
+function whole(value: unknown): number {
+  if (typeof value !== 'number' || Number.isNaN(value)) return 0;
+  return Math.ceil(Math.min(Math.max(value, Number.MIN_SAFE_INTEGER), Number.MAX_SAFE_INTEGER));
+}
+
+const entries = (value: unknown): bigint => (Array.isArray(value) ? BigInt(value.length) : 0n);
+
+/** Text is one prompt, a list of token ids as well. */
+function prompts(value: unknown): bigint {
+  if (typeof value === 'string') return 1n;
+  if (!Array.isArray(value)) return 0n;
+  return typeof value[0] === 'number' ? 1n : BigInt(value.length);
+}

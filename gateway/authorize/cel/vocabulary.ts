@@ -1,0 +1,63 @@
+// The words of `when`: the variables with their members and types, and the functions that are ours. What is not here
+// does not exist in an expression, and a misspelt word is found when the file is read.
+
+/** Members of each variable, with CEL types. */
+export const variables = {
+  principal: {
+    subject: 'string',
+    /** Name in issuers.yaml. */
+    issuer: 'string',
+    /** Empty when the credential names no client. */
+    client_id: 'string',
+    tenant_id: 'string',
+    /** After assignments and hierarchy. */
+    roles: 'list<string>',
+    groups: 'list<string>',
+    scopes: 'list<string>',
+    /** Empty when the issuer did not say. */
+    acr: 'string',
+    amr: 'list<string>',
+    /** Absent when the issuer did not say: ask with has(). */
+    authenticated_at: 'google.protobuf.Timestamp',
+    /** All claims as they stand in the access token; an absent one is an error: ask with has(). */
+    claims: 'map<string, dyn>',
+  },
+  request: {
+    /** Name of the route in routes.yaml. */
+    route: 'string',
+    action: 'string',
+    /** Empty for actions about no model. */
+    model: 'string',
+    stream: 'bool',
+    /** The highest of max_tokens and its other spellings; 0 when none is given, which leaves it to the upstream. */
+    max_tokens: 'int',
+    /** Answers asked for. */
+    n: 'int',
+    message_count: 'int',
+    /** Texts in `prompt` or `input`. */
+    prompt_count: 'int',
+    tool_count: 'int',
+  },
+  resource: {
+    /** `model` or `gateway`. */
+    type: 'string',
+    id: 'string',
+    /** Name of the upstream that serves the model; empty without one. */
+    upstream: 'string',
+  },
+  environment: {
+    now: 'google.protobuf.Timestamp',
+    caller_address: 'string',
+  },
+} as const satisfies Record<string, Record<string, string>>;
+
+/** The name of a variable of `when`. */
+export type VariableName = keyof typeof variables;
+
+/** Whether a word is a variable of `when`. */
+export function isVariable(word: string): word is VariableName {
+  return Object.hasOwn(variables, word);
+}
+
+/** Longest list of an access token that an expression may walk; a longer one fails the expression. */
+export const longestList = 1_024;

@@ -1,0 +1,162 @@
+// Compiles rules.yaml. Rules that cannot match cost nothing: they are set aside once per action and model, then once per
+// principal by the conditions that cannot change between two requests.
+import type { Principal } from '../principal.ts';
+import { createExpressionCompiler } from './cel/compile-expression.ts';
+import type { RuleFacts } from './conditions/condition.ts';
+import { prepareConditions, prepareRequire, type PreparedCondition } from './conditions/index.ts';
+import { stepUpOf } from './conditions/require.ts';
+import type { Reason, StepUp } from './evaluation.ts';
+import type { RuleEntry, RulesPolicy } from './rules-policy.ts';
+
+/** One compiled rule. */
+export interface Rule {
+  /** `rules.<name>`. */
+  readonly id: string;
+  readonly effect: 'permit' | 'deny' | 'require';
+  /** Whether the rule names its actions; only then it holds on routes that are open to anybody. */
+  readonly namesActions: boolean;
+  readonly conditions: readonly RuleCondition[];
+  /** Conditions on the action and the model. */
+  readonly aboutWhat: readonly RuleCondition[];
+  /** Conditions on the principal that are settled once. */
+  readonly aboutWhom: readonly RuleCondition[];
+  /** The conditions that may change from request to request. */
+  readonly changing: readonly RuleCondition[];
+  /** The `require` of the rule, or null. */
+  readonly require: RuleCondition | null;
+  readonly stepUp: StepUp | null;
+  /** The reasons when all conditions match. */
+  readonly matched: readonly Reason[];
+}
+
+/** A condition with its reasons, made once. */
+export interface RuleCondition extends PreparedCondition {
+  readonly matched: Reason;
+  readonly notMatched: Reason;
+  /** The condition could not be evaluated. */
+  readonly failed: Reason;
+}
+
+/** Rules that may match a question, by effect, in the order of the file. */
+export interface Candidates {
+  readonly denies: readonly Rule[];
+  readonly permits: readonly Rule[];
+  readonly requires: readonly Rule[];
+}
+
+/** The compiled rules.yaml. */
+export interface Rules {
+  /** Every rule, in the order of the file. */
+  readonly all: readonly Rule[];
+  /** The rules whose settled conditions match; `facts` decide nothing else. */
+  candidates(facts: RuleFacts): Candidates;
+}
+
+const none: Candidates = { denies: [], permits: [], requires: [] };
+
+/** No rules at all: rules.yaml is optional. */
+export const noRules: Rules = { all: [], candidates: () => none };
+
+/** Bounds of what is kept: questions (action and model) in all and of one principal, distinct sets of rules. */
+const kept = { questions: 4_096, perPrincipal: 256, sets: 4_096 };
+
+/**
+ * Compiles the rules. `lines` are the lines of the rules in the file, for reasons.
+ * Checks nothing: names, expressions and contradictions are judged by the policy loader (gateway/policies/rule-faults.ts).
+ */
+export function compileRules(policy: RulesPolicy, lines: readonly number[] = []): Rules {
+  if (policy.rules.length === 0) return noRules;
+  const compileExpression = createExpressionCompiler();
+  const all = policy.rules.map((entry, index) =>
+    compileRule(entry, lines[index] ?? 0, { compileExpression }),
+  );
+  const byQuestion = new Map<string, readonly Rule[]>();
+  const perPrincipal = new WeakMap<Principal, Map<string, Candidates>>();
+  // Principals for whom the same rules remain share one set.
+  const sets = new Map<string, Candidates>();
+
+  /** Rules whose actions and models match, whoever asks. */
+  const rulesOn = (question: string, facts: RuleFacts): readonly Rule[] => {
+    const known = byQuestion.get(question);
+    if (known !== undefined) return known;
+    const found = all.filter((rule) => rule.aboutWhat.every((condition) => condition.test(facts)));
+    if (byQuestion.size < kept.questions) byQuestion.set(question, found);
+    return found;
+  };
+
+  const settle = (rules: readonly Rule[], facts: RuleFacts): Candidates => {
+    const left = rules.filter(
+      (rule) =>
+        (rule.namesActions || facts.request.subject.type === 'principal') &&
+        rule.aboutWhom.every((condition) => condition.test(facts)),
+    );
+    if (left.length === 0) return none;
+    const key = left.map((rule) => rule.id).join(' ');
+    const set = sets.get(key) ?? {
+      denies: left.filter((rule) => rule.effect === 'deny'),
+      permits: left.filter((rule) => rule.effect === 'permit'),
+      requires: left.filter((rule) => rule.effect === 'require'),
+    };
+    if (sets.size < kept.sets) sets.set(key, set);
+    return set;
+  };
+
+  return {
+    all,
+    candidates(facts) {
+      const { principal, action, model, upstream } = facts;
+      // Nothing permits a model that nobody serves, and callers must not fill what is kept.
+      if (model !== null && upstream === '') return none;
+      const question = model === null ? action : `${action} ${model}`;
+      const rules = rulesOn(question, facts);
+      if (rules.length === 0) return none;
+      const questions = perPrincipal.get(principal) ?? new Map<string, Candidates>();
+      const known = questions.get(question);
+      if (known !== undefined) return known;
+      const found = settle(rules, facts);
+      if (questions.size === 0) perPrincipal.set(principal, questions);
+      if (questions.size < kept.perPrincipal) questions.set(question, found);
+      return found;
+    },
+  };
+}
+
+const isAboutWhat = ({ name }: RuleCondition): boolean => name === 'actions' || name === 'models';
+
+function compileRule(
+  entry: RuleEntry,
+  line: number,
+  surroundings: Parameters<typeof prepareConditions>[1],
+): Rule {
+  const rule = `rules.${entry.name}`;
+  const reason = (condition: string, code: string): Reason => ({
+    rule,
+    file: 'rules.yaml',
+    line,
+    condition,
+    code,
+  });
+  const withReasons = (prepared: PreparedCondition): RuleCondition => ({
+    ...prepared,
+    matched: reason(prepared.name, prepared.codes[0]),
+    notMatched: reason(prepared.name, prepared.codes[1]),
+    failed: reason(prepared.name, `${prepared.name}_failed`),
+  });
+  const conditions = prepareConditions(entry, surroundings).map(withReasons);
+  const prepared = prepareRequire(entry, surroundings);
+  return {
+    id: rule,
+    effect: entry.effect ?? 'require',
+    namesActions: entry.actions !== undefined,
+    conditions,
+    aboutWhat: conditions.filter(isAboutWhat),
+    aboutWhom: conditions.filter((condition) => condition.settled && !isAboutWhat(condition)),
+    changing: conditions.filter((condition) => !condition.settled),
+    require: prepared === null ? null : withReasons(prepared),
+    stepUp: entry.require === undefined ? null : stepUpOf(entry.require),
+    matched:
+      conditions.length === 0
+        ? [reason('effect', 'effect_matched')]
+        : conditions.map((condition) => condition.matched),
+  };
+}
