@@ -44,7 +44,8 @@ export function challengeFor(refusal: GatewayError, context: ChallengeContext): 
   // RFC 9449 §7.1: algs lists the algorithms that proofs may have.
   if (isDpop) return rendered('DPoP', [...parameters, ['algs', algorithms]]);
   const bearer = rendered('Bearer', parameters);
-  return status === 401 ? `${bearer}, ${rendered('DPoP', [['algs', algorithms]])}` : bearer;
+  // Who must sign in again has shown which scheme is in use.
+  return status === 401 && stepUp === undefined ? `${bearer}, ${rendered('DPoP', [['algs', algorithms]])}` : bearer;
 }
 
 function rendered(scheme: string, parameters: readonly [string, string][]): string {
