@@ -1,6 +1,7 @@
 // Takes up a renewed certificate without a restart, for every server that speaks TLS. A pair that cannot be used (half
 // written, or certificate and key of different renewals) leaves the old one in use until the next change of either file.
-import { readFileSync, unwatchFile, watchFile } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { Server as TlsServer, type SecureContextOptions } from 'node:tls';
 import type { Logger } from './log.ts';
 
@@ -14,7 +15,7 @@ export interface CertificateFiles {
   readonly read?: () => SecureContextOptions;
 }
 
-/** How often the files are looked at; links are followed, so a directory that is swapped is noticed. */
+/** How often the files are looked at. */
 const defaultLookMs = 2_000;
 
 /** Follows the files until the returned function is called; nothing for a server without TLS. */
@@ -25,7 +26,12 @@ export function followCertificate(
   lookMs = defaultLookMs,
 ): () => void {
   if (files === undefined || !(server instanceof TlsServer)) return () => undefined;
-  const renew = (): void => {
+  // What was there when the server started; contents and not times, so that no change is missed.
+  let seen = contentOf(files);
+  const look = (): void => {
+    const found = contentOf(files);
+    if (found === seen) return;
+    seen = found;
     try {
       server.setSecureContext(files.read?.() ?? pairOf(files));
       log.info('the renewed certificate is in use');
@@ -36,11 +42,21 @@ export function followCertificate(
       );
     }
   };
-  const watched = [files.cert, files.key, ...(files.further ?? [])];
-  for (const file of watched) watchFile(file, { persistent: false, interval: lookMs }, renew);
-  return () => {
-    for (const file of watched) unwatchFile(file, renew);
-  };
+  const timer = setInterval(look, lookMs).unref();
+  return () => clearInterval(timer);
+}
+
+/** A digest of all the files, or of why one cannot be read. */
+function contentOf(files: CertificateFiles): string {
+  const digest = createHash('sha256');
+  for (const file of [files.cert, files.key, ...(files.further ?? [])]) {
+    try {
+      digest.update(readFileSync(file)).update('\0');
+    } catch (error) {
+      digest.update(String((error as NodeJS.ErrnoException).code)); // Whatever the file system throws has a code.
+    }
+  }
+  return digest.digest('base64');
 }
 
 function pairOf(files: CertificateFiles): SecureContextOptions {

@@ -45,7 +45,9 @@ export function challengeFor(refusal: GatewayError, context: ChallengeContext): 
   if (isDpop) return rendered('DPoP', [...parameters, ['algs', algorithms]]);
   const bearer = rendered('Bearer', parameters);
   // Who must sign in again has shown which scheme is in use.
-  return status === 401 && stepUp === undefined ? `${bearer}, ${rendered('DPoP', [['algs', algorithms]])}` : bearer;
+  return status === 401 && stepUp === undefined
+    ? `${bearer}, ${rendered('DPoP', [['algs', algorithms]])}`
+    : bearer;
 }
 
 function rendered(scheme: string, parameters: readonly [string, string][]): string {
