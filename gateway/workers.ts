@@ -86,8 +86,8 @@ function listening(worker: Worker): Promise<string> {
     worker.on('message', (message: { event?: unknown; address?: unknown }) => {
       if (message.event === 'ready' && typeof message.address === 'string') resolve(message.address);
     });
-    worker.once('exit', (code) =>
-      reject(new Error(`a worker of the gateway ended before it listened (code ${code})`)),
+    worker.once('exit', (code: number | null, signal: string | null) =>
+      reject(new Error(`a worker of the gateway ended before it listened (${signal ?? `code ${code}`})`)),
     );
   });
 }
