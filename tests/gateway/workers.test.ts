@@ -57,9 +57,12 @@ before(async () => {
   await serving();
 });
 after(async () => {
-  const ended =
-    child.exitCode ?? (await new Promise((resolve) => child.once('exit', resolve) && child.kill('SIGTERM')));
-  assert.equal(ended, 0);
+  if (child.exitCode === null) {
+    const ended = new Promise((resolve) => child.once('exit', resolve));
+    child.kill('SIGTERM');
+    await ended;
+  }
+  assert.equal(child.exitCode, 0);
   await Promise.all([issuer.close(), upstream.close()]);
   rmSync(folder, { recursive: true, force: true });
 });

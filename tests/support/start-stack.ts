@@ -80,9 +80,11 @@ export async function startStack(flags: readonly string[] = []): Promise<TestSta
       return { status, stdout, stderr };
     },
     async close() {
-      const ended = new Promise((resolve) => supervisor.once('exit', resolve));
-      supervisor.kill('SIGTERM');
-      await ended;
+      if (supervisor.exitCode === null && supervisor.signalCode === null) {
+        const ended = new Promise((resolve) => supervisor.once('exit', resolve));
+        supervisor.kill('SIGTERM');
+        await ended;
+      }
       rmSync(home, { recursive: true, force: true });
     },
   };
