@@ -10,6 +10,15 @@ export interface Binding {
   readonly requiresNonce: boolean;
 }
 
+/** How a principal was shown; what a revocation may name. */
+export interface Credential {
+  readonly kind: 'access_token' | 'api_key' | 'client_certificate' | 'password' | 'none';
+  /** What its issuer calls it: `jti` (Entra: `uti`), the id of an API key, a serial number; null when it has none. Never the credential itself. */
+  readonly id: string | null;
+  /** Epoch seconds; null when the issuer did not say. */
+  readonly issuedAt: number | null;
+}
+
 /** Whoever is behind a credential, and what it says of him. */
 export interface Principal {
   /** Name of the issuer in issuers.yaml: a closed set, fit for metric labels. */
@@ -29,6 +38,7 @@ export interface Principal {
   readonly amr: readonly string[];
   /** Epoch seconds, or null when the issuer did not say. */
   readonly authTime: number | null;
+  readonly credential: Credential;
   /** Null: whoever holds the access token may use it. */
   readonly binding: Binding | null;
   /** Epoch seconds; the principal is worthless from then on. */
@@ -51,6 +61,7 @@ export function anonymousPrincipal(callerAddress: string): Principal {
     acr: null,
     amr: [],
     authTime: null,
+    credential: { kind: 'none', id: null, issuedAt: null },
     binding: null,
     expiresAt: Number.POSITIVE_INFINITY,
     claims: {},

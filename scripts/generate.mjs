@@ -75,9 +75,9 @@ const documents = [
   },
   {
     name: 'policy-tests',
-    module: 'cli/policy/test-schema.ts',
+    module: 'gateway/policies/evaluation/test-schema.ts',
     schema: 'policyTestsSchema',
-    sources: ['cli/policy/test-schema.ts'],
+    sources: ['gateway/policies/evaluation/test-schema.ts'],
     // A list for editors only; its page is written by hand: docs/reference/policy-tools.md.
     hasSection: false,
   },

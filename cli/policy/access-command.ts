@@ -4,7 +4,7 @@ import { exitCodes } from '../exit-codes.ts';
 import { CommandFailure } from '../failure.ts';
 import type { Terminal } from '../terminal.ts';
 import { accessOf, type AccessEntry } from './access.ts';
-import { createEvaluator } from './evaluate.ts';
+import { createEvaluator } from '../../gateway/policies/evaluation/evaluate.ts';
 import { openPolicies, type PolicyOptions } from './opened-policies.ts';
 import { deciderPlace } from './reason-words.ts';
 

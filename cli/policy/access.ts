@@ -70,6 +70,7 @@ export function holderOf(role: string | readonly string[], issuerName: string): 
     acr: null,
     amr: [],
     authTime: null,
+    credential: { kind: 'none', id: null, issuedAt: null },
     binding: null,
     expiresAt: Number.POSITIVE_INFINITY,
     claims: {},

@@ -1,6 +1,6 @@
 // Why a credential was refused, in plain words: which line of issuers.yaml asks for what, and what the token says.
 import type { IssuerRules } from '../../gateway/authenticate/issuer-rules.ts';
-import type { Answer } from './evaluate.ts';
+import type { Answer } from '../../gateway/policies/evaluation/evaluate.ts';
 import type { OpenedPolicies } from './opened-policies.ts';
 import type { Explanation } from './reason-words.ts';
 import { shownList, shownTime, shownValue } from './shown-value.ts';

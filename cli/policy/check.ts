@@ -12,7 +12,11 @@ import { judge, sourceLines, type SourceLines } from './judged-finding.ts';
 import { lintWarnings } from './lint-warnings.ts';
 import { locatePolicies, withPlaces, type PolicyOptions } from './opened-policies.ts';
 import { paintFor } from './paint.ts';
-import { readTestFile, referenceFindings, testFilesOf } from './test-files.ts';
+import {
+  readTestFile,
+  referenceFindings,
+  testFilesOf,
+} from '../../gateway/policies/evaluation/test-files.ts';
 
 export interface CheckOptions extends PolicyOptions {
   readonly format: CheckFormat;

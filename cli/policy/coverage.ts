@@ -1,8 +1,8 @@
 // Which roles and rules no test was decided by.
 import { deciderPlace } from './reason-words.ts';
 import type { OpenedPolicies } from './opened-policies.ts';
-import type { TestResult } from './run-tests.ts';
-import { decidersOf } from './test-files.ts';
+import type { TestResult } from '../../gateway/policies/evaluation/run-tests.ts';
+import { decidersOf } from '../../gateway/policies/evaluation/test-files.ts';
 
 export interface Coverage {
   readonly total: number;

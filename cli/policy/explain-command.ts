@@ -7,12 +7,12 @@ import { CommandFailure } from '../failure.ts';
 import type { Terminal } from '../terminal.ts';
 import { holderOf } from './access.ts';
 import { findRequest } from './audit-search.ts';
-import { createEvaluator, routeFor, type Question } from './evaluate.ts';
+import { createEvaluator, routeFor, type Question } from '../../gateway/policies/evaluation/evaluate.ts';
 import { explainQuestion, formatExplanation, type ExplainedRequest } from './explanation.ts';
 import { explainRecord } from './explain-record.ts';
 import { openPolicies, type OpenedPolicies, type PolicyOptions } from './opened-policies.ts';
 import { paintFor } from './paint.ts';
-import { syntheticToken } from './synthetic-token.ts';
+import { syntheticToken } from '../../gateway/policies/evaluation/synthetic-token.ts';
 
 export interface ExplainOptions extends PolicyOptions {
   readonly policies?: string;

@@ -3,7 +3,7 @@ import { GatewayError, errorCatalogue, type ErrorCode } from '../../core/errors.
 import type { PolicyFileName } from '../../gateway/policies/bundle.ts';
 import { printable } from '../wording.ts';
 import type { RequestRecord } from './audit-search.ts';
-import { createEvaluator } from './evaluate.ts';
+import { createEvaluator } from '../../gateway/policies/evaluation/evaluate.ts';
 import {
   rolesThatPermit,
   toldOf,

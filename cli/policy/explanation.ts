@@ -5,7 +5,7 @@ import type { GatewayError } from '../../core/errors.ts';
 import { decide } from '../../gateway/authorize/decide.ts';
 import type { Principal } from '../../gateway/principal.ts';
 import { printable } from '../wording.ts';
-import type { Answer, Evaluator, Question } from './evaluate.ts';
+import type { Answer, Evaluator, Question } from '../../gateway/policies/evaluation/evaluate.ts';
 import type { OpenedPolicies } from './opened-policies.ts';
 import type { Paint } from './paint.ts';
 import { deciderPlace, explainAnswer, inOneLine, routePlace, type Explanation } from './reason-words.ts';

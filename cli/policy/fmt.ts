@@ -10,7 +10,7 @@ import { exitCodes, type ExitCode } from '../exit-codes.ts';
 import type { Terminal } from '../terminal.ts';
 import { plural } from './finding-formats.ts';
 import { locatePolicies, type PolicyOptions } from './opened-policies.ts';
-import { testFilesOf } from './test-files.ts';
+import { testFilesOf } from '../../gateway/policies/evaluation/test-files.ts';
 
 export interface FmtOptions extends PolicyOptions {
   readonly check?: boolean;

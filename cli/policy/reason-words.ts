@@ -2,7 +2,7 @@
 import { matchesAction } from '../../gateway/authorize/patterns.ts';
 import type { Reason } from '../../gateway/authorize/evaluation.ts';
 import type { RuleEntry } from '../../gateway/authorize/rules-policy.ts';
-import type { Answer } from './evaluate.ts';
+import type { Answer } from '../../gateway/policies/evaluation/evaluate.ts';
 import { explainAuthentication } from './authentication-words.ts';
 import type { OpenedPolicies } from './opened-policies.ts';
 import { shownList, shownValue } from './shown-value.ts';

@@ -6,13 +6,22 @@ import { CommandFailure } from '../failure.ts';
 import type { Terminal } from '../terminal.ts';
 import { accessOf } from './access.ts';
 import { coverageOf } from './coverage.ts';
-import { createEvaluator, type Evaluator } from './evaluate.ts';
+import { createEvaluator, type Evaluator } from '../../gateway/policies/evaluation/evaluate.ts';
 import { mutationsOf, type Mutation } from './mutations.ts';
 import { openPolicies, type OpenedPolicies, type PolicyOptions } from './opened-policies.ts';
 import { paintFor } from './paint.ts';
-import { placedTests, runTests, type PlacedTest, type TestResult } from './run-tests.ts';
-import type { TokenSurroundings } from './synthetic-token.ts';
-import { referenceFindings, testFilesOf, readTestFile } from './test-files.ts';
+import {
+  placedTests,
+  runTests,
+  type PlacedTest,
+  type TestResult,
+} from '../../gateway/policies/evaluation/run-tests.ts';
+import type { TokenSurroundings } from '../../gateway/policies/evaluation/synthetic-token.ts';
+import {
+  referenceFindings,
+  testFilesOf,
+  readTestFile,
+} from '../../gateway/policies/evaluation/test-files.ts';
 import { formatTests, type MutationOutcome, type TestFormat, type TestReport } from './test-formats.ts';
 
 export interface TestOptions extends PolicyOptions {

@@ -6,7 +6,7 @@ import { junitDocument } from './junit.ts';
 import type { OpenedPolicies } from './opened-policies.ts';
 import type { Paint } from './paint.ts';
 import { explainAnswer, inOneLine } from './reason-words.ts';
-import { reasonCodes, type TestResult } from './run-tests.ts';
+import { reasonCodes, type TestResult } from '../../gateway/policies/evaluation/run-tests.ts';
 
 export const testFormats = ['human', 'json', 'github', 'sarif', 'junit'] as const;
 export type TestFormat = (typeof testFormats)[number];

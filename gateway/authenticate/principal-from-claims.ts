@@ -1,5 +1,5 @@
 // The principal of a verified access token.
-import type { Principal } from '../principal.ts';
+import type { Credential, Principal } from '../principal.ts';
 import { bindingOf } from './binding.ts';
 import { claimAt, isIdentifier, optionalText, textsAt, type Claims } from './claim-values.ts';
 import { invalidToken } from './invalid-token.ts';
@@ -29,10 +29,22 @@ export function principalFromClaims(claims: Claims, rules: IssuerRules, clientId
     acr: typeof acr === 'string' ? acr : null,
     amr: Array.isArray(amr) ? amr.filter((method) => typeof method === 'string') : [],
     authTime: typeof authTime === 'number' ? authTime : null,
+    credential: credentialOf(claims),
     binding: bindingOf(claims, rules.dpop),
     expiresAt: Number(claims['exp']) + rules.clockSkewSeconds,
     claims,
   });
+}
+
+// Entra's `uti` is the id of the token where there is no `jti`.
+function credentialOf(claims: Claims): Credential {
+  const id = claims['jti'] ?? claims['uti'];
+  const issuedAt = claims['iat'];
+  return {
+    kind: 'access_token',
+    id: typeof id === 'string' ? id : null,
+    issuedAt: typeof issuedAt === 'number' ? issuedAt : null,
+  };
 }
 
 // RFC 7519 §4.1.2: a subject is unique within its issuer. Entra's `sub` differs per application, so limits and audit

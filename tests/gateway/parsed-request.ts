@@ -30,6 +30,7 @@ export function principalWith(part: {
     acr: part.acr ?? null,
     amr: part.amr ?? [],
     authTime: part.authTime ?? null,
+    credential: { kind: 'access_token', id: null, issuedAt: null },
     binding: null,
     expiresAt: 4_000_000_000,
     claims: part.claims ?? {},

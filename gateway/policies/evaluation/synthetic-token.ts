@@ -1,9 +1,9 @@
 // Builds the access token that a test or an explanation speaks of: unsigned, and read by the gateway's own parser, so that
 // form, types and claims are judged as if it had come over the wire.
-import { issuerForms } from '../../gateway/authenticate/issuer-url.ts';
-import { issuerRules } from '../../gateway/authenticate/issuer-rules.ts';
-import type { IssuerPolicy, IssuersPolicy } from '../../gateway/authenticate/issuers-policy.ts';
-import { rulesByIssuer } from '../../gateway/authenticate/judge-claims.ts';
+import { issuerForms } from '../../authenticate/issuer-url.ts';
+import { issuerRules } from '../../authenticate/issuer-rules.ts';
+import type { IssuerPolicy, IssuersPolicy } from '../../authenticate/issuers-policy.ts';
+import { rulesByIssuer } from '../../authenticate/judge-claims.ts';
 import type { Bearer, Credential } from './test-schema.ts';
 
 /** What synthetic tokens are made from. */

@@ -1,7 +1,7 @@
 // The form of policies/tests/*.yaml: who asks for what, and what the policies must answer.
 import { isIP } from 'node:net';
 import { z } from 'zod';
-import type { ErrorCode } from '../../core/errors.ts';
+import type { ErrorCode } from '../../../core/errors.ts';
 
 const texts = z.array(z.string());
 

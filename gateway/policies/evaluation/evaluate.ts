@@ -1,23 +1,23 @@
 // Answers one question as the gateway would: the same claim checks, the same authorize and guard stages over a snapshot of
 // the bundle; only the signature, the limits and the upstream are left out.
 import { Agent } from 'undici';
-import { GatewayError } from '../../core/errors.ts';
-import { createLog } from '../../core/log.ts';
-import { parseAccessToken, type UnverifiedAccessToken } from '../../gateway/authenticate/access-token.ts';
-import { invalidToken } from '../../gateway/authenticate/invalid-token.ts';
-import { checkHeader, judgeClaims, rulesByIssuer } from '../../gateway/authenticate/judge-claims.ts';
-import type { IssuerRules } from '../../gateway/authenticate/issuer-rules.ts';
-import { authorize, evaluationRequest } from '../../gateway/authorize/index.ts';
-import { decide } from '../../gateway/authorize/decide.ts';
-import type { Decision } from '../../gateway/authorize/evaluation.ts';
-import { newOutcome, type Limited, type Parsed } from '../../gateway/exchange.ts';
-import { guard } from '../../gateway/guard/index.ts';
-import type { Bundle } from '../../gateway/policies/bundle.ts';
-import type { PolicyContext } from '../../gateway/policies/context.ts';
-import type { Route } from '../../gateway/policies/routes.ts';
-import { buildSnapshot } from '../../gateway/policies/snapshot.ts';
-import { anonymousPrincipal, type Principal } from '../../gateway/principal.ts';
-import type { Snapshot } from '../../gateway/snapshot.ts';
+import { GatewayError } from '../../../core/errors.ts';
+import { createLog } from '../../../core/log.ts';
+import { parseAccessToken, type UnverifiedAccessToken } from '../../authenticate/access-token.ts';
+import { invalidToken } from '../../authenticate/invalid-token.ts';
+import { checkHeader, judgeClaims, rulesByIssuer } from '../../authenticate/judge-claims.ts';
+import type { IssuerRules } from '../../authenticate/issuer-rules.ts';
+import { authorize, evaluationRequest } from '../../authorize/index.ts';
+import { decide } from '../../authorize/decide.ts';
+import type { Decision } from '../../authorize/evaluation.ts';
+import { newOutcome, type Limited, type Parsed } from '../../exchange.ts';
+import { guard } from '../../guard/index.ts';
+import type { Bundle } from '../bundle.ts';
+import type { PolicyContext } from '../context.ts';
+import type { Route } from '../routes.ts';
+import { buildSnapshot } from '../snapshot.ts';
+import { anonymousPrincipal, type Principal } from '../../principal.ts';
+import type { Snapshot } from '../../snapshot.ts';
 
 /** Who asks for what. */
 export interface Question {

@@ -1,9 +1,9 @@
 // Finds and reads the test files of a policy directory, and checks that they ask about things that exist.
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { readYamlFile, type Finding, type YamlFile } from '../../core/yaml-file.ts';
-import { unknownName } from '../../gateway/policies/unknown-name.ts';
-import type { OpenedPolicies } from './opened-policies.ts';
+import { readYamlFile, type Finding, type YamlFile } from '../../../core/yaml-file.ts';
+import type { Bundle } from '../bundle.ts';
+import { unknownName } from '../unknown-name.ts';
 import { policyTestsSchema, type PolicyTest } from './test-schema.ts';
 
 export type TestFile = YamlFile<PolicyTest[]>;
@@ -27,7 +27,7 @@ export function readTestFile(path: string): TestFile {
 }
 
 /** Names in a test file that neither bundle nor configuration know: such a test would pass or fail for a wrong reason. */
-export function referenceFindings(file: TestFile, { bundle }: OpenedPolicies): Finding[] {
+export function referenceFindings(file: TestFile, { bundle }: { readonly bundle: Bundle }): Finding[] {
   const routes = Object.entries(bundle.routes.routes);
   const actions = [...new Set(routes.map(([, route]) => route.action))];
   const issuers = Object.keys(bundle.issuers.issuers);
@@ -62,7 +62,7 @@ export function referenceFindings(file: TestFile, { bundle }: OpenedPolicies): F
 }
 
 /** What can decide: every role, every rule, and `anonymous` for open routes. */
-export function decidersOf(bundle: OpenedPolicies['bundle']): string[] {
+export function decidersOf(bundle: Bundle): string[] {
   return [
     'anonymous',
     ...Object.keys(bundle.roles.roles).map((name) => `roles.${name}`),
