@@ -20,6 +20,8 @@ export interface Rule {
   readonly aboutWhat: readonly RuleCondition[];
   /** Conditions on the principal that are settled once. */
   readonly aboutWhom: readonly RuleCondition[];
+  /** Whether its `when` names `related`. */
+  readonly asksRelations: boolean;
   /** The conditions that may change from request to request. */
   readonly changing: readonly RuleCondition[];
   /** The `require` of the rule, or null. */
@@ -42,20 +44,24 @@ export interface Candidates {
   readonly denies: readonly Rule[];
   readonly permits: readonly Rule[];
   readonly requires: readonly Rule[];
+  /** Those of them that ask for relations. */
+  readonly asking: readonly Rule[];
 }
 
 /** The compiled rules.yaml. */
 export interface Rules {
   /** Every rule, in the order of the file. */
   readonly all: readonly Rule[];
+  /** Whether any rule asks for relations. */
+  readonly asksRelations: boolean;
   /** The rules whose settled conditions match; `facts` decide nothing else. */
   candidates(facts: RuleFacts): Candidates;
 }
 
-const none: Candidates = { denies: [], permits: [], requires: [] };
+const none: Candidates = { denies: [], permits: [], requires: [], asking: [] };
 
 /** No rules at all: rules.yaml is optional. */
-export const noRules: Rules = { all: [], candidates: () => none };
+export const noRules: Rules = { all: [], asksRelations: false, candidates: () => none };
 
 /** Bounds of what is kept: questions (action and model) in all and of one principal, distinct sets of rules. */
 const kept = { questions: 4_096, perPrincipal: 256, sets: 4_096 };
@@ -96,6 +102,7 @@ export function compileRules(policy: RulesPolicy, lines: readonly number[] = [])
       denies: left.filter((rule) => rule.effect === 'deny'),
       permits: left.filter((rule) => rule.effect === 'permit'),
       requires: left.filter((rule) => rule.effect === 'require'),
+      asking: left.filter((rule) => rule.asksRelations),
     };
     if (sets.size < kept.sets) sets.set(key, set);
     return set;
@@ -103,6 +110,7 @@ export function compileRules(policy: RulesPolicy, lines: readonly number[] = [])
 
   return {
     all,
+    asksRelations: all.some((rule) => rule.asksRelations),
     candidates(facts) {
       const { principal, action, model, upstream } = facts;
       // Nothing permits a model that nobody serves, and callers must not fill what is kept.
@@ -151,6 +159,7 @@ function compileRule(
     conditions,
     aboutWhat: conditions.filter(isAboutWhat),
     aboutWhom: conditions.filter((condition) => condition.settled && !isAboutWhat(condition)),
+    asksRelations: entry.when !== undefined && /\brelated\b/.test(entry.when),
     changing: conditions.filter((condition) => !condition.settled),
     require: prepared === null ? null : withReasons(prepared),
     stepUp: entry.require === undefined ? null : stepUpOf(entry.require),

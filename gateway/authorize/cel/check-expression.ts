@@ -3,6 +3,8 @@ import type { ASTNode, Environment, ErrorLocation, SourceRange } from '@marcbach
 import { RE2JS } from 're2js';
 import { nearest } from '../../../core/yaml-file.ts';
 import { isNetwork } from '../conditions/network.ts';
+import type { RelationModel } from '../relations/index.ts';
+import { relatedFaults } from './check-related.ts';
 import { callOf, nameRange, nodesOf, type Call } from './syntax-tree.ts';
 import { isVariable, variables } from './vocabulary.ts';
 
@@ -21,17 +23,21 @@ const multiplying = new Set(['all', 'exists', 'exists_one', 'map', 'filter', 'bi
  * Checks an expression.
  * Checks: syntax, size, variables, members, functions, types, that it yields bool; refuses `matches` (its time can
  * explode) and macros within macros (their work multiplies); literals of rematch, in_network, duration, timestamp and time
- * zones are tried.
+ * zones are tried; relation and type of related() are in the model, and it stands in no macro.
  * Does not check: that a claim is there (an absent one fails the expression, which denies).
  */
-export function checkExpression(source: string, environment: Environment): readonly ExpressionFault[] {
+export function checkExpression(
+  source: string,
+  environment: Environment,
+  model: RelationModel | null = null,
+): readonly ExpressionFault[] {
   let tree: ASTNode;
   try {
     tree = environment.parse(source).ast;
   } catch (error) {
     return [faultOf(celError(error), source, environment)];
   }
-  const refused = [...nodesOf(tree)].flatMap((node) => refusals(node));
+  const refused = [...nodesOf(tree)].flatMap((node) => refusals(node, model));
   if (refused.length > 0) return refused;
   const checked = environment.check(source);
   if (!checked.valid) return [faultOf(celError(checked.error), source, environment)];
@@ -116,7 +122,7 @@ function unknownMember(node: ASTNode, summary: string): ExpressionFault {
 }
 
 /** What is refused although CEL would take it. */
-function refusals(node: ASTNode): ExpressionFault[] {
+function refusals(node: ASTNode, model: RelationModel | null): ExpressionFault[] {
   const call = callOf(node);
   if (call === null) return [];
   const { name, operands } = call;
@@ -133,7 +139,9 @@ function refusals(node: ASTNode): ExpressionFault[] {
       },
     ];
   if (multiplying.has(name) && call.receiver !== null) {
-    const inner = operands.flatMap((operand) => [...nodesOf(operand)]).find((each) => isMacro(callOf(each)));
+    const inner = operands
+      .flatMap((operand) => [...nodesOf(operand)])
+      .find((each) => isMacro(callOf(each)) || callOf(each)?.name === 'related');
     const found = inner === undefined ? null : callOf(inner);
     if (found !== null)
       return refuse(
@@ -142,6 +150,7 @@ function refusals(node: ASTNode): ExpressionFault[] {
         nameRange(found),
       );
   }
+  if (name === 'related' && call.receiver === null) return relatedFaults(call, model);
   const member = operands[0];
   if (name === 'has' && member?.op === '.' && member.args[0].op === 'id' && isVariable(member.args[0].args)) {
     // CEL answers false for a member that no variable has, which would hide a typo.

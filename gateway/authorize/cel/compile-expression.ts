@@ -2,10 +2,10 @@
 // principal is read once for all of its requests.
 import type { ASTNode } from '@marcbachmann/cel-js';
 import type { Principal } from '../../principal.ts';
-import type { Test } from '../conditions/condition.ts';
+import type { RuleFacts, Test } from '../conditions/condition.ts';
 import { createCelEnvironment } from './environment.ts';
 import { principalValues, requestValues, type Members } from './request-values.ts';
-import { nodesOf } from './syntax-tree.ts';
+import { callOf, nodesOf } from './syntax-tree.ts';
 import { isVariable, type VariableName } from './vocabulary.ts';
 
 /**
@@ -13,12 +13,17 @@ import { isVariable, type VariableName } from './vocabulary.ts';
  * Does not check expressions: cel/check-expression.ts has, when the policies were read.
  */
 export function createExpressionCompiler(): (expression: string) => Test {
-  const environment = createCelEnvironment();
+  // Whose request is under evaluation: functions of CEL see their operands only. Nothing is evaluated twice at a time.
+  let asking: RuleFacts | null = null;
+  const environment = createCelEnvironment((relation, object, subject) => {
+    if (asking === null) throw new Error('nobody asks');
+    return asking.relations.related(asking, { relation, object, subject });
+  });
   const principals = new WeakMap<Principal, Members<'principal'>>();
   return (expression) => {
     const evaluate = environment.parse(expression);
     const named = variablesOf(evaluate.ast);
-    return (facts) => {
+    const test: Test = (facts) => {
       const values: Partial<Record<VariableName, unknown>> = {};
       for (const name of named) {
         if (name !== 'principal') {
@@ -33,8 +38,20 @@ export function createExpressionCompiler(): (expression: string) => Test {
       if (typeof answer !== 'boolean') throw new TypeError('the expression did not yield bool');
       return answer;
     };
+    if (!asksRelations(evaluate.ast)) return test;
+    return (facts) => {
+      asking = facts;
+      try {
+        return test(facts);
+      } finally {
+        asking = null;
+      }
+    };
   };
 }
+
+const asksRelations = (tree: ASTNode): boolean =>
+  [...nodesOf(tree)].some((node) => callOf(node)?.name === 'related');
 
 function variablesOf(tree: ASTNode): readonly VariableName[] {
   const names = [...nodesOf(tree)].flatMap((node) => (node.op === 'id' ? [node.args] : []));
