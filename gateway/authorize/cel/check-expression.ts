@@ -144,7 +144,8 @@ function unknownMember(
     const end = node.range.end;
     const range = { start: end - word.length, end };
     const message = `${owner.name} has no "${word}"`;
-    if (owner.name === 'resource' && Object.hasOwn(vocabulary.resource['attributes'] ?? {}, word))
+    const { attributes } = vocabulary.resource;
+    if (owner.name === 'resource' && typeof attributes === 'object' && Object.hasOwn(attributes, word))
       return { code: 'cel_unknown_field', message, range, suggestion: `attributes.${word}` };
     return misspelt('cel_unknown_field', message, { word, range, known: owner.members });
   }
