@@ -28,7 +28,7 @@ export function checkReferences(files: Readable, context: PolicyContext): Refere
   const faults = [
     ...issuerFaults(files, context),
     ...roleFaults(files),
-    ...checkRules(files),
+    ...checkRules(files, context),
     ...checkRoutes(files, context),
   ];
   return { faults, warnings: faults.length > 0 ? [] : warningsOf(files, context) };

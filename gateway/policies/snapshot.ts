@@ -23,7 +23,7 @@ export function buildSnapshot(bundle: Bundle, { version, context, authentication
     digest: bundle.digest,
     authentication: compileIssuers(bundle.issuers, authentication),
     authorization: compileRoles(bundle.roles, [...context.models.keys()], bundle.lines.roles),
-    rules: compileRules(bundle.rules, bundle.lines.rules),
+    rules: compileRules(bundle.rules, bundle.lines.rules, context.modelAttributes),
     limits: compileLimits(bundle.limits),
     guards: compileGuards(bundle.guards),
     routes: compileRoutes(bundle.routes),
