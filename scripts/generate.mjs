@@ -147,10 +147,10 @@ A permit rule names its actions (not \`*\`) and says for whom. A model that a de
 | --- | --- |
 | \`principal\` | \`subject\`, \`issuer\` (name in issuers.yaml), \`client_id\`, \`tenant_id\`, \`acr\` (texts, empty when absent), \`roles\` (effective), \`groups\`, \`scopes\`, \`amr\` (lists of text), \`authenticated_at\` (timestamp; absent when the issuer does not say), \`claims\` (all claims of the access token by name) |
 | \`request\` | \`route\`, \`action\`, \`model\` (texts), \`stream\` (bool), \`max_tokens\` (0 when not given, which leaves it to the model server), \`n\`, \`message_count\`, \`prompt_count\`, \`tool_count\` (whole numbers) |
-| \`resource\` | \`type\` (\`model\` or \`gateway\`), \`id\`, \`upstream\` (texts) |
+| \`resource\` | \`type\` (\`model\` or \`gateway\`), \`id\`, \`upstream\` (texts), \`attributes\` (what \`gateway.upstreams.<name>.models[].attributes\` states about the model, by name) |
 | \`environment\` | \`now\` (timestamp), \`caller_address\` (text) |
 
-Ask with \`has(principal.claims.plan)\` before reading a claim that not every access token holds.`;
+Ask with \`has(principal.claims.plan)\` before reading a claim that not every access token holds, and with \`has(resource.attributes.tier)\` where not every model states a tier. An attribute that no model states is a finding, as is one of another type: \`resource.attributes.context > "8k"\`.`;
 }
 
 const page = (title, parts) => `# ${title}\n\n${parts.join('\n\n')}\n`;

@@ -1,5 +1,6 @@
 // Compiles rules.yaml. Rules that cannot match cost nothing: they are set aside once per action and model, then once per
 // principal by the conditions that cannot change between two requests.
+import type { ModelAttributes } from '../model-attributes.ts';
 import type { Principal } from '../principal.ts';
 import { createExpressionCompiler } from './cel/compile-expression.ts';
 import type { RuleFacts } from './conditions/condition.ts';
@@ -67,12 +68,16 @@ export const noRules: Rules = { all: [], asksRelations: false, candidates: () =>
 const kept = { questions: 4_096, perPrincipal: 256, sets: 4_096 };
 
 /**
- * Compiles the rules. `lines` are the lines of the rules in the file, for reasons.
+ * Compiles the rules. `lines` are the lines of the rules in the file, for reasons; `modelAttributes` what `resource` holds.
  * Checks nothing: names, expressions and contradictions are judged by the policy loader (gateway/policies/rule-faults.ts).
  */
-export function compileRules(policy: RulesPolicy, lines: readonly number[] = []): Rules {
+export function compileRules(
+  policy: RulesPolicy,
+  lines: readonly number[] = [],
+  modelAttributes?: ReadonlyMap<string, ModelAttributes>,
+): Rules {
   if (policy.rules.length === 0) return noRules;
-  const compileExpression = createExpressionCompiler();
+  const compileExpression = createExpressionCompiler(modelAttributes);
   const all = policy.rules.map((entry, index) =>
     compileRule(entry, lines[index] ?? 0, { compileExpression }),
   );

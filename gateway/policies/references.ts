@@ -30,7 +30,7 @@ export function checkReferences(files: Readable, context: PolicyContext): Refere
     ...issuerFaults(files, context),
     ...roleFaults(files),
     ...checkRelations(files.relations, files.issuers),
-    ...checkRules(files),
+    ...checkRules(files, context),
     ...checkRoutes(files, context),
   ];
   return { faults, warnings: faults.length > 0 ? [] : warningsOf(files, context) };

@@ -28,7 +28,7 @@ export function buildSnapshot(
     digest: bundle.digest,
     authentication: compileIssuers(bundle.issuers, authentication),
     authorization: compileRoles(bundle.roles, [...context.models.keys()], bundle.lines.roles),
-    rules: compileRules(bundle.rules, bundle.lines.rules),
+    rules: compileRules(bundle.rules, bundle.lines.rules, context.modelAttributes),
     relations: compileRelations(bundle.relations, {
       issuers: Object.keys(bundle.issuers.issuers),
       ...(relations === undefined ? {} : { engine: relations }),

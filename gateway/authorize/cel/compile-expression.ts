@@ -2,23 +2,33 @@
 // principal is read once for all of its requests.
 import type { ASTNode } from '@marcbachmann/cel-js';
 import type { Principal } from '../../principal.ts';
+import { attributeTypes, celAttributes, type ModelAttributes } from '../../model-attributes.ts';
 import type { RuleFacts, Test } from '../conditions/condition.ts';
 import { createCelEnvironment } from './environment.ts';
 import { principalValues, requestValues, type Members } from './request-values.ts';
 import { callOf, nodesOf } from './syntax-tree.ts';
 import { isVariable, type VariableName } from './vocabulary.ts';
 
+/** Members of `resource.attributes` for a request that is about no model. */
+const noAttributes = {};
+
 /**
- * Creates the compiler of one bundle's expressions.
+ * Creates the compiler of one bundle's expressions over models with these attributes.
  * Does not check expressions: cel/check-expression.ts has, when the policies were read.
  */
-export function createExpressionCompiler(): (expression: string) => Test {
+export function createExpressionCompiler(
+  modelAttributes: ReadonlyMap<string, ModelAttributes> = new Map(),
+): (expression: string) => Test {
   // Whose request is under evaluation: functions of CEL see their operands only. Nothing is evaluated twice at a time.
   let asking: RuleFacts | null = null;
-  const environment = createCelEnvironment((relation, object, subject) => {
+  const types = attributeTypes(modelAttributes.values());
+  const environment = createCelEnvironment(types, (relation, object, subject) => {
     if (asking === null) throw new Error('nobody asks');
     return asking.relations.related(asking, { relation, object, subject });
   });
+  const attributes = new Map(
+    [...modelAttributes].map(([model, given]) => [model, celAttributes(given, types)]),
+  );
   const principals = new WeakMap<Principal, Members<'principal'>>();
   return (expression) => {
     const evaluate = environment.parse(expression);
@@ -26,6 +36,11 @@ export function createExpressionCompiler(): (expression: string) => Test {
     const test: Test = (facts) => {
       const values: Partial<Record<VariableName, unknown>> = {};
       for (const name of named) {
+        if (name === 'resource') {
+          const known = facts.model === null ? undefined : attributes.get(facts.model);
+          values.resource = { ...requestValues.resource(facts), attributes: known ?? noAttributes };
+          continue;
+        }
         if (name !== 'principal') {
           values[name] = requestValues[name](facts);
           continue;
