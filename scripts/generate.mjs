@@ -118,7 +118,9 @@ export async function generate() {
     page('Policies', [
       'Generated from the schemas by `npm run generate`; do not edit.',
       policyPreface,
-      ...['issuers', 'roles', 'rules', 'relations', 'limits', 'guards', 'routes'].map((name) => sections.get(name)),
+      ...['issuers', 'roles', 'rules', 'relations', 'limits', 'guards', 'routes'].map((name) =>
+        sections.get(name),
+      ),
     ]),
   );
   files.set('docs/reference/enforced-rules.md', enforcedRulesPage(root));
