@@ -29,7 +29,7 @@ const listsOfNames = new Set([
 const texts = new Set(['action', 'by', 'effect', 'kind', 'path', 'require', 'upstream']);
 
 /**
- * The changes, in the order issuers, roles, rules, limits, guards, routes; empty when only comments or layout differ.
+ * The changes, in the order issuers, roles, rules, relations, limits, guards, routes; empty when only comments or layout differ.
  * Bounded in number and length, whatever the bundles are.
  */
 export function bundleChanges(old: Bundle, now: Bundle): readonly string[] {
@@ -40,6 +40,7 @@ export function bundleChanges(old: Bundle, now: Bundle): readonly string[] {
     ...differences('rule', rules(old), rules(now)),
     ...reordered(old, now),
     ...other('rules.yaml', old.rules, now.rules, 'rules'),
+    ...other('relations.yaml', old.relations, now.relations, ''),
     ...differences('limit', named(old.limits.limits), named(now.limits.limits)),
     ...other('limits.yaml', old.limits, now.limits, 'limits'),
     ...differences('guard', named(old.guards.guards), named(now.guards.guards)),
