@@ -37,6 +37,7 @@ describe('the identity assertion', () => {
       subject: 'contoso|alice',
       clientId: 'client-1',
       roles: ['LLM.User'],
+      credential: 'access_token',
     });
     const { iat = 0, exp = 0 } = decodeJwt(assertion);
     assert.equal(exp - iat, 60);
