@@ -84,6 +84,7 @@ const snapshotWith = (verify: () => never): Partial<Snapshot> => ({
   authentication: {
     verify,
     issuers: [],
+    accepted: [],
     scopesSupported: [],
     status: () => [],
     start: () => Promise.resolve(),
