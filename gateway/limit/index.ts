@@ -48,14 +48,14 @@ export function countFailedAuthentication(received: Received): void {
 }
 
 /**
- * Counts the request against the limits of its route, in their order; the first that is exceeded refuses it, and the
- * later ones are not counted.
+ * Counts the request against the limits of its route, in their order, then against those that rules oblige to; the first
+ * that is exceeded refuses it, and the later ones are not counted.
  * @throws GatewayError `rate_limit_exceeded`, `limit_store_unavailable`
  */
 export async function limit(authorized: Authorized): Promise<Limited> {
   const { snapshot, services, route } = authorized;
   const counted: Counted[] = [];
-  for (const name of route.limits) {
+  for (const name of limitsOf(route.limits, authorized.effective.obligations)) {
     const entry = snapshot.limits.byName.get(name);
     // The policy loader refuses such a bundle; were one to slip through, no limit must not mean no limit.
     if (entry === undefined) throw new GatewayError('internal_error', { reason: `unknown limit ${name}` });
@@ -70,6 +70,15 @@ export async function limit(authorized: Authorized): Promise<Limited> {
   }
   const reservation: Reservation = { headers: limitHeaders(counted) };
   return Object.assign(authorized, { reservation });
+}
+
+/** No limit counts a request twice. */
+function limitsOf(
+  own: readonly string[],
+  obligations: Authorized['effective']['obligations'],
+): readonly string[] {
+  if (obligations === null || obligations.limits.length === 0) return own;
+  return [...own, ...obligations.limits.filter((name) => !own.includes(name))];
 }
 
 /** An anonymous principal has no name but its address, so both kinds of limit count the address. */
