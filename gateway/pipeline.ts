@@ -9,7 +9,7 @@ import { refuse } from './error-response.ts';
 import type { Received } from './exchange.ts';
 import { forward } from './forward/index.ts';
 import { guard } from './guard/index.ts';
-import { admit, countFailedAuthentication, limit } from './limit/index.ts';
+import { admit, countFailedAuthentication, limit, settle } from './limit/index.ts';
 
 /** Takes one request through authenticate → body → authorize → limit → guard → forward → account; never rejects. */
 export async function handle(received: Received): Promise<void> {
@@ -24,11 +24,15 @@ export async function handle(received: Received): Promise<void> {
   } catch (error) {
     const refusal =
       error instanceof GatewayError ? error : new GatewayError('internal_error', { cause: error });
-    // Neither a nonce nor a new sign-in is asked of bad credentials: they were good by then.
-    const wereGood = refusal.code === 'use_dpop_nonce' || refusal.stepUp !== undefined;
+    // Neither a nonce nor a new sign-in is asked of bad credentials, and what is revoked in mid-request was good by then.
+    const wereGood =
+      refusal.code === 'use_dpop_nonce' ||
+      refusal.stepUp !== undefined ||
+      received.signal.reason instanceof GatewayError;
     if (refusal.definition.status === 401 && !wereGood) countFailedAuthentication(received);
     refuse(received, refusal);
   } finally {
+    settle(received);
     account(received);
   }
 }

@@ -22,6 +22,8 @@ export interface Rule {
   readonly aboutWhat: readonly RuleCondition[];
   /** Conditions on the principal that are settled once. */
   readonly aboutWhom: readonly RuleCondition[];
+  /** Whether its `when` names `related`. */
+  readonly asksRelations: boolean;
   /** The conditions that may change from request to request. */
   readonly changing: readonly RuleCondition[];
   /** The `require` of the rule, or null. */
@@ -48,22 +50,31 @@ export interface Candidates {
   readonly requires: readonly Rule[];
   /** Rules of any effect that have obligations. */
   readonly obliging: readonly Rule[];
+  /** Those of them that ask for relations. */
+  readonly asking: readonly Rule[];
 }
 
 /** The compiled rules.yaml. */
 export interface Rules {
   /** Every rule, in the order of the file. */
   readonly all: readonly Rule[];
+  /** Whether any rule asks for relations. */
+  readonly asksRelations: boolean;
   /** The rules whose settled conditions match; `facts` decide nothing else. */
   candidates(facts: RuleFacts): Candidates;
   /** The joint obligations of rules that have some; the same rules share one value. */
   obligationsOf(rules: readonly Rule[]): Obligations;
 }
 
-const none: Candidates = { denies: [], permits: [], requires: [], obliging: [] };
+const none: Candidates = { denies: [], permits: [], requires: [], obliging: [], asking: [] };
 
 /** No rules at all: rules.yaml is optional. */
-export const noRules: Rules = { all: [], candidates: () => none, obligationsOf: obligationsOfRules };
+export const noRules: Rules = {
+  all: [],
+  asksRelations: false,
+  candidates: () => none,
+  obligationsOf: obligationsOfRules,
+};
 
 /** Bounds of what is kept: questions (action and model) in all and of one principal, distinct sets of rules. */
 const kept = { questions: 4_096, perPrincipal: 256, sets: 4_096 };
@@ -110,6 +121,7 @@ export function compileRules(
       permits: left.filter((rule) => rule.effect === 'permit'),
       requires: left.filter((rule) => rule.effect === 'require' && rule.require !== null),
       obliging: left.filter((rule) => rule.obliging !== null),
+      asking: left.filter((rule) => rule.asksRelations),
     };
     if (sets.size < kept.sets) sets.set(key, set);
     return set;
@@ -117,6 +129,7 @@ export function compileRules(
 
   return {
     all,
+    asksRelations: all.some((rule) => rule.asksRelations),
     candidates(facts) {
       const { principal, action, model, upstream } = facts;
       // Nothing permits a model that nobody serves, and callers must not fill what is kept.
@@ -175,6 +188,7 @@ function compileRule(
     conditions,
     aboutWhat: conditions.filter(isAboutWhat),
     aboutWhom: conditions.filter((condition) => condition.settled && !isAboutWhat(condition)),
+    asksRelations: entry.when !== undefined && /\brelated\b/.test(entry.when),
     changing: conditions.filter((condition) => !condition.settled),
     require: prepared === null ? null : withReasons(prepared),
     stepUp: entry.require === undefined ? null : stepUpOf(entry.require),

@@ -14,6 +14,15 @@ export { decide, type DecisionParts } from './decide.ts';
 export type { Decision, EvaluationRequest, Reason, StepUp } from './evaluation.ts';
 export { shownObligations, type Obligations, type ShownObligations } from './obligations.ts';
 export { oblige } from './oblige.ts';
+export {
+  compileRelations,
+  relationsSchema,
+  type LearnedTuples,
+  type RelationEngine,
+  type Relations,
+  type RelationsPolicy,
+  type RelationStore,
+} from './relations/index.ts';
 export { rolesSchema, type RolesPolicy } from './roles-policy.ts';
 export { rulesSchema, type RulesPolicy } from './rules-policy.ts';
 
@@ -35,9 +44,9 @@ const noHeaders: HeaderValues = [];
 
 /**
  * Permits or refuses the action of the route.
- * Checks: what decide.ts checks; a route that needs a model has one; obligations can be fulfilled on this route. An unknown model and one that nothing permits are
- * answered alike, so that nothing is revealed; a model that a deny rule takes from a caller who otherwise may use it is
- * 403.
+ * Checks: what decide.ts checks; a route that needs a model has one; obligations can be fulfilled on this route. An
+ * unknown model and one that nothing permits are answered alike, so that nothing is revealed; a model that a deny rule
+ * takes from a caller who otherwise may use it is 403.
  * Does not check: the credential (authenticate), how often (limit), the content (guard).
  * On `generate` routes without a model, the first model that the principal may use is taken.
  */

@@ -4,6 +4,7 @@ import type { Finding } from '../../core/yaml-file.ts';
 import { checkExpression } from '../authorize/cel/check-expression.ts';
 import { createCelEnvironment } from '../authorize/cel/environment.ts';
 import { matchesAction, modelMatcher } from '../authorize/patterns.ts';
+import { compileModel } from '../authorize/relations/model.ts';
 import { attributeTypes } from '../model-attributes.ts';
 import type { RuleEntry } from '../authorize/rules-policy.ts';
 import type { PolicyFiles } from './bundle.ts';
@@ -12,7 +13,7 @@ import { obligationFaults } from './obligation-faults.ts';
 import { unknownName } from './unknown-name.ts';
 
 type Files = {
-  readonly [Name in 'rules' | 'roles' | 'routes' | 'issuers' | 'limits' | 'guards']:
+  readonly [Name in 'rules' | 'relations' | 'roles' | 'routes' | 'issuers' | 'limits' | 'guards']:
     | PolicyFiles[Name]
     | undefined;
 };
@@ -36,7 +37,7 @@ export function checkRules(files: Files, context: PolicyContext): Finding[] {
         ...obligationFaults(rule, index, files),
       ];
     }),
-    ...expressionFaults(rules, context),
+    ...expressionFaults(rules, files.relations, context),
   ];
 }
 
@@ -118,14 +119,19 @@ const actionsOf = (routes: PolicyFiles['routes']): string[] => [
 ];
 
 /** Faults of expressions, at the exact word. */
-function expressionFaults(rules: PolicyFiles['rules'], { modelAttributes }: PolicyContext): Finding[] {
+function expressionFaults(
+  rules: PolicyFiles['rules'],
+  relations: PolicyFiles['relations'] | undefined,
+  { modelAttributes }: PolicyContext,
+): Finding[] {
   if (rules.value.rules.every((rule) => rule.when === undefined)) return [];
   const attributes = attributeTypes(modelAttributes?.values() ?? []);
   const environment = createCelEnvironment(attributes);
+  const model = relations === undefined ? null : compileModel(relations.value.types);
   return rules.value.rules.flatMap((rule, index) =>
     rule.when === undefined
       ? []
-      : checkExpression(rule.when, environment, attributes).map(({ range, message, ...extra }) =>
+      : checkExpression(rule.when, environment, { attributes, relations: model }).map(({ range, message, ...extra }) =>
           rules.findingWithin(['rules', index, 'when'], range, message, extra),
         ),
   );

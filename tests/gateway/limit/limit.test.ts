@@ -41,7 +41,13 @@ const authorized = (
     principal,
     body: null,
     model: null,
-    effective: { roles: new Set(), decidedBy: 'test', visibleModels: [], obligations: null, upstreamHeaders: [] },
+    effective: {
+      roles: new Set(),
+      decidedBy: 'test',
+      visibleModels: [],
+      obligations: null,
+      upstreamHeaders: [],
+    },
   };
 };
 
@@ -233,6 +239,7 @@ describe('the gate before authenticate', () => {
       Promise.reject(new GatewayError('limit_store_unavailable', { retryAfterSeconds: 1 }));
     const store: LimitStore = {
       kind: 'redis',
+      adjust: () => Promise.resolve(),
       consume: down,
       peek: down,
       problem: () => 'down',
