@@ -2,6 +2,7 @@
 // resource, context), the decision with its reasons. Types only.
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Principal } from '../principal.ts';
+import type { Obligations } from './obligations.ts';
 
 /** Who wants to do what, on what, in which circumstances. */
 export interface EvaluationRequest {
@@ -62,4 +63,6 @@ export interface Decision {
   readonly stepUp: StepUp | null;
   /** Effective roles of the subject. */
   readonly roles: ReadonlySet<string>;
+  /** What a permit is bound to; null for nothing, and on a deny. */
+  readonly obligations: Obligations | null;
 }

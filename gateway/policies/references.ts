@@ -6,6 +6,7 @@ import { matchesAction, modelMatcher } from '../authorize/patterns.ts';
 import type { PolicyFiles } from './bundle.ts';
 import type { PolicyContext } from './context.ts';
 import { assignmentFaults, dutyFaults } from './role-faults.ts';
+import { checkRelations, relationWarnings } from './relation-faults.ts';
 import { checkRoutes } from './route-rules.ts';
 import { checkRules, ruleWarnings } from './rule-faults.ts';
 import { unknownName } from './unknown-name.ts';
@@ -21,13 +22,14 @@ export interface ReferenceFindings {
 /**
  * Checks the references of a bundle.
  * Checks: roles (unknown, cyclic), assignments and duties (role-faults.ts), actions and models of roles, rules
- * (rule-faults.ts), routes (route-rules.ts), issuers.
+ * (rule-faults.ts), relations (relation-faults.ts), routes (route-rules.ts), issuers.
  * Does not check: the files by themselves (their schemas).
  */
 export function checkReferences(files: Readable, context: PolicyContext): ReferenceFindings {
   const faults = [
     ...issuerFaults(files, context),
     ...roleFaults(files),
+    ...checkRelations(files.relations, files.issuers),
     ...checkRules(files, context),
     ...checkRoutes(files, context),
   ];
@@ -110,20 +112,27 @@ const actionsOf = (routes: PolicyFiles['routes']): string[] => [
   ...new Set(Object.values(routes.value.routes).map((route) => route.action)),
 ];
 
-/** Odd but harmless: patterns that match nothing now, limits and guards that no route names. */
-function warningsOf({ roles, rules, routes, limits, guards, issuers }: Readable, context: PolicyContext): Finding[] {
+/** Odd but harmless: patterns that match nothing now, limits and guards that neither a route nor a rule names. */
+function warningsOf(files: Readable, context: PolicyContext): Finding[] {
+  const { roles, rules, relations, routes, limits, guards, issuers } = files;
   if (roles === undefined || routes === undefined) return [];
   const entries = Object.values(routes.value.routes);
+  const obligations = rules?.value.rules.flatMap((rule) => rule.obligations ?? []) ?? [];
+  const obliged = {
+    limits: new Set(obligations.flatMap((entry) => entry.limits ?? [])),
+    guards: new Set(obligations.flatMap((entry) => entry.guards ?? [])),
+  };
   const unnamed = (
     file: YamlFile<unknown> | undefined,
     section: 'limits' | 'guards',
     names: readonly string[],
   ): Finding[] =>
     names
-      .filter((name) => !entries.some((route) => route[section].includes(name)))
-      .flatMap((name) => noEffect(file, [section, name], `no route names this ${section.slice(0, -1)}`));
+      .filter((name) => !entries.some((route) => route[section].includes(name)) && !obliged[section].has(name))
+      .flatMap((name) => noEffect(file, [section, name], `no route and no rule names this ${section.slice(0, -1)}`));
   return [
     ...ruleWarnings({ rules, routes, issuers }, context),
+    ...relationWarnings(relations),
     ...Object.keys(roles.value.roles).flatMap((name) => roleWarnings(name, { roles, routes }, context)),
     ...unnamed(limits, 'limits', Object.keys(limits?.value.limits ?? {})),
     ...unnamed(guards, 'guards', Object.keys(guards?.value.guards ?? {})),

@@ -4,13 +4,19 @@ import type { Finding } from '../../core/yaml-file.ts';
 import { checkExpression } from '../authorize/cel/check-expression.ts';
 import { createCelEnvironment } from '../authorize/cel/environment.ts';
 import { matchesAction, modelMatcher } from '../authorize/patterns.ts';
+import { compileModel } from '../authorize/relations/model.ts';
 import { attributeTypes } from '../model-attributes.ts';
 import type { RuleEntry } from '../authorize/rules-policy.ts';
 import type { PolicyFiles } from './bundle.ts';
 import type { PolicyContext } from './context.ts';
+import { obligationFaults } from './obligation-faults.ts';
 import { unknownName } from './unknown-name.ts';
 
-type Files = { readonly [Name in 'rules' | 'roles' | 'routes' | 'issuers']: PolicyFiles[Name] | undefined };
+type Files = {
+  readonly [Name in 'rules' | 'relations' | 'roles' | 'routes' | 'issuers' | 'limits' | 'guards']:
+    | PolicyFiles[Name]
+    | undefined;
+};
 
 /** Faults of rules.yaml by itself and towards the other files. */
 export function checkRules(files: Files, context: PolicyContext): Finding[] {
@@ -28,9 +34,10 @@ export function checkRules(files: Files, context: PolicyContext): Finding[] {
           rules.finding(['rules', index, ...fault.path], fault.message, { code: fault.code }),
         ),
         ...nameFaults(rule, index, files),
+        ...obligationFaults(rule, index, files),
       ];
     }),
-    ...expressionFaults(rules, context),
+    ...expressionFaults(rules, files.relations, context),
   ];
 }
 
@@ -44,8 +51,22 @@ interface Contradiction {
 const aboutWho = ['issuers', 'clients', 'roles', 'scopes', 'when'] as const;
 
 function contradictions(rule: RuleEntry): Contradiction[] {
-  if (rule.effect === undefined && rule.require === undefined)
-    return [{ path: ['name'], code: 'missing_key', message: 'a rule has an effect (permit or deny) or a require' }];
+  if (rule.effect === undefined && rule.require === undefined && rule.obligations === undefined)
+    return [
+      {
+        path: ['name'],
+        code: 'missing_key',
+        message: 'a rule has an effect (permit or deny), a require or obligations',
+      },
+    ];
+  if (rule.effect === 'deny' && rule.obligations !== undefined)
+    return [
+      {
+        path: ['obligations'],
+        code: 'wrong_value',
+        message: 'a deny rule permits nothing that could be bound; leave effect out to bind what others permit',
+      },
+    ];
   if (rule.effect === 'deny' && rule.require !== undefined)
     return [
       {
@@ -98,14 +119,19 @@ const actionsOf = (routes: PolicyFiles['routes']): string[] => [
 ];
 
 /** Faults of expressions, at the exact word. */
-function expressionFaults(rules: PolicyFiles['rules'], { modelAttributes }: PolicyContext): Finding[] {
+function expressionFaults(
+  rules: PolicyFiles['rules'],
+  relations: PolicyFiles['relations'] | undefined,
+  { modelAttributes }: PolicyContext,
+): Finding[] {
   if (rules.value.rules.every((rule) => rule.when === undefined)) return [];
   const attributes = attributeTypes(modelAttributes?.values() ?? []);
   const environment = createCelEnvironment(attributes);
+  const model = relations === undefined ? null : compileModel(relations.value.types);
   return rules.value.rules.flatMap((rule, index) =>
     rule.when === undefined
       ? []
-      : checkExpression(rule.when, environment, attributes).map(({ range, message, ...extra }) =>
+      : checkExpression(rule.when, environment, { attributes, relations: model }).map(({ range, message, ...extra }) =>
           rules.findingWithin(['rules', index, 'when'], range, message, extra),
         ),
   );

@@ -136,7 +136,7 @@ describe('an expression over resource.attributes', () => {
   ];
   for (const [expression, word, code, suggestion] of faults)
     it(`is refused: ${expression}`, () => {
-      const [fault] = checkExpression(expression, environment, types);
+      const [fault] = checkExpression(expression, environment, { attributes: types });
       assert.ok(fault);
       assert.deepEqual(
         [fault.code, fault.suggestion, expression.slice(fault.range.start, fault.range.end)],
@@ -145,7 +145,7 @@ describe('an expression over resource.attributes', () => {
     });
 
   const codeOn = (when: string, model: string | null): string => {
-    assert.deepEqual(checkExpression(when, environment, types), []);
+    assert.deepEqual(checkExpression(when, environment, { attributes: types }), []);
     const known = ['plain', 'small', 'large', 'odd'];
     const request = requestWith({
       route: routeWith({ action: 'chat.completions.create' }),

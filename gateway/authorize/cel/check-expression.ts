@@ -3,6 +3,8 @@ import type { ASTNode, Environment, ErrorLocation, SourceRange } from '@marcbach
 import { RE2JS } from 're2js';
 import { nearest } from '../../../core/yaml-file.ts';
 import { isNetwork } from '../conditions/network.ts';
+import type { RelationModel } from '../relations/index.ts';
+import { relatedFaults } from './check-related.ts';
 import { callOf, nameRange, nodesOf, type Call } from './syntax-tree.ts';
 import { isVariable, variables, vocabularyWith } from './vocabulary.ts';
 
@@ -17,20 +19,28 @@ export interface ExpressionFault {
 /** Macros that walk a list, or name a value that a further macro could double. */
 const multiplying = new Set(['all', 'exists', 'exists_one', 'map', 'filter', 'bind']);
 
+/** What expressions may refer to beside the words of every bundle. */
+export interface ExpressionSurroundings {
+  /** CEL types of `resource.attributes`. */
+  readonly attributes?: Readonly<Record<string, string>>;
+  /** The types of relations.yaml, or null without any. */
+  readonly relations?: RelationModel | null;
+}
+
 /**
  * Checks an expression.
  * Checks: syntax, size, variables, members, functions, types, that it yields bool; refuses `matches` (its time can
  * explode) and macros within macros (their work multiplies); literals of rematch, in_network, duration, timestamp and time
- * zones are tried.
+ * zones are tried; relation and type of related() are in the model, and it stands in no macro.
  * Does not check: that a claim or attribute is there (an absent one fails the expression, which denies).
  * `attributes` are those that the environment was made with.
  */
 export function checkExpression(
   source: string,
   environment: Environment,
-  attributes: Readonly<Record<string, string>> = {},
+  { attributes = {}, relations = null }: ExpressionSurroundings = {},
 ): readonly ExpressionFault[] {
-  const place: Surroundings = { environment, vocabulary: vocabularyWith(attributes) };
+  const place: Surroundings = { environment, vocabulary: vocabularyWith(attributes), relations };
   let tree: ASTNode;
   try {
     tree = environment.parse(source).ast;
@@ -54,6 +64,7 @@ export function checkExpression(
 
 /** What an expression may use. */
 interface Surroundings {
+  readonly relations: RelationModel | null;
   readonly environment: Environment;
   readonly vocabulary: ReturnType<typeof vocabularyWith>;
 }
@@ -170,7 +181,9 @@ function refusals(node: ASTNode, place: Surroundings): ExpressionFault[] {
       },
     ];
   if (multiplying.has(name) && call.receiver !== null) {
-    const inner = operands.flatMap((operand) => [...nodesOf(operand)]).find((each) => isMacro(callOf(each)));
+    const inner = operands
+      .flatMap((operand) => [...nodesOf(operand)])
+      .find((each) => isMacro(callOf(each)) || callOf(each)?.name === 'related');
     const found = inner === undefined ? null : callOf(inner);
     if (found !== null)
       return refuse(
@@ -179,6 +192,7 @@ function refusals(node: ASTNode, place: Surroundings): ExpressionFault[] {
         nameRange(found),
       );
   }
+  if (name === 'related' && call.receiver === null) return relatedFaults(call, place.relations);
   const member = operands[0];
   if (name === 'has' && member?.op === '.') {
     // CEL answers false for a member that no variable has, which would hide a typo.

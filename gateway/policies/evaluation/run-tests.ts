@@ -59,6 +59,7 @@ export function answerTo(test: PolicyTest, evaluator: Evaluator, surroundings: T
     ...(test.headers === undefined ? {} : { headers: test.headers }),
     now,
     from: test.from,
+    ...(test.relations === undefined ? {} : { relations: test.relations }),
   });
 }
 
