@@ -66,6 +66,8 @@ export interface Outcome {
   refusal: GatewayError | null;
   /** The caller went away before the end. */
   aborted: boolean;
+  /** The body that the decision was made on, where obligations have written it anew; else null. */
+  bodyAsJudged: RequestBody | null;
 }
 
 /** An outcome of which nothing is known yet. */
@@ -82,6 +84,7 @@ export function newOutcome(): Outcome {
     streamed: false,
     refusal: null,
     aborted: false,
+    bodyAsJudged: null,
   };
 }
 

@@ -14,6 +14,7 @@ import { createDpopServices, openDpopNonces, openRevocations } from './authentic
 import { createCallerAddress } from './caller-address.ts';
 import type { GatewayConfig } from './config.ts';
 import type { ControlDependencies } from './control/control-dependencies.ts';
+import { openDecisionServices } from './decision-services.ts';
 import { createEntry, type Entry } from './entry.ts';
 import { openAssertionSigner } from './forward/assertion.ts';
 import { createUpstreams } from './forward/upstreams.ts';
@@ -199,6 +200,7 @@ async function openServices(config: GatewayConfig, log: Logger, publicUrl: () =>
     },
     auditLog,
     metrics,
+    ...openDecisionServices(config, { context: options.context, log, metrics }),
     limitStore,
     dpop,
     revocations,
@@ -208,8 +210,10 @@ async function openServices(config: GatewayConfig, log: Logger, publicUrl: () =>
 }
 
 /** The audit log last: the others may still have something to say. */
-async function closeServices({ upstreams, limitStore, revocations, auditLog }: Services): Promise<void> {
-  await Promise.all([upstreams.close(), limitStore.close(), revocations.close()]);
+async function closeServices(services: Services): Promise<void> {
+  const { upstreams, limitStore, revocations, auditLog, decisions, shadow } = services;
+  shadow?.close();
+  await Promise.all([upstreams.close(), limitStore.close(), revocations.close(), decisions?.close()]);
   await auditLog.close();
 }
 

@@ -1,6 +1,7 @@
 // `sallyport policy explain`: why one request is permitted or refused. From a token, claims or roles it judges anew; from a
 // request id it reads the audit log and shows what was decided then.
 import { readFileSync } from 'node:fs';
+import { findDecision } from '../../gateway/accounting/decision-files.ts';
 import { nearest } from '../../core/yaml-file.ts';
 import { exitCodes, type ExitCode } from '../exit-codes.ts';
 import { CommandFailure } from '../failure.ts';
@@ -26,19 +27,24 @@ export interface ExplainOptions extends PolicyOptions {
 }
 
 /** Explains; 6 when the request is refused, so that a script can ask. */
-export function explainCommand(
+export async function explainCommand(
   requestId: string | undefined,
   options: ExplainOptions,
   terminal: Terminal,
-): ExitCode {
+): Promise<ExitCode> {
   const opened = openPolicies(options.policies, options);
-  const explained = requestId === undefined ? judged(options, opened) : recorded(requestId, options, opened);
+  const explained =
+    requestId === undefined ? judged(options, opened) : await recorded(requestId, options, opened);
   if (options.json === true) terminal.json(explained);
   else terminal.write(formatExplanation(explained, paintFor(terminal)));
   return explained.outcome === 'permit' ? exitCodes.done : exitCodes.refused;
 }
 
-function recorded(requestId: string, options: ExplainOptions, opened: OpenedPolicies): ExplainedRequest {
+async function recorded(
+  requestId: string,
+  options: ExplainOptions,
+  opened: OpenedPolicies,
+): Promise<ExplainedRequest> {
   const surplus = ['tokenFile', 'claims', 'roles', 'action', 'model'].filter((name) => name in options);
   if (surplus.length > 0) throw usage('A request id stands alone: what was asked for is in the audit log.');
   const record = findRequest(opened.auditFolder, requestId);
@@ -47,7 +53,7 @@ function recorded(requestId: string, options: ExplainOptions, opened: OpenedPoli
       hints: [`Looked in ${opened.auditFolder}; another gateway keeps its own.`],
       code: 'request_unknown',
     });
-  return explainRecord(record, opened);
+  return explainRecord(record, opened, await findDecision(opened.decisionFolder, requestId));
 }
 
 function judged(options: ExplainOptions, opened: OpenedPolicies): ExplainedRequest {

@@ -9,6 +9,7 @@ import type { Answer, Evaluator, Question } from '../../gateway/policies/evaluat
 import type { OpenedPolicies } from './opened-policies.ts';
 import type { Paint } from './paint.ts';
 import { deciderPlace, explainAnswer, inOneLine, routePlace, type Explanation } from './reason-words.ts';
+import { seenLines, type SeenValues } from './seen-values.ts';
 import { shownValue } from './shown-value.ts';
 
 export type StageOutcome = 'passed' | 'refused' | 'not_reached' | 'not_asked';
@@ -37,6 +38,8 @@ export interface ExplainedRequest {
   readonly reason: string | null;
   readonly decided_by: string | null;
   readonly stages: readonly ExplainedStage[];
+  /** The values that decided, of a recorded request; null where there is no record of them. */
+  readonly seen: SeenValues | null;
   readonly would_permit: readonly string[];
   /** Status, code and sentence as the caller saw them; null for a request that was permitted. */
   readonly told: { readonly status: number; readonly code: string; readonly message: string } | null;
@@ -65,6 +68,7 @@ export function explainQuestion(
     reason: refusal?.reason ?? null,
     decided_by: answer.decidedBy,
     stages: stagesOf(question, answer, opened),
+    seen: null,
     would_permit: refusal === null ? [] : waysIn(question, answer, { evaluator, opened }),
     told: refusal === null ? null : toldOf(refusal),
   };
@@ -271,6 +275,8 @@ export function formatExplanation(explained: ExplainedRequest, paint: Paint): st
   }
   if (silent.length > 0) lines.push(`${paint.dim('-')} ${silent.join(', ')}: not reached`);
   lines.push('');
+  if (explained.seen !== null)
+    lines.push('What was seen', ...seenLines(explained.seen).map((line) => `  ${line}`), '');
   if (explained.would_permit.length > 0)
     lines.push(
       'What would permit it',

@@ -30,6 +30,8 @@ export interface OpenedPolicies {
   readonly context: PolicyContext;
   /** Folder of the audit log that the configured gateway writes. */
   readonly auditFolder: string;
+  /** Folder of the decisions that it records. */
+  readonly decisionFolder: string;
   /** `policies/roles.yaml:2`: where a key or list entry stands. */
   readonly placeOf: (file: PolicyFileName, path: readonly PropertyKey[]) => string;
   /** The parsed file, for findings at a key. */
@@ -42,7 +44,12 @@ export interface OpenedPolicies {
 export function locatePolicies(
   directory: string | undefined,
   options: Pick<PolicyOptions, 'config'>,
-): { readonly directory: string; readonly context: PolicyContext; readonly auditFolder: string } {
+): {
+  readonly directory: string;
+  readonly context: PolicyContext;
+  readonly auditFolder: string;
+  readonly decisionFolder: string;
+} {
   const { gateway, file } = loadConfiguration({ configFile: options.config, env: process.env });
   if (gateway === undefined) {
     const message = 'the gateway section is missing: policies refer to its upstreams and models';
@@ -52,6 +59,7 @@ export function locatePolicies(
     directory: directory ?? gateway.policies,
     context: policyContext(gateway),
     auditFolder: join(gateway.data, 'audit'),
+    decisionFolder: join(gateway.data, 'decisions'),
   };
 }
 

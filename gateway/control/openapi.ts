@@ -195,7 +195,7 @@ function refusals(route: Route): Json {
     ...always,
     ...(route.anonymous ? [] : withCredential),
     ...(route.methods.has('POST') ? withBody : []),
-    ...(route.kind === 'models' || route.kind === 'revocations' ? [] : withUpstream),
+    ...(['models', 'revocations', 'shadow'].includes(route.kind) ? [] : withUpstream),
     ...(route.kind === 'revocations' ? (['revocation_unavailable'] as const) : []),
     ...(route.kind === 'openai' || route.kind === 'generate' ? withModel : []),
   ];

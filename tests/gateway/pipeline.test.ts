@@ -57,6 +57,8 @@ function services(
       metrics: {
         requestEnded: (ended) => void seen.counts.push({ ...ended }),
         policyReloaded: () => undefined,
+        decisionsLost: () => undefined,
+        shadowCompared: () => undefined,
         render: () => Promise.resolve({ contentType: '', body: '' }),
       },
       limitStore: {

@@ -35,6 +35,8 @@ export interface Question {
   /** Epoch ms. */
   readonly now: number;
   readonly from: string;
+  /** Only the decision: no guard runs, and no rule is looked at beyond what decides. */
+  readonly brief?: boolean;
   /** Tuples that hold beside those of relations.yaml. */
   readonly relations?: readonly string[];
 }
@@ -64,6 +66,8 @@ export interface Answer {
 /** A compiled bundle that answers questions. */
 export interface Evaluator {
   readonly snapshot: Snapshot;
+  /** What each accepted `iss` demands. */
+  readonly issuers: ReadonlyMap<string, IssuerRules>;
   /** @throws Error when no route has the action */
   readonly answer: (question: Question) => Answer;
 }
@@ -89,6 +93,7 @@ export function createEvaluator({ bundle, context }: EvaluatorSource): Evaluator
   const issuers = rulesByIssuer(bundle.issuers, embeddedIssuer);
   return {
     snapshot,
+    issuers,
     answer: (question) => answer(question, withRelations(snapshot, question.relations), issuers),
   };
 }
@@ -122,29 +127,36 @@ function answer(question: Question, snapshot: Snapshot, issuers: ReadonlyMap<str
     obligations: null,
   };
   let stage: Stage = 'authenticate';
+  let asked: Parsed | undefined;
   try {
     const principal = authenticated(question, found, issuers);
     found.principal = principal;
     stage = 'authorize';
     const parsed = exchangeFor(question, { route, principal, snapshot });
-    found.decision = decide(evaluationRequest(parsed, question.model), snapshot, { trace: true });
+    found.decision = tracedDecision(question, parsed);
+    asked = parsed;
     const authorized = authorize(parsed);
     found.model = authorized.model;
     found.obligations = authorized.effective.obligations;
-    found.decidedBy = parsed.outcome.decidedBy ?? found.decision.decidedBy;
+    found.decidedBy = parsed.outcome.decidedBy ?? found.decision?.decidedBy ?? null;
     stage = 'guard';
     // The limits are not asked: they count, and nothing is counted here.
     // What limit adds, guard does not read.
-    if (question.request !== null) guard(oblige(authorized) as Limited);
+    if (runsGuards(question)) guard(oblige(authorized) as Limited);
   } catch (error) {
     if (!(error instanceof GatewayError)) throw error;
     found.refusal = error;
     found.stage = stage;
     // For a request that names no model, the stage's own decision is about the model that it chose.
-    if (stage === 'authorize') found.decidedBy = found.decidedBy ?? found.decision?.decidedBy ?? null;
+    if (stage === 'authorize') found.decidedBy ??= asked?.outcome.decidedBy ?? found.decision?.decidedBy ?? null;
   }
   return found;
 }
+
+const runsGuards = ({ request, brief }: Question): boolean => request !== null && brief !== true;
+
+const tracedDecision = ({ model, brief }: Question, parsed: Parsed): Decision | null =>
+  brief === true ? null : decide(evaluationRequest(parsed, model), parsed.snapshot, { trace: true });
 
 function authenticated(
   { credential, now, from }: Question,
