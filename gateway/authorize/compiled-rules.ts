@@ -85,19 +85,18 @@ export function compileRules(policy: RulesPolicy, lines: readonly number[] = [])
   };
 
   const settle = (rules: readonly Rule[], facts: RuleFacts): Candidates => {
-    const left = rules.filter(
-      (rule) =>
-        (rule.namesActions || facts.request.subject.type === 'principal') &&
-        rule.aboutWhom.every((condition) => condition.test(facts)),
-    );
+    const asked = rules.filter((rule) => rule.namesActions || facts.request.subject.type === 'principal');
+    const left = asked.flatMap((rule) => settled(rule, facts) ?? []);
     if (left.length === 0) return none;
     const key = left.map((rule) => rule.id).join(' ');
-    const set = sets.get(key) ?? {
+    // A rule of which something cannot be said is not the one that others share.
+    const isShared = left.every((rule) => all.includes(rule));
+    const set = (isShared ? sets.get(key) : undefined) ?? {
       denies: left.filter((rule) => rule.effect === 'deny'),
       permits: left.filter((rule) => rule.effect === 'permit'),
       requires: left.filter((rule) => rule.effect === 'require'),
     };
-    if (sets.size < kept.sets) sets.set(key, set);
+    if (isShared && sets.size < kept.sets) sets.set(key, set);
     return set;
   };
 
@@ -119,6 +118,19 @@ export function compileRules(policy: RulesPolicy, lines: readonly number[] = [])
       return found;
     },
   };
+}
+
+/** The rule if its settled conditions match, else null; those that cannot be said remain to fail on each request. */
+function settled(rule: Rule, facts: RuleFacts): Rule | null {
+  const unsaid: RuleCondition[] = [];
+  for (const condition of rule.aboutWhom) {
+    try {
+      if (!condition.test(facts)) return null;
+    } catch {
+      unsaid.push(condition);
+    }
+  }
+  return unsaid.length === 0 ? rule : { ...rule, changing: [...rule.changing, ...unsaid] };
 }
 
 const isAboutWhat = ({ name }: RuleCondition): boolean => name === 'actions' || name === 'models';

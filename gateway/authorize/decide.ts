@@ -55,6 +55,7 @@ export function factsOf(request: EvaluationRequest, { authorization, models }: D
     model,
     principal,
     roles: authorization.effectiveRoles(principal),
+    uncertainRoles: authorization.uncertainRoles(principal),
     upstream: model === null ? '' : (models.get(model) ?? ''),
   };
 }
