@@ -1,7 +1,7 @@
 // Everything a request is judged by, immutable: compiled policies and what they refer to. A request takes the current
 // snapshot once at its start, so a reload in mid-request changes nothing for it.
 import type { Authentication } from './authenticate/index.ts';
-import type { Authorization, Rules } from './authorize/index.ts';
+import type { Authorization, Relations, Rules } from './authorize/index.ts';
 import type { Guards } from './guard/index.ts';
 import type { Limits } from './limit/index.ts';
 import type { RouteTable } from './policies/routes.ts';
@@ -15,6 +15,7 @@ export interface Snapshot {
   readonly authentication: Authentication;
   readonly authorization: Authorization;
   readonly rules: Rules;
+  readonly relations: Relations;
   readonly limits: Limits;
   readonly guards: Guards;
   readonly routes: RouteTable;
