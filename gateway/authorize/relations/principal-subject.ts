@@ -1,6 +1,5 @@
 // What a principal is called in relationship data: `user:<subject>`, and a member of his groups and roles where the model
 // has types for them.
-import type { Principal } from '../../principal.ts';
 import type { RuleFacts } from '../conditions/condition.ts';
 import type { RelationModel } from './model.ts';
 import { subjectName } from './names.ts';
