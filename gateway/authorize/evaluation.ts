@@ -1,6 +1,7 @@
 // The words in which a decision is asked for and given: the request in the shape of OpenID AuthZEN 1.0 (subject, action,
 // resource, context), the decision with its reasons. Types only.
 import type { Principal } from '../principal.ts';
+import type { Obligations } from './obligations.ts';
 
 /** Who wants to do what, on what, in which circumstances. */
 export interface EvaluationRequest {
@@ -59,4 +60,6 @@ export interface Decision {
   readonly stepUp: StepUp | null;
   /** Effective roles of the subject. */
   readonly roles: ReadonlySet<string>;
+  /** What a permit is bound to; null for nothing, and on a deny. */
+  readonly obligations: Obligations | null;
 }

@@ -79,6 +79,13 @@ export function requestWith(parts: RequestParts): Limited {
     model: parts.model ?? null,
     body: body === null ? null : { bytes: Buffer.from(JSON.stringify(body)), json: body },
     outcome,
+    effective: {
+      roles: new Set(),
+      decidedBy: 'roles.User',
+      visibleModels: [],
+      obligations: null,
+      upstreamHeaders: [],
+    },
     callerAddress: parts.callerAddress ?? '192.0.2.7',
     receivedAt: parts.now ?? Date.parse('2026-01-07T12:00:00Z'),
     snapshot: {

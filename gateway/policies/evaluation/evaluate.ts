@@ -7,7 +7,7 @@ import { parseAccessToken, type UnverifiedAccessToken } from '../../authenticate
 import { invalidToken } from '../../authenticate/invalid-token.ts';
 import { checkHeader, judgeClaims, rulesByIssuer } from '../../authenticate/judge-claims.ts';
 import type { IssuerRules } from '../../authenticate/issuer-rules.ts';
-import { authorize, evaluationRequest } from '../../authorize/index.ts';
+import { authorize, evaluationRequest, oblige, type Obligations } from '../../authorize/index.ts';
 import { decide } from '../../authorize/decide.ts';
 import type { Decision } from '../../authorize/evaluation.ts';
 import { newOutcome, type Limited, type Parsed } from '../../exchange.ts';
@@ -54,6 +54,8 @@ export interface Answer {
   readonly decidedBy: string | null;
   /** With every role and rule that was looked at; null when authorize was not reached. */
   readonly decision: Decision | null;
+  /** What the permit is bound to, or null. */
+  readonly obligations: Obligations | null;
 }
 
 /** A compiled bundle that answers questions. */
@@ -114,6 +116,7 @@ function answer(question: Question, snapshot: Snapshot, issuers: ReadonlyMap<str
     model: question.model,
     decidedBy: null,
     decision: null,
+    obligations: null,
   };
   let stage: Stage = 'authenticate';
   try {
@@ -124,10 +127,12 @@ function answer(question: Question, snapshot: Snapshot, issuers: ReadonlyMap<str
     found.decision = decide(evaluationRequest(parsed, question.model), snapshot, { trace: true });
     const authorized = authorize(parsed);
     found.model = authorized.model;
+    found.obligations = authorized.effective.obligations;
     found.decidedBy = parsed.outcome.decidedBy ?? found.decision.decidedBy;
     stage = 'guard';
     // The limits are not asked: they count, and nothing is counted here.
-    if (question.request !== null) guard(authorized as Limited); // What limit adds, guard does not read.
+    // What limit adds, guard does not read.
+    if (question.request !== null) guard(oblige(authorized) as Limited);
   } catch (error) {
     if (!(error instanceof GatewayError)) throw error;
     found.refusal = error;
