@@ -94,6 +94,7 @@ export function evaluationRequest(parsed: Parsed, model: string | null): Evaluat
     context: {
       now: parsed.receivedAt,
       callerAddress: parsed.callerAddress,
+      headers: parsed.request.headers,
       route: route.name,
       body: body?.json ?? null,
     },
