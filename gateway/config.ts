@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { isLoopback, listenAddress } from '../core/address.ts';
 import { secretReference } from '../core/secret.ts';
+import { relationsConfigSchema } from './authorize/relations/relations-config.ts';
 import { createCallerAddress } from './caller-address.ts';
 import { parseUpstreamUrl } from './forward/upstream-address.ts';
 import { attributeFaults, modelEntry } from './model-attributes.ts';
@@ -124,6 +125,8 @@ export const gatewayConfigSchema = z
         url: redisUrl,
       })
       .optional(),
+    /** Who holds the relationships that rules ask for with `related`. */
+    relations: relationsConfigSchema.prefault({ engine: 'embedded' }),
     /** Processes that share the public address and its counters. */
     workers: z.int().min(1).max(64).default(1),
     /** How long a stop waits for running requests, milliseconds. */

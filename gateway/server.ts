@@ -8,9 +8,10 @@ import { followCertificate } from '../core/certificate-renewal.ts';
 import { createLog, type Logger } from '../core/log.ts';
 import { readSecret } from '../core/secret.ts';
 import { createAuditLog } from './accounting/audit-log.ts';
-import { createMetrics } from './accounting/metrics.ts';
+import { createMetrics, type Metrics } from './accounting/metrics.ts';
 import { createControlApp, createInternalApp } from './app.ts';
 import { createDpopServices, openDpopNonces } from './authenticate/index.ts';
+import { createOpenFgaStore, type RemoteRelationStore } from './authorize/relations/openfga-store.ts';
 import { createCallerAddress } from './caller-address.ts';
 import type { GatewayConfig } from './config.ts';
 import type { ControlDependencies } from './control/control-dependencies.ts';
@@ -93,7 +94,7 @@ async function startOne(config: GatewayConfig, log: Logger): Promise<RunningGate
   } catch (error) {
     listener.close();
     policies.close();
-    await Promise.all([services.upstreams.close(), services.limitStore.close(), services.auditLog.close()]);
+    await Promise.all([closeServices(services), services.auditLog.close()]);
     throw error;
   }
   if (config.public_url === undefined) publicUrl = urlOf(config.listen, config.tls !== undefined, listener);
@@ -109,7 +110,7 @@ async function startOne(config: GatewayConfig, log: Logger): Promise<RunningGate
       ...(internal === null ? [] : [ending(internal)]),
     ]);
     policies.close();
-    await Promise.all([services.upstreams.close(), services.limitStore.close()]);
+    await closeServices(services);
     await services.auditLog.close();
   };
   return {
@@ -120,6 +121,11 @@ async function startOne(config: GatewayConfig, log: Logger): Promise<RunningGate
     reload: () => void policies.reload(),
     close: () => (closing ??= close()),
   };
+}
+
+/** Everything but the audit log, which the last requests still write. */
+async function closeServices({ upstreams, limitStore, relationStore }: Services): Promise<void> {
+  await Promise.all([upstreams.close(), limitStore.close(), relationStore?.close()]);
 }
 
 interface Opened {
@@ -145,6 +151,7 @@ async function openServices(config: GatewayConfig, log: Logger, publicUrl: () =>
     issuers: () => policies.current().authentication.status(),
     digest: () => policies.current().digest,
   });
+  const relationStore = openRelationStore(config, metrics, log);
   const options: PolicyHolderOptions = {
     directory: config.policies,
     context: policyContext(config),
@@ -154,6 +161,7 @@ async function openServices(config: GatewayConfig, log: Logger, publicUrl: () =>
       log,
       issuerCa: config.issuer_ca === undefined ? undefined : readFileSync(config.issuer_ca, 'utf8'),
     },
+    ...(relationStore === null ? {} : { relations: { kind: 'remote', store: relationStore } }),
     log,
     onSwap: (swap) => {
       auditLog.append({
@@ -174,7 +182,7 @@ async function openServices(config: GatewayConfig, log: Logger, publicUrl: () =>
   try {
     policies = watchPolicies(options);
   } catch (error) {
-    await Promise.all([upstreams.close(), limitStore.close(), auditLog.close()]);
+    await Promise.all([upstreams.close(), limitStore.close(), auditLog.close(), relationStore?.close()]);
     throw error;
   }
   const services: Services = {
@@ -187,8 +195,22 @@ async function openServices(config: GatewayConfig, log: Logger, publicUrl: () =>
     limitStore,
     dpop,
     upstreams,
+    relationStore,
   };
   return { policies, services };
+}
+
+/** The store of relations elsewhere, or null when this process holds them. */
+function openRelationStore(config: GatewayConfig, metrics: Metrics, log: Logger): RemoteRelationStore | null {
+  const { relations } = config;
+  if (relations.engine === 'embedded') return null;
+  return createOpenFgaStore(relations, {
+    onAsked: (asked) => metrics.askedOutside('relations', asked),
+    onTurn: (problem) => {
+      if (problem === null) log.info({}, 'OpenFGA answers again');
+      else log.error({ problem }, 'OpenFGA does not answer; rules that ask for relations deny');
+    },
+  });
 }
 
 async function settled(policies: PolicyHolder, services: Services, limitMs: number): Promise<void> {

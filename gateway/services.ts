@@ -3,6 +3,7 @@ import type { Logger } from '../core/log.ts';
 import type { AuditLog } from './accounting/audit-log.ts';
 import type { Metrics } from './accounting/metrics.ts';
 import type { DpopServices } from './authenticate/index.ts';
+import type { RemoteRelationStore } from './authorize/relations/openfga-store.ts';
 import type { Upstreams } from './forward/upstreams.ts';
 import type { LimitStore } from './limit/store.ts';
 
@@ -17,4 +18,6 @@ export interface Services {
   /** Nonces and proofs seen: they outlive a reload of the policies. */
   readonly dpop: DpopServices;
   readonly upstreams: Upstreams;
+  /** Relationships that are held elsewhere, or null. */
+  readonly relationStore: RemoteRelationStore | null;
 }

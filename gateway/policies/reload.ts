@@ -3,6 +3,7 @@
 import type { Logger } from '../../core/log.ts';
 import { ConfigurationError, formatFinding, type Finding } from '../../core/yaml-file.ts';
 import type { AuthenticationDeps } from '../authenticate/index.ts';
+import type { RelationEngine } from '../authorize/index.ts';
 import type { Snapshot } from '../snapshot.ts';
 import { loadBundle, type Bundle } from './bundle.ts';
 import type { PolicyContext } from './context.ts';
@@ -25,6 +26,8 @@ export interface PolicyHolderOptions {
   readonly context: PolicyContext;
   /** What the issuers need; `previous` is filled in here. */
   readonly authentication: Omit<AuthenticationDeps, 'previous'>;
+  /** Who holds the relationships; absent: relations.yaml says all there is. */
+  readonly relations?: RelationEngine;
   readonly log: Logger;
   /** After each swap. */
   readonly onSwap?: (swap: PolicySwap) => void;
@@ -56,8 +59,14 @@ export interface PolicyHolder {
  */
 export function watchPolicies(options: PolicyHolderOptions): PolicyHolder {
   const { directory, context, log } = options;
+  const relations = options.relations === undefined ? {} : { relations: options.relations };
   let bundle = loadBundle(directory, context);
-  let snapshot = buildSnapshot(bundle, { version: 1, context, authentication: options.authentication });
+  let snapshot = buildSnapshot(bundle, {
+    version: 1,
+    context,
+    authentication: options.authentication,
+    ...relations,
+  });
   let refused: string | null = null;
   logWarnings(bundle, log);
   const ready = snapshot.authentication.start();
@@ -85,7 +94,7 @@ export function watchPolicies(options: PolicyHolderOptions): PolicyHolder {
     const previous = snapshot;
     const version = previous.version + 1;
     const authentication = { ...options.authentication, previous: previous.authentication };
-    const built = buildSnapshot(next, { version, context, authentication });
+    const built = buildSnapshot(next, { version, context, authentication, ...relations });
     // rules.yaml may come and go.
     const names = new Set([...bundle.fileDigests.keys(), ...next.fileDigests.keys()]);
     const changedFiles = [...names].filter(
