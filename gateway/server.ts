@@ -10,7 +10,7 @@ import { readSecret } from '../core/secret.ts';
 import { createAuditLog } from './accounting/audit-log.ts';
 import { createMetrics, type Metrics } from './accounting/metrics.ts';
 import { createControlApp, createInternalApp } from './app.ts';
-import { createDpopServices, openDpopNonces } from './authenticate/index.ts';
+import { createDpopServices, openDpopNonces, openRevocations } from './authenticate/index.ts';
 import { createOpenFgaStore, type RemoteRelationStore } from './authorize/relations/openfga-store.ts';
 import { createCallerAddress } from './caller-address.ts';
 import type { GatewayConfig } from './config.ts';
@@ -94,7 +94,7 @@ async function startOne(config: GatewayConfig, log: Logger): Promise<RunningGate
   } catch (error) {
     listener.close();
     policies.close();
-    await Promise.all([closeServices(services), services.auditLog.close()]);
+    await closeServices(services);
     throw error;
   }
   if (config.public_url === undefined) publicUrl = urlOf(config.listen, config.tls !== undefined, listener);
@@ -111,7 +111,6 @@ async function startOne(config: GatewayConfig, log: Logger): Promise<RunningGate
     ]);
     policies.close();
     await closeServices(services);
-    await services.auditLog.close();
   };
   return {
     address: urlOf(config.listen, config.tls !== undefined, listener),
@@ -121,11 +120,6 @@ async function startOne(config: GatewayConfig, log: Logger): Promise<RunningGate
     reload: () => void policies.reload(),
     close: () => (closing ??= close()),
   };
-}
-
-/** Everything but the audit log, which the last requests still write. */
-async function closeServices({ upstreams, limitStore, relationStore }: Services): Promise<void> {
-  await Promise.all([upstreams.close(), limitStore.close(), relationStore?.close()]);
 }
 
 interface Opened {
@@ -147,7 +141,13 @@ async function openServices(config: GatewayConfig, log: Logger, publicUrl: () =>
     log,
     ...(cluster.worker === undefined ? {} : { writer: `gateway-${cluster.worker.id}` }),
   });
+  const revocations = openRevocations({
+    folder: join(config.data, 'revocations'),
+    keepMs: config.revocations.keep,
+    log,
+  });
   const metrics = createMetrics({
+    revocations: () => revocations,
     issuers: () => policies.current().authentication.status(),
     digest: () => policies.current().digest,
   });
@@ -159,6 +159,7 @@ async function openServices(config: GatewayConfig, log: Logger, publicUrl: () =>
       embeddedIssuer: config.embedded_issuer,
       dataDir: config.data,
       log,
+      revocations,
       issuerCa: config.issuer_ca === undefined ? undefined : readFileSync(config.issuer_ca, 'utf8'),
     },
     ...(relationStore === null ? {} : { relations: { kind: 'remote', store: relationStore } }),
@@ -182,7 +183,13 @@ async function openServices(config: GatewayConfig, log: Logger, publicUrl: () =>
   try {
     policies = watchPolicies(options);
   } catch (error) {
-    await Promise.all([upstreams.close(), limitStore.close(), auditLog.close(), relationStore?.close()]);
+    await Promise.all([
+      upstreams.close(),
+      limitStore.close(),
+      revocations.close(),
+      auditLog.close(),
+      relationStore?.close(),
+    ]);
     throw error;
   }
   const services: Services = {
@@ -194,6 +201,7 @@ async function openServices(config: GatewayConfig, log: Logger, publicUrl: () =>
     metrics,
     limitStore,
     dpop,
+    revocations,
     upstreams,
     relationStore,
   };
@@ -211,6 +219,13 @@ function openRelationStore(config: GatewayConfig, metrics: Metrics, log: Logger)
       else log.error({ problem }, 'OpenFGA does not answer; rules that ask for relations deny');
     },
   });
+}
+
+/** The audit log last: the others may still have something to say. */
+async function closeServices(services: Services): Promise<void> {
+  const { upstreams, limitStore, revocations, relationStore, auditLog } = services;
+  await Promise.all([upstreams.close(), limitStore.close(), revocations.close(), relationStore?.close()]);
+  await auditLog.close();
 }
 
 async function settled(policies: PolicyHolder, services: Services, limitMs: number): Promise<void> {

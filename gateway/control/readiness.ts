@@ -4,7 +4,7 @@ import type { ControlDependencies } from './control-dependencies.ts';
 
 /** One dependency. */
 export interface ReadinessCheck {
-  /** `issuer`, `upstream`, `relations`, `limit_store`, `audit_log`, `policies` or `gateway`. */
+  /** `issuer`, `upstream`, `relations`, `revocations`, `limit_store`, `audit_log`, `policies` or `gateway`. */
   readonly kind: string;
   readonly name: string;
   readonly ready: boolean;
@@ -35,6 +35,7 @@ export function createReadiness(deps: ControlDependencies): (detail: boolean) =>
       ...issuers.map(({ name, ready, problem }) => ({ kind: 'issuer', name, ready, problem })),
       ...(await upstreamChecks()),
       ...relationChecks(deps),
+      ...deps.services.revocations.status().map(({ name, problem }) => check('revocations', name, problem)),
       check('limit_store', deps.services.limitStore.kind, deps.services.limitStore.problem()),
       check('audit_log', 'audit', deps.services.auditLog.problem()),
       check('policies', 'bundle', policiesProblem(deps, detail)),

@@ -86,6 +86,7 @@ const snapshotWith = (verify: () => never): Partial<Snapshot> => ({
   authentication: {
     verify,
     issuers: [],
+    accepted: [],
     scopesSupported: [],
     status: () => [],
     start: () => Promise.resolve(),
