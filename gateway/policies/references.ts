@@ -162,7 +162,7 @@ function warningsOf(files: Readable, context: PolicyContext): Finding[] {
       .flatMap((name) => noEffect(file, [section, name], `no route and no rule names this ${section.slice(0, -1)}`));
   return [
     ...ruleWarnings({ rules, routes, issuers }, context),
-    ...relationWarnings(relations),
+    ...relationWarnings(relations, context),
     ...Object.keys(roles.value.roles).flatMap((name) => roleWarnings(name, { roles, routes }, context)),
     ...unnamed(limits, 'limits', Object.keys(limits?.value.limits ?? {})),
     ...unnamed(guards, 'guards', Object.keys(guards?.value.guards ?? {})),
