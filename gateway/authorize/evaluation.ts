@@ -1,5 +1,6 @@
 // The words in which a decision is asked for and given: the request in the shape of OpenID AuthZEN 1.0 (subject, action,
 // resource, context), the decision with its reasons. Types only.
+import type { IncomingHttpHeaders } from 'node:http';
 import type { Principal } from '../principal.ts';
 import type { Obligations } from './obligations.ts';
 
@@ -20,6 +21,8 @@ export interface EvaluationRequest {
     readonly callerAddress: string;
     /** Name of the route; empty when the question did not come over one. */
     readonly route: string;
+    /** The request's header fields, names in lower case; absent where there is no request. */
+    readonly headers?: IncomingHttpHeaders;
     /** The parsed request body, from which `request` in CEL is read; null where there is none. */
     readonly body: Readonly<Record<string, unknown>> | null;
   };

@@ -67,6 +67,7 @@ export interface RequestParts {
   readonly now?: number;
   readonly guards?: Guards;
   readonly body?: Readonly<Record<string, unknown>> | null;
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 /** An exchange that has come to the stage under test; only what authorize and guard read is there. */
@@ -75,6 +76,7 @@ export function requestWith(parts: RequestParts): Limited {
   const body = parts.body ?? null;
   return {
     route: parts.route,
+    request: { headers: parts.headers ?? {} },
     principal: parts.principal ?? principalWith({}),
     model: parts.model ?? null,
     body: body === null ? null : { bytes: Buffer.from(JSON.stringify(body)), json: body },

@@ -1,5 +1,6 @@
 // Answers one question as the gateway would: the same claim checks, the same authorize and guard stages over a snapshot of
 // the bundle; only the signature, the limits and the upstream are left out.
+import type { IncomingHttpHeaders } from 'node:http';
 import { Agent } from 'undici';
 import { GatewayError } from '../../../core/errors.ts';
 import { createLog } from '../../../core/log.ts';
@@ -29,6 +30,8 @@ export interface Question {
   readonly model: string | null;
   /** The request body; null runs no guard. */
   readonly request: Readonly<Record<string, unknown>> | null;
+  /** Header fields, names in lower case; absent: none. */
+  readonly headers?: IncomingHttpHeaders;
   /** Epoch ms. */
   readonly now: number;
   readonly from: string;
@@ -164,7 +167,7 @@ function authenticated(
 
 /** The part of an exchange that authorize and guard read. */
 function exchangeFor(
-  { model, request, now, from }: Question,
+  { model, request, headers = {}, now, from }: Question,
   { route, principal, snapshot }: { route: Route; principal: Principal; snapshot: Snapshot },
 ): Parsed {
   const isJudged = route.kind === 'openai' || route.kind === 'generate';
@@ -176,6 +179,7 @@ function exchangeFor(
     model,
     pathModel: null,
     body: isJudged ? { bytes: Buffer.alloc(0), json } : null,
+    request: { headers },
     callerAddress: from,
     receivedAt: now,
     outcome: newOutcome(),
