@@ -26,7 +26,7 @@ export async function handle(received: Received): Promise<void> {
       error instanceof GatewayError ? error : new GatewayError('internal_error', { cause: error });
     // Neither a nonce nor a new sign-in is asked of bad credentials: they were good by then.
     const wereGood = refusal.code === 'use_dpop_nonce' || refusal.stepUp !== undefined;
-    if (refusal.definition.status === 401 && !wereGood) countFailedAuthentication(received);
+    if (refusal.definition.status === 401 && !wereGood) countFailedAuthentication(received, refusal.code);
     refuse(received, refusal);
   } finally {
     account(received);

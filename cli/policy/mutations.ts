@@ -28,7 +28,10 @@ function requiredClaims(bundle: Bundle): Mutation[] {
         path: ['issuers', name, 'required_claims', claim],
         bundle: {
           ...bundle,
-          issuers: { issuers: { ...issuers, [name]: { ...entry, required_claims: remaining } } },
+          issuers: {
+            ...bundle.issuers,
+            issuers: { ...issuers, [name]: { ...entry, required_claims: remaining } },
+          },
         },
       };
     }),

@@ -9,10 +9,14 @@ export interface PolicyContext {
   readonly upstreams: ReadonlyMap<string, 'openai' | 'http'>;
   /** What `issuer: embedded` stands for. */
   readonly embeddedIssuer: string | null;
+  /** Whether the gateway verifies client certificates; `proxy`: TLS ends before it, so that it sees none. */
+  readonly clientCertificates: 'verified' | 'not_asked_for' | 'proxy';
 }
 
 /** The parts of the configuration that policies refer to; a model served twice belongs to the first upstream. */
-export function policyContext(config: Pick<GatewayConfig, 'upstreams' | 'embedded_issuer'>): PolicyContext {
+export function policyContext(
+  config: Pick<GatewayConfig, 'upstreams' | 'embedded_issuer' | 'tls' | 'tls_ends_at_proxy'>,
+): PolicyContext {
   const models = new Map<string, string>();
   for (const [name, upstream] of Object.entries(config.upstreams)) {
     for (const model of upstream.models) if (!models.has(model)) models.set(model, name);
@@ -20,5 +24,11 @@ export function policyContext(config: Pick<GatewayConfig, 'upstreams' | 'embedde
   const upstreams = new Map(
     Object.entries(config.upstreams).map(([name, upstream]) => [name, upstream.kind]),
   );
-  return { models, upstreams, embeddedIssuer: config.embedded_issuer ?? null };
+  return {
+    models,
+    upstreams,
+    embeddedIssuer: config.embedded_issuer ?? null,
+    clientCertificates:
+      config.tls?.client_ca !== undefined ? 'verified' : config.tls_ends_at_proxy ? 'proxy' : 'not_asked_for',
+  };
 }

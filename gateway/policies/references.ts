@@ -4,6 +4,7 @@ import type { Finding, YamlFile } from '../../core/yaml-file.ts';
 import { checkIssuers } from '../authenticate/issuer-url.ts';
 import { matchesAction, modelMatcher } from '../authorize/patterns.ts';
 import type { PolicyFiles } from './bundle.ts';
+import { certificateFaults } from './certificate-faults.ts';
 import type { PolicyContext } from './context.ts';
 import { assignmentFaults, dutyFaults } from './role-faults.ts';
 import { checkRoutes } from './route-rules.ts';
@@ -21,12 +22,14 @@ export interface ReferenceFindings {
 /**
  * Checks the references of a bundle.
  * Checks: roles (unknown, cyclic), assignments and duties (role-faults.ts), actions and models of roles, rules
- * (rule-faults.ts), routes (route-rules.ts), issuers.
+ * (rule-faults.ts), routes (route-rules.ts), issuers, client certificates
+ * (certificate-faults.ts).
  * Does not check: the files by themselves (their schemas).
  */
 export function checkReferences(files: Readable, context: PolicyContext): ReferenceFindings {
   const faults = [
     ...issuerFaults(files, context),
+    ...certificateFaults(files, context),
     ...roleFaults(files),
     ...checkRules(files),
     ...checkRoutes(files, context),

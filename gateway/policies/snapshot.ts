@@ -1,5 +1,5 @@
 // Compiles a bundle into the immutable snapshot that requests are judged by.
-import { compileIssuers, type AuthenticationDeps } from '../authenticate/index.ts';
+import { compileCertificates, compileIssuers, type AuthenticationDeps } from '../authenticate/index.ts';
 import { compileRoles, compileRules } from '../authorize/index.ts';
 import { compileGuards } from '../guard/index.ts';
 import { compileLimits } from '../limit/limits-policy.ts';
@@ -22,6 +22,7 @@ export function buildSnapshot(bundle: Bundle, { version, context, authentication
     version,
     digest: bundle.digest,
     authentication: compileIssuers(bundle.issuers, authentication),
+    clientCertificates: compileCertificates(bundle.issuers.client_certificates),
     authorization: compileRoles(bundle.roles, [...context.models.keys()], bundle.lines.roles),
     rules: compileRules(bundle.rules, bundle.lines.rules),
     limits: compileLimits(bundle.limits),
