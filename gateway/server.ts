@@ -144,6 +144,7 @@ async function openServices(
   const upstreams = createUpstreams(config.upstreams, { signer });
   const redis = config.redis?.url;
   const limitStore = await createLimitStore({
+    folder: config.data,
     redisUrl: redis === undefined ? null : /^(env|file):/.test(redis) ? readSecret(redis) : redis,
     log,
   });

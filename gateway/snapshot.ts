@@ -1,7 +1,7 @@
 // Everything a request is judged by, immutable: compiled policies and what they refer to. A request takes the current
 // snapshot once at its start, so a reload in mid-request changes nothing for it.
 import type { Authentication, CertificateRule } from './authenticate/index.ts';
-import type { Authorization, Rules } from './authorize/index.ts';
+import type { Authorization, Relations, Rules } from './authorize/index.ts';
 import type { Guards } from './guard/index.ts';
 import type { Limits } from './limit/index.ts';
 import type { RouteTable } from './policies/routes.ts';
@@ -17,6 +17,7 @@ export interface Snapshot {
   readonly clientCertificates: readonly CertificateRule[] | null;
   readonly authorization: Authorization;
   readonly rules: Rules;
+  readonly relations: Relations;
   readonly limits: Limits;
   readonly guards: Guards;
   readonly routes: RouteTable;

@@ -12,6 +12,7 @@ export {
   openClientTrust,
   type CertificateRule,
   type ClientTrust,
+  type ShownCertificate,
 } from './certificate/index.ts';
 export { noteHandshakes } from './certificate/connection-certificate.ts';
 export { revocationBlocks } from './certificate/revocation-list.ts';

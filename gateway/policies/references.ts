@@ -7,6 +7,7 @@ import type { PolicyFiles } from './bundle.ts';
 import { certificateFaults } from './certificate-faults.ts';
 import type { PolicyContext } from './context.ts';
 import { assignmentFaults, dutyFaults } from './role-faults.ts';
+import { checkRelations, relationWarnings } from './relation-faults.ts';
 import { checkRoutes } from './route-rules.ts';
 import { checkRules, ruleWarnings } from './rule-faults.ts';
 import { unknownName } from './unknown-name.ts';
@@ -22,7 +23,7 @@ export interface ReferenceFindings {
 /**
  * Checks the references of a bundle.
  * Checks: roles (unknown, cyclic), assignments and duties (role-faults.ts), actions and models of roles, rules
- * (rule-faults.ts), routes (route-rules.ts), issuers, client certificates
+ * (rule-faults.ts), relations (relation-faults.ts), routes (route-rules.ts), issuers, client certificates
  * (certificate-faults.ts).
  * Does not check: the files by themselves (their schemas).
  */
@@ -31,7 +32,8 @@ export function checkReferences(files: Readable, context: PolicyContext): Refere
     ...issuerFaults(files, context),
     ...certificateFaults(files, context),
     ...roleFaults(files),
-    ...checkRules(files),
+    ...checkRelations(files.relations, files.issuers),
+    ...checkRules(files, context),
     ...checkRoutes(files, context),
   ];
   return { faults, warnings: faults.length > 0 ? [] : warningsOf(files, context) };
@@ -114,7 +116,8 @@ const actionsOf = (routes: PolicyFiles['routes']): string[] => [
 ];
 
 /** Odd but harmless: patterns that match nothing now, limits and guards that no route names. */
-function warningsOf({ roles, rules, routes, limits, guards, issuers }: Readable, context: PolicyContext): Finding[] {
+function warningsOf(files: Readable, context: PolicyContext): Finding[] {
+  const { roles, rules, relations, routes, limits, guards, issuers } = files;
   if (roles === undefined || routes === undefined) return [];
   const entries = Object.values(routes.value.routes);
   const unnamed = (
@@ -127,6 +130,7 @@ function warningsOf({ roles, rules, routes, limits, guards, issuers }: Readable,
       .flatMap((name) => noEffect(file, [section, name], `no route names this ${section.slice(0, -1)}`));
   return [
     ...ruleWarnings({ rules, routes, issuers }, context),
+    ...relationWarnings(relations),
     ...Object.keys(roles.value.roles).flatMap((name) => roleWarnings(name, { roles, routes }, context)),
     ...unnamed(limits, 'limits', Object.keys(limits?.value.limits ?? {})),
     ...unnamed(guards, 'guards', Object.keys(guards?.value.guards ?? {})),

@@ -14,6 +14,7 @@ export const requestValues: {
   readonly [Name in Exclude<VariableName, 'principal'>]: (facts: RuleFacts) => Members<Name>;
 } = {
   request: bodyValues,
+  // `attributes` are known to the compiler of the bundle, which adds them.
   resource: ({ request, upstream }) => ({ type: request.resource.type, id: request.resource.id, upstream }),
   environment: ({ request }) => ({
     now: new Date(request.context.now),

@@ -5,6 +5,7 @@ import { GatewayError } from '../../../core/errors.ts';
 import { createLog } from '../../../core/log.ts';
 import { parseAccessToken, type UnverifiedAccessToken } from '../../authenticate/access-token.ts';
 import { invalidToken } from '../../authenticate/invalid-token.ts';
+import { certificatePrincipal, type ShownCertificate } from '../../authenticate/certificate/index.ts';
 import { checkHeader, judgeClaims, rulesByIssuer } from '../../authenticate/judge-claims.ts';
 import type { IssuerRules } from '../../authenticate/issuer-rules.ts';
 import { authorize, evaluationRequest } from '../../authorize/index.ts';
@@ -21,8 +22,11 @@ import type { Snapshot } from '../../snapshot.ts';
 
 /** Who asks for what. */
 export interface Question {
-  /** A compact JWS whose signature is not looked at, a principal that stands for one, or null for no credential. */
-  readonly credential: string | Principal | null;
+  /**
+   * A compact JWS whose signature is not looked at, a client certificate whose chain and revocation are not, a principal
+   * that stands for one, or null for no credential.
+   */
+  readonly credential: string | Principal | { readonly certificate: ShownCertificate } | null;
   readonly action: string;
   /** Name of the route; null takes the first with the action. */
   readonly route: string | null;
@@ -32,6 +36,8 @@ export interface Question {
   /** Epoch ms. */
   readonly now: number;
   readonly from: string;
+  /** Tuples that hold beside those of relations.yaml. */
+  readonly relations?: readonly string[];
 }
 
 export type Stage = 'authenticate' | 'authorize' | 'guard';
@@ -80,8 +86,14 @@ export function createEvaluator({ bundle, context }: EvaluatorSource): Evaluator
     authentication: { embeddedIssuer, log: silent, dispatcher },
   });
   const issuers = rulesByIssuer(bundle.issuers, embeddedIssuer);
-  return { snapshot, answer: (question) => answer(question, snapshot, issuers) };
+  return {
+    snapshot,
+    answer: (question) => answer(question, withRelations(snapshot, question.relations), issuers),
+  };
 }
+
+const withRelations = (snapshot: Snapshot, tuples: readonly string[] | undefined): Snapshot =>
+  tuples === undefined ? snapshot : { ...snapshot, relations: snapshot.relations.with(tuples) };
 
 /** The route that a question is about; undefined when there is none. */
 export function routeFor(
@@ -109,7 +121,7 @@ function answer(question: Question, snapshot: Snapshot, issuers: ReadonlyMap<str
   };
   let stage: Stage = 'authenticate';
   try {
-    const principal = authenticated(question, found, issuers);
+    const principal = authenticated(question, found, { issuers, snapshot });
     found.principal = principal;
     stage = 'authorize';
     const parsed = exchangeFor(question, { route, principal, snapshot });
@@ -133,11 +145,17 @@ function answer(question: Question, snapshot: Snapshot, issuers: ReadonlyMap<str
 function authenticated(
   { credential, now, from }: Question,
   found: { accessToken: UnverifiedAccessToken | null; issuer: IssuerRules | null; readonly route: Route },
-  issuers: ReadonlyMap<string, IssuerRules>,
+  { issuers, snapshot }: { issuers: ReadonlyMap<string, IssuerRules>; snapshot: Snapshot },
 ): Principal {
   if (found.route.anonymous) return anonymousPrincipal(from);
   if (credential === null) throw new GatewayError('missing_credentials', { reason: 'no_credentials' });
-  if (typeof credential !== 'string') return credential;
+  if (typeof credential !== 'string') {
+    if (!('certificate' in credential)) return credential;
+    const { clientCertificates } = snapshot;
+    if (clientCertificates === null)
+      throw new GatewayError('missing_credentials', { reason: 'no_credentials' });
+    return certificatePrincipal(credential.certificate, clientCertificates, now);
+  }
   const accessToken = parseAccessToken(credential);
   found.accessToken = accessToken;
   const rules = issuers.get(accessToken.issuer);

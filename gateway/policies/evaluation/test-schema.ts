@@ -1,6 +1,7 @@
 // The form of policies/tests/*.yaml: who asks for what, and what the policies must answer.
 import { isIP } from 'node:net';
 import { z } from 'zod';
+import { tupleText } from '../../authorize/relations/relations-policy.ts';
 import type { ErrorCode } from '../../../core/errors.ts';
 
 const texts = z.array(z.string());
@@ -31,7 +32,22 @@ const bearer = {
 const bearerSchema = z.strictObject(bearer);
 export type Bearer = z.output<typeof bearerSchema>;
 
-const kinds = ['claims', 'entra-v1', 'entra-v2', 'app-only'] as const;
+const kinds = ['claims', 'entra-v1', 'entra-v2', 'app-only', 'certificate'] as const;
+
+const certificate = z.strictObject({
+  subject: z
+    .record(z.string(), z.union([z.string(), texts]))
+    .optional()
+    .describe('Attributes of the subject, e.g. `{ O: Example, OU: [Lab, Berlin] }`.'),
+  uri: texts.optional().describe('Subject alternative names that are URIs, such as a SPIFFE id.'),
+  dns: texts.optional().describe('Subject alternative names that are DNS names.'),
+  email: texts.optional().describe('Subject alternative names that are mail addresses.'),
+  ip: texts.optional().describe('Subject alternative names that are IP addresses.'),
+  fingerprint: z.string().optional().describe('SHA-256 of the certificate, hex.'),
+  issued_by: texts.optional().describe('SHA-256 fingerprints of the authorities above it, hex.'),
+});
+/** What a test writes down of a client certificate. */
+export type WrittenCertificate = z.output<typeof certificate>;
 
 const credentialShape = {
   ...bearer,
@@ -48,6 +64,9 @@ const credentialShape = {
   'app-only': bearerSchema
     .optional()
     .describe("An application's own access token (client credentials): roles, no scopes, nobody behind it."),
+  certificate: certificate
+    .optional()
+    .describe('No access token but a client certificate that is valid and for client authentication.'),
 };
 
 const credential = z.strictObject(credentialShape).superRefine((given, context) => {
@@ -103,6 +122,8 @@ const policyTest = z.strictObject({
     .string()
     .refine((address) => isIP(address) !== 0, 'an IP address')
     .default('127.0.0.1'),
+  /** Tuples that hold beside those of relations.yaml, e.g. `model:gpt2#viewer@user:alice`. */
+  relations: z.array(tupleText).optional(),
   /** `permit`, `deny` (any refusal), or the code that the caller must get. */
   expect: z.enum(outcomes),
   /** What must decide: `roles.<role>` or `rules.<rule>`. */
