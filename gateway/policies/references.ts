@@ -4,7 +4,7 @@ import type { Finding, YamlFile } from '../../core/yaml-file.ts';
 import { checkIssuers } from '../authenticate/issuer-url.ts';
 import { matchesAction, modelMatcher } from '../authorize/patterns.ts';
 import type { PolicyFiles } from './bundle.ts';
-import { certificateFaults } from './certificate-faults.ts';
+import { certificateFaults, certificateWarnings } from './certificate-faults.ts';
 import type { PolicyContext } from './context.ts';
 import { assignmentFaults, dutyFaults } from './role-faults.ts';
 import { checkRelations, relationWarnings } from './relation-faults.ts';
@@ -129,6 +129,7 @@ function warningsOf(files: Readable, context: PolicyContext): Finding[] {
       .filter((name) => !entries.some((route) => route[section].includes(name)))
       .flatMap((name) => noEffect(file, [section, name], `no route names this ${section.slice(0, -1)}`));
   return [
+    ...certificateWarnings({ issuers }, context),
     ...ruleWarnings({ rules, routes, issuers }, context),
     ...relationWarnings(relations),
     ...Object.keys(roles.value.roles).flatMap((name) => roleWarnings(name, { roles, routes }, context)),

@@ -75,6 +75,7 @@ function decoded(value: DerValue | undefined): string {
     case derTag.bmpString:
       if (value.contents.length % 2 !== 0) throw new DerFault('half a character');
       return Buffer.from(value.contents).swap16().toString('utf16le');
+    case undefined:
     default:
       throw new DerFault('a name in an encoding that is not read');
   }

@@ -317,7 +317,7 @@ describe('the reader of certificates', () => {
       assert.equal(fields.thumbprint, made.thumbprint);
       assert.equal(fields.serialNumber, node.serialNumber.toLowerCase());
       assert.equal(fields.isAuthority, node.ca);
-      assert.deepEqual([...(fields.extendedKeyUsage ?? [])], node.keyUsage ?? []);
+      assert.deepEqual([...(fields.extendedKeyUsage ?? [])], (node.keyUsage as string[] | undefined) ?? []);
       assert.deepEqual(
         [fields.validFrom, fields.validTo],
         [node.validFromDate.getTime(), node.validToDate.getTime()],
