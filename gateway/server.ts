@@ -14,6 +14,7 @@ import {
   createDpopServices,
   openClientTrust,
   openDpopNonces,
+  openRevocations,
   type ClientTrust,
 } from './authenticate/index.ts';
 import { createCallerAddress } from './caller-address.ts';
@@ -100,7 +101,7 @@ async function startOne(config: GatewayConfig, log: Logger): Promise<RunningGate
   } catch (error) {
     listener.close();
     policies.close();
-    await Promise.all([services.upstreams.close(), services.limitStore.close(), services.auditLog.close()]);
+    await closeServices(services);
     throw error;
   }
   if (config.public_url === undefined) publicUrl = urlOf(config.listen, config.tls !== undefined, listener);
@@ -116,8 +117,7 @@ async function startOne(config: GatewayConfig, log: Logger): Promise<RunningGate
       ...(internal === null ? [] : [ending(internal)]),
     ]);
     policies.close();
-    await Promise.all([services.upstreams.close(), services.limitStore.close()]);
-    await services.auditLog.close();
+    await closeServices(services);
   };
   return {
     address: urlOf(config.listen, config.tls !== undefined, listener),
@@ -152,7 +152,13 @@ async function openServices(
     log,
     ...(cluster.worker === undefined ? {} : { writer: `gateway-${cluster.worker.id}` }),
   });
+  const revocations = openRevocations({
+    folder: join(config.data, 'revocations'),
+    keepMs: config.revocations.keep,
+    log,
+  });
   const metrics = createMetrics({
+    revocations: () => revocations,
     issuers: () => policies.current().authentication.status(),
     digest: () => policies.current().digest,
   });
@@ -163,6 +169,7 @@ async function openServices(
       embeddedIssuer: config.embedded_issuer,
       dataDir: config.data,
       log,
+      revocations,
       issuerCa: config.issuer_ca === undefined ? undefined : readFileSync(config.issuer_ca, 'utf8'),
     },
     log,
@@ -185,7 +192,7 @@ async function openServices(
   try {
     policies = watchPolicies(options);
   } catch (error) {
-    await Promise.all([upstreams.close(), limitStore.close(), auditLog.close()]);
+    await Promise.all([upstreams.close(), limitStore.close(), revocations.close(), auditLog.close()]);
     throw error;
   }
   const services: Services = {
@@ -198,9 +205,16 @@ async function openServices(
     limitStore,
     dpop,
     clientTrust,
+    revocations,
     upstreams,
   };
   return { policies, services };
+}
+
+/** The audit log last: the others may still have something to say. */
+async function closeServices({ upstreams, limitStore, revocations, auditLog }: Services): Promise<void> {
+  await Promise.all([upstreams.close(), limitStore.close(), revocations.close()]);
+  await auditLog.close();
 }
 
 async function settled(policies: PolicyHolder, services: Services, limitMs: number): Promise<void> {

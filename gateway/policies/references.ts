@@ -115,19 +115,24 @@ const actionsOf = (routes: PolicyFiles['routes']): string[] => [
   ...new Set(Object.values(routes.value.routes).map((route) => route.action)),
 ];
 
-/** Odd but harmless: patterns that match nothing now, limits and guards that no route names. */
+/** Odd but harmless: patterns that match nothing now, limits and guards that neither a route nor a rule names. */
 function warningsOf(files: Readable, context: PolicyContext): Finding[] {
   const { roles, rules, relations, routes, limits, guards, issuers } = files;
   if (roles === undefined || routes === undefined) return [];
   const entries = Object.values(routes.value.routes);
+  const obligations = rules?.value.rules.flatMap((rule) => rule.obligations ?? []) ?? [];
+  const obliged = {
+    limits: new Set(obligations.flatMap((entry) => entry.limits ?? [])),
+    guards: new Set(obligations.flatMap((entry) => entry.guards ?? [])),
+  };
   const unnamed = (
     file: YamlFile<unknown> | undefined,
     section: 'limits' | 'guards',
     names: readonly string[],
   ): Finding[] =>
     names
-      .filter((name) => !entries.some((route) => route[section].includes(name)))
-      .flatMap((name) => noEffect(file, [section, name], `no route names this ${section.slice(0, -1)}`));
+      .filter((name) => !entries.some((route) => route[section].includes(name)) && !obliged[section].has(name))
+      .flatMap((name) => noEffect(file, [section, name], `no route and no rule names this ${section.slice(0, -1)}`));
   return [
     ...certificateWarnings({ issuers }, context),
     ...ruleWarnings({ rules, routes, issuers }, context),
