@@ -11,6 +11,8 @@ import { parseSpiffeId, pathMatcher } from './spiffe-id.ts';
 /** One entry, compiled. */
 export interface CertificateRule {
   readonly name: string;
+  /** What `iss` is for access tokens. */
+  readonly issuer: string;
   /** The subject that the certificate stands for by this entry, or null when it does not match. */
   readonly subjectOf: (shown: ShownCertificate) => string | null;
   readonly roles: ReadonlySet<string>;
@@ -28,6 +30,7 @@ export function compileCertificates(policy: CertificatesPolicy): readonly Certif
     const pinned = entry.issued_by;
     return {
       name,
+      issuer: `urn:sallyport:client-certificate:${name}`,
       subjectOf({ fields, authorities }) {
         if (pinned !== undefined && !authorities.some((path) => pinned.some((each) => path.has(each))))
           return null;
@@ -140,7 +143,7 @@ export function certificatePrincipal(
 }
 
 function principalOf(rule: CertificateRule, subject: string, fields: CertificateFields): Principal {
-  const issuer = `urn:sallyport:client-certificate:${rule.name}`;
+  const { issuer } = rule;
   return Object.freeze({
     issuerName: rule.name,
     issuer,

@@ -270,6 +270,34 @@ describe('a client certificate without any other credential', () => {
     });
   }
 
+  it('stops working at once when an administrator revokes it or its subject', async () => {
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    const admin = await gateway.mint({ roles: ['LLM.Admin'] });
+    const revoke = (body: Record<string, unknown>): Promise<number> =>
+      new Promise((resolve, reject) => {
+        const options = { method: 'POST', rejectUnauthorized: false, agent: false } as const;
+        const headers = { authorization: `Bearer ${admin}`, 'content-type': 'application/json' };
+        request(`${gateway.url}/admin/revocations`, { ...options, headers })
+          .on('error', reject)
+          .on('response', (response) => resolve(response.resume().statusCode ?? 0))
+          .end(JSON.stringify(body));
+      });
+    const certificate = await createCertificate({ authority, ...spiffe('lost') });
+    assert.equal((await ask(gateway, { certificate, agent })).status, 200);
+    assert.equal(await revoke({ issuer: 'workloads', credential: certificate.thumbprint }), 201);
+    assert.deepEqual(told(await ask(gateway, { certificate, agent })), [
+      401,
+      'credential_revoked',
+      'revoked',
+    ]);
+    const other = await createCertificate({ authority, ...spiffe('left') });
+    assert.equal((await ask(gateway, { certificate: other })).status, 200);
+    assert.equal(await revoke({ issuer: 'workloads', subject: spiffe('left').names[0]?.value }), 201);
+    assert.equal((await ask(gateway, { certificate: other })).code, 'credential_revoked');
+    assert.equal(await revoke({ issuer: 'nobody', subject: 'x' }), 400);
+    agent.destroy();
+  });
+
   it('is missed without one, and the challenge is bare', async () => {
     const answer = await ask(gateway);
     assert.deepEqual(told(answer), [401, 'missing_credentials', 'no_credentials']);
