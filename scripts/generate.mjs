@@ -31,6 +31,7 @@ const documents = [
     schema: 'issuersSchema',
     sources: [
       'gateway/authenticate/issuers-policy.ts',
+      'gateway/authenticate/entra-policy.ts',
       'gateway/authenticate/certificate/certificates-policy.ts',
     ],
   },
@@ -130,7 +131,7 @@ export async function generate() {
   return files;
 }
 
-const policyPreface = `A policy directory holds these seven files (\`rules.yaml\` and \`relations.yaml\` may be left out) and no other YAML file; together they are one bundle with one digest (SHA-256), which every audit record names. The bundle is read when the gateway starts and again whenever a file changes (written in place, replaced, swapped through a symbolic link or a Kubernetes \`..data\` link) or the process gets SIGHUP. It is used as a whole or not at all: an edit with a fault leaves the old bundle in use, is logged once with file, line, column and the nearest known key, and shows in \`/readyz\` and metrics until it is put right. A gateway does not start with a faulty bundle.
+const policyPreface = `A policy directory holds these seven files (\`rules.yaml\` and \`relations.yaml\` may be left out) and no other YAML file; together they are one bundle with one digest (SHA-256), which every audit record names. The bundle is read when the gateway starts and again whenever a file changes (written in place, replaced, swapped through a symbolic link or a Kubernetes \`..data\` link) or the process gets SIGHUP. It is used as a whole or not at all: an edit with a fault, or one that fails its own tests in \`tests/\` (\`gateway.require_tests\`), leaves the old bundle in use, is logged once with file, line, column and the nearest known key, and shows in \`/readyz\` and metrics until it is put right. A gateway does not start with a faulty bundle.
 
 Besides each file by itself, the loader refuses names that another file does not know (limits, guards, roles, issuers, upstreams, actions of roles and rules), roles that include themselves, roles and assignments that join separated duties, expressions with a fault, relations and tuples that the types do not know, permit rules that do not say for whom, two routes for one request, guards on routes whose body is not read, obligations that no request of the rule could fulfil, and open (\`anonymous\`) routes to models, to administration or without a limit.
 
