@@ -1,4 +1,6 @@
 // Runs policy tests against a compiled bundle. Pure but for the clock that measures it.
+import { isDeepStrictEqual } from 'node:util';
+import { shownObligations, type ObligationsEntry } from '../../authorize/index.ts';
 import type { Answer, Evaluator, Question } from './evaluate.ts';
 import { syntheticCertificate } from './synthetic-certificate.ts';
 import { syntheticToken, type TokenSurroundings } from './synthetic-token.ts';
@@ -86,5 +88,22 @@ function isAsExpected(test: PolicyTest, answer: Answer): boolean {
   const code = refusal?.code ?? 'permit';
   const isOutcome = test.expect === 'deny' ? refusal !== null : test.expect === code;
   const isDecider = test.by === undefined || test.by === answer.decidedBy;
-  return isOutcome && isDecider && (test.because === undefined || reasonCodes(answer).includes(test.because));
+  return (
+    isOutcome &&
+    isDecider &&
+    (test.because === undefined || reasonCodes(answer).includes(test.because)) &&
+    (test.expect_obligations === undefined || isBoundAs(test.expect_obligations, answer))
+  );
 }
+
+/** Whether each obligation that is stated is what applies; lists in any order. */
+function isBoundAs(expected: 'none' | ObligationsEntry, { obligations }: Answer): boolean {
+  if (expected === 'none' || obligations === null) return expected === 'none' && obligations === null;
+  const found: Readonly<Record<string, unknown>> = { ...shownObligations(obligations) };
+  return Object.entries(expected).every(
+    ([name, value]) => value === undefined || isDeepStrictEqual(sorted(value), sorted(found[name])),
+  );
+}
+
+const sorted = (value: unknown): unknown =>
+  Array.isArray(value) ? (value as readonly string[]).toSorted() : value; // Lists of obligations hold names.
