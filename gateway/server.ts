@@ -8,9 +8,16 @@ import { followCertificate } from '../core/certificate-renewal.ts';
 import { createLog, type Logger } from '../core/log.ts';
 import { readSecret } from '../core/secret.ts';
 import { createAuditLog } from './accounting/audit-log.ts';
-import { createMetrics } from './accounting/metrics.ts';
+import { createMetrics, type Metrics } from './accounting/metrics.ts';
 import { createControlApp, createInternalApp } from './app.ts';
-import { createDpopServices, openDpopNonces, openRevocations } from './authenticate/index.ts';
+import {
+  createDpopServices,
+  openClientTrust,
+  openDpopNonces,
+  openRevocations,
+  type ClientTrust,
+} from './authenticate/index.ts';
+import { createOpenFgaStore, type RemoteRelationStore } from './authorize/relations/openfga-store.ts';
 import { createCallerAddress } from './caller-address.ts';
 import type { GatewayConfig } from './config.ts';
 import type { ControlDependencies } from './control/control-dependencies.ts';
@@ -62,13 +69,15 @@ export async function startGateway(
 
 async function startOne(config: GatewayConfig, log: Logger): Promise<RunningGateway> {
   const callerAddress = createCallerAddress(config.trusted_proxies);
+  const clientTrust = openClientTrust(config.tls);
   const listener = createListener({
     tls: config.tls,
+    clientTrust,
     onRequest: (request, response) => entry.onRequest(request, response),
     onMalformed: (refusal, socket, isUnderWay) => entry.onMalformed(refusal, socket, isUnderWay),
   });
   let publicUrl = config.public_url?.replace(/\/+$/, '') ?? urlOf(config.listen, config.tls !== undefined);
-  const { policies, services } = await openServices(config, log, () => publicUrl);
+  const { policies, services } = await openServices(config, log, { clientTrust, publicUrl: () => publicUrl });
   let stopping = false;
 
   const control: ControlDependencies = {
@@ -99,7 +108,7 @@ async function startOne(config: GatewayConfig, log: Logger): Promise<RunningGate
     throw error;
   }
   if (config.public_url === undefined) publicUrl = urlOf(config.listen, config.tls !== undefined, listener);
-  const forgetCertificate = followCertificate(listener, followedFiles(config.tls), log);
+  const forgetCertificate = followCertificate(listener, followedFiles(config.tls, clientTrust), log);
 
   let closing: Promise<void> | undefined;
   const close = async (): Promise<void> => {
@@ -130,7 +139,11 @@ interface Opened {
   readonly services: Services;
 }
 
-async function openServices(config: GatewayConfig, log: Logger, publicUrl: () => string): Promise<Opened> {
+async function openServices(
+  config: GatewayConfig,
+  log: Logger,
+  { clientTrust, publicUrl }: { readonly clientTrust: ClientTrust | null; readonly publicUrl: () => string },
+): Promise<Opened> {
   const signer = await openAssertionSigner({ folder: config.data, jwksFile: config.assertion_jwks });
   const dpop = createDpopServices(openDpopNonces(config.data));
   const upstreams = createUpstreams(config.upstreams, { signer });
@@ -155,6 +168,7 @@ async function openServices(config: GatewayConfig, log: Logger, publicUrl: () =>
     digest: () => policies.current().digest,
     policiesCurrent: () => policies.problem() === null,
   });
+  const relationStore = openRelationStore(config, metrics, log);
   const options: PolicyHolderOptions = {
     directory: config.policies,
     requireTests: config.require_tests,
@@ -166,6 +180,7 @@ async function openServices(config: GatewayConfig, log: Logger, publicUrl: () =>
       revocations,
       issuerCa: config.issuer_ca === undefined ? undefined : readFileSync(config.issuer_ca, 'utf8'),
     },
+    ...(relationStore === null ? {} : { relations: { kind: 'remote', store: relationStore } }),
     log,
     onSwap: (swap) => {
       auditLog.append({
@@ -190,7 +205,13 @@ async function openServices(config: GatewayConfig, log: Logger, publicUrl: () =>
   try {
     policies = watchPolicies(options);
   } catch (error) {
-    await Promise.all([upstreams.close(), limitStore.close(), revocations.close(), auditLog.close()]);
+    await Promise.all([
+      upstreams.close(),
+      limitStore.close(),
+      revocations.close(),
+      auditLog.close(),
+      relationStore?.close(),
+    ]);
     throw error;
   }
   const services: Services = {
@@ -203,17 +224,38 @@ async function openServices(config: GatewayConfig, log: Logger, publicUrl: () =>
     ...openDecisionServices(config, { context: options.context, log, metrics }),
     limitStore,
     dpop,
+    clientTrust,
     revocations,
     upstreams,
+    relationStore,
   };
   return { policies, services };
 }
 
+/** The store of relations elsewhere, or null when this process holds them. */
+function openRelationStore(config: GatewayConfig, metrics: Metrics, log: Logger): RemoteRelationStore | null {
+  const { relations } = config;
+  if (relations.engine === 'embedded') return null;
+  return createOpenFgaStore(relations, {
+    onAsked: (asked) => metrics.askedOutside('relations', asked),
+    onTurn: (problem) => {
+      if (problem === null) log.info({}, 'OpenFGA answers again');
+      else log.error({ problem }, 'OpenFGA does not answer; rules that ask for relations deny');
+    },
+  });
+}
+
 /** The audit log last: the others may still have something to say. */
 async function closeServices(services: Services): Promise<void> {
-  const { upstreams, limitStore, revocations, auditLog, decisions, shadow } = services;
+  const { upstreams, limitStore, revocations, relationStore, auditLog, decisions, shadow } = services;
   shadow?.close();
-  await Promise.all([upstreams.close(), limitStore.close(), revocations.close(), decisions?.close()]);
+  await Promise.all([
+    upstreams.close(),
+    limitStore.close(),
+    revocations.close(),
+    relationStore?.close(),
+    decisions?.close(),
+  ]);
   await auditLog.close();
 }
 

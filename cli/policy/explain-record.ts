@@ -67,6 +67,7 @@ export function explainRecord(
     outcome: refusal === null ? 'permit' : code,
     reason: text('reason'),
     decided_by: text('decided_by'),
+    obligations: obligedBy(record),
     stages:
       text('action') === null
         ? []
@@ -83,6 +84,12 @@ const isErrorCode = (code: string): code is ErrorCode => Object.hasOwn(errorCata
 function refusalOf(code: ErrorCode, record: RequestRecord): GatewayError {
   const params = { action: String(record['action']), model: String(record['model']) };
   return new GatewayError(code, { params });
+}
+
+/** What a rule obliged to then is not kept; which rules did, is. */
+function obligedBy({ obliged_by: rules }: RequestRecord): { readonly rules: readonly string[] } | null {
+  if (!Array.isArray(rules)) return null;
+  return { rules: rules.filter((rule) => typeof rule === 'string') };
 }
 
 type Text = (name: string) => string | null;

@@ -4,6 +4,7 @@ import cluster from 'node:cluster';
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
 import { packageVersion } from '../../core/package.ts';
 import type { IssuerStatus, Revocations } from '../authenticate/index.ts';
+import type { AskedOutside } from '../authorize/outside/asked-outside.ts';
 import { shareWithPrimary } from './worker-metrics.ts';
 
 /** What is counted when a request has ended. */
@@ -30,6 +31,8 @@ export interface Metrics {
   decisionsLost(count: number): void;
   /** One decision made again under the shadow policies; `rule` is empty where the two agree. */
   shadowCompared(live: string, candidate: string, rule: string): void;
+  /** After somebody else was asked before a decision, or a kept answer was used. */
+  askedOutside(of: 'relations' | 'decision_point', asked: AskedOutside): void;
   /** The text exposition and its content type. */
   render(): Promise<{ contentType: string; body: string }>;
 }
@@ -107,6 +110,19 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     registers,
   });
   registerSnapshotGauges(registers, options);
+  const asked = new Counter({
+    name: 'sallyport_authorization_questions_total',
+    help: 'Questions to a store of relations or a decision point elsewhere, by outcome (answered, permit, deny, failed, cached).',
+    labelNames: ['of', 'outcome'],
+    registers,
+  });
+  const askedDuration = new Histogram({
+    name: 'sallyport_authorization_question_duration_seconds',
+    help: 'How long a store of relations or a decision point elsewhere took to answer.',
+    labelNames: ['of'],
+    buckets: [...fastBuckets, ...durationBuckets.slice(0, 9)],
+    registers,
+  });
 
   return {
     requestEnded(ended) {
@@ -121,6 +137,10 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     policyReloaded: (outcome) => reloads.inc({ outcome }),
     decisionsLost: (count) => decisionsLost.inc(count),
     shadowCompared: (live, candidate, rule) => shadow.inc({ live, candidate, rule }),
+    askedOutside(of, { outcome, count, seconds }) {
+      asked.inc({ of, outcome }, count);
+      if (seconds !== null) askedDuration.observe({ of }, seconds);
+    },
     render: async () => ({ contentType: registry.contentType, body: await registry.metrics() }),
   };
 }

@@ -5,12 +5,14 @@ import { appendFileSync, cpSync, mkdirSync, readFileSync, rmSync, writeFileSync 
 import { join } from 'node:path';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { pino } from 'pino';
+import { loadConfiguration } from '../../cli/compose.ts';
 import { packageRoot } from '../../core/package.ts';
 import { chainLine, chainStart } from '../../gateway/accounting/audit-chain.ts';
 import { createDecisionLog } from '../../gateway/accounting/decision-log.ts';
 import type { Received } from '../../gateway/exchange.ts';
 import { anonymousPrincipal, type Principal } from '../../gateway/principal.ts';
 import { loadBundle } from '../../gateway/policies/bundle.ts';
+import { policyContext } from '../../gateway/policies/context.ts';
 import { createHome, type CliHome } from './support/run-cli.ts';
 
 const iss = 'http://127.0.0.1:8081/5a11b0a7-0000-4000-8000-000000000000/v2.0';
@@ -112,12 +114,9 @@ before(() => {
   home = createHome();
   for (const folder of ['config', 'policies', 'schemas'])
     cpSync(join(packageRoot, folder), path(folder), { recursive: true });
-  const models = new Map([['tiny-gpt2', 'embedded']]);
-  const upstreams = new Map([
-    ['embedded', 'openai' as const],
-    ['accounts', 'http' as const],
-  ]);
-  ({ digest } = loadBundle(path('policies'), { models, upstreams, embeddedIssuer: iss }));
+  const { gateway } = loadConfiguration({ configFile: path('config/sallyport.yaml') });
+  assert.ok(gateway !== undefined);
+  ({ digest } = loadBundle(path('policies'), policyContext(gateway)));
 });
 after(() => home.remove());
 beforeEach(() => rmSync(path('data'), { recursive: true, force: true }));

@@ -59,6 +59,7 @@ function services(
         policyReloaded: () => undefined,
         decisionsLost: () => undefined,
         shadowCompared: () => undefined,
+        askedOutside: () => undefined,
         render: () => Promise.resolve({ contentType: '', body: '' }),
       },
       limitStore: {
