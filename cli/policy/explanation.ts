@@ -60,7 +60,7 @@ export function explainQuestion(
     at: new Date(question.now).toISOString(),
     caller: callerOf(answer),
     digest: opened.bundle.digest,
-    note: typeof question.credential === 'string' ? 'The signature of the token is not checked here.' : null,
+    note: noteOn(question, opened),
     outcome: refusal?.code ?? 'permit',
     reason: refusal?.reason ?? null,
     decided_by: answer.decidedBy,
@@ -68,6 +68,16 @@ export function explainQuestion(
     would_permit: refusal === null ? [] : waysIn(question, answer, { evaluator, opened }),
     told: refusal === null ? null : toldOf(refusal),
   };
+}
+
+/** What is not looked at here. */
+function noteOn({ credential }: Question, { context }: OpenedPolicies): string | null {
+  const notes = [
+    ...(typeof credential === 'string' ? ['The signature of the token is not checked here.'] : []),
+    ...(context.asksDecisionPoint === true ? ['The decision point is not asked offline.'] : []),
+    ...(context.relationsElsewhere === true ? ['Relations are answered from relations.yaml.'] : []),
+  ];
+  return notes.length === 0 ? null : notes.join(' ');
 }
 
 /** What the caller sees of a refusal. */

@@ -15,11 +15,13 @@ export interface PolicyContext {
   readonly embeddedIssuer: string | null;
   /** Whether relationships are held elsewhere, so that the tuples of relations.yaml answer the offline tools alone. */
   readonly relationsElsewhere?: boolean;
+  /** Whether a decision point is asked beside the policies, which the offline tools never do. */
+  readonly asksDecisionPoint?: boolean;
 }
 
 /** The parts of the configuration that policies refer to; a model served twice belongs to the first upstream. */
 export function policyContext(
-  config: Pick<GatewayConfig, 'upstreams' | 'embedded_issuer'> & { readonly relations?: RelationsConfig },
+  config: Pick<GatewayConfig, 'upstreams' | 'embedded_issuer'> & { readonly relations?: RelationsConfig; readonly decision_point?: unknown },
 ): PolicyContext {
   const models = new Map<string, string>();
   const modelAttributes = new Map<string, ModelAttributes>();
@@ -40,5 +42,6 @@ export function policyContext(
     upstreams,
     embeddedIssuer: config.embedded_issuer ?? null,
     relationsElsewhere: config.relations?.engine === 'openfga',
+    asksDecisionPoint: config.decision_point !== undefined,
   };
 }
