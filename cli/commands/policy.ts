@@ -53,6 +53,7 @@ export function registerPolicyCommands(program: Command): void {
     .option('--policies <directory>', 'policies to judge by')
     .option('--token-file <file>', 'an access token; its signature is not checked')
     .option('--claims <file>', 'claims as a JSON object')
+    .option('--certificate <file>', 'a client certificate (PEM); its chain is not checked')
     .option('--roles <roles>', 'somebody who holds these roles, separated by commas')
     .option('--action <action>', 'what is asked for, e.g. chat.completions.create')
     .option('--model <model>', 'the model that is asked for')
@@ -102,6 +103,7 @@ function registerImport(policy: Command): void {
     .option('--out <directory>', 'folder to write, which must be new', 'imported-policies')
     .option('--audience <audience>', 'an audience that tokens must name; may be repeated', several, [])
     .option('--tenant <id>', 'the tenant, where the document names none; may be repeated', several, [])
+    .option('--named-value <name=value>', 'what {{name}} stands for; may be repeated', several, [])
     .option('--config <file>', 'configuration file', defaultConfigFile)
     .option('--json', 'print JSON')
     .action(async (file: string, options: ImportOptions) => {

@@ -13,6 +13,8 @@ export interface PolicyContext {
   readonly upstreams: ReadonlyMap<string, 'openai' | 'http'>;
   /** What `issuer: embedded` stands for. */
   readonly embeddedIssuer: string | null;
+  /** Whether the gateway verifies client certificates; `proxy`: TLS ends before it, so that it sees none. */
+  readonly clientCertificates: 'verified' | 'not_asked_for' | 'proxy';
   /** Whether relationships are held elsewhere, so that the tuples of relations.yaml answer the offline tools alone. */
   readonly relationsElsewhere?: boolean;
   /** Whether a decision point is asked beside the policies, which the offline tools never do. */
@@ -21,7 +23,10 @@ export interface PolicyContext {
 
 /** The parts of the configuration that policies refer to; a model served twice belongs to the first upstream. */
 export function policyContext(
-  config: Pick<GatewayConfig, 'upstreams' | 'embedded_issuer'> & { readonly relations?: RelationsConfig; readonly decision_point?: unknown },
+  config: Pick<GatewayConfig, 'upstreams' | 'embedded_issuer' | 'tls' | 'tls_ends_at_proxy'> & {
+    readonly relations?: RelationsConfig;
+    readonly decision_point?: unknown;
+  },
 ): PolicyContext {
   const models = new Map<string, string>();
   const modelAttributes = new Map<string, ModelAttributes>();
@@ -41,6 +46,8 @@ export function policyContext(
     modelAttributes,
     upstreams,
     embeddedIssuer: config.embedded_issuer ?? null,
+    clientCertificates:
+      config.tls?.client_ca !== undefined ? 'verified' : config.tls_ends_at_proxy ? 'proxy' : 'not_asked_for',
     relationsElsewhere: config.relations?.engine === 'openfga',
     asksDecisionPoint: config.decision_point !== undefined,
   };

@@ -70,11 +70,11 @@ export function compileRelations(
       ? null
       : createEmbeddedStore({ model, tuples: policy.tuples, learned: engine.learned });
 
-  const ownSubject = ({ principal, roles }: RuleFacts): RelationSubject => {
-    const known = subjects.get(principal);
+  const ownSubject = (facts: RuleFacts): RelationSubject => {
+    const known = subjects.get(facts.principal);
     if (known !== undefined) return known;
-    const found = subjectOf(principal, roles, names);
-    subjects.set(principal, found);
+    const found = subjectOf(facts, names);
+    subjects.set(facts.principal, found);
     return found;
   };
   const question = (facts: RuleFacts, { relation, object, subject }: AskedRelation): RelationQuestion => ({
