@@ -5,7 +5,7 @@ import type { Principal } from '../../gateway/principal.ts';
 import { printable } from '../wording.ts';
 import type { RequestRecord } from './audit-search.ts';
 import type { RecordedDecision } from '../../gateway/accounting/decision-files.ts';
-import { bodyWithFacts } from '../../gateway/authorize/cel/request-facts.ts';
+import { bodyWithFacts } from '../../gateway/request-facts.ts';
 import { createEvaluator, routeFor } from '../../gateway/policies/evaluation/evaluate.ts';
 import {
   rolesThatPermit,

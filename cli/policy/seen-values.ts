@@ -1,6 +1,6 @@
 // The values that a recorded decision was made on: roles, groups, scopes, claims and the numbers of the request.
 import type { RecordedDecision } from '../../gateway/accounting/decision-files.ts';
-import type { RequestFacts } from '../../gateway/authorize/cel/request-facts.ts';
+import type { RequestFacts } from '../../gateway/request-facts.ts';
 import { shownList, shownValue } from './shown-value.ts';
 
 /** What `--json` prints of them. */

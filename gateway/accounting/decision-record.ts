@@ -2,7 +2,7 @@
 // circumstances, and what came of it. Never a credential, a prompt or an answer. Two kinds of lines: a principal once for
 // each file, then decisions that name it by number.
 import type { ErrorCode } from '../../core/errors.ts';
-import { requestFacts, type RequestFacts } from '../authorize/cel/request-facts.ts';
+import { requestFacts, type RequestFacts } from '../request-facts.ts';
 import type { Parsed, Received } from '../exchange.ts';
 import type { Principal } from '../principal.ts';
 

@@ -3,7 +3,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Principal } from '../../principal.ts';
 import type { RuleFacts } from '../conditions/condition.ts';
-import { requestFacts } from './request-facts.ts';
+import { requestFacts } from '../../request-facts.ts';
 import { longestList, type VariableName, type variables } from './vocabulary.ts';
 
 /** The members of a variable; integers are bigint, as CEL wants them. */

@@ -4,7 +4,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { GatewayError } from '../../../core/errors.ts';
 import { invalidToken } from '../../authenticate/invalid-token.ts';
 import { judgeClaims } from '../../authenticate/judge-claims.ts';
-import { bodyWithFacts, type RequestFacts } from '../../authorize/cel/request-facts.ts';
+import { bodyWithFacts, type RequestFacts } from '../../request-facts.ts';
 import type { Principal } from '../../principal.ts';
 import { routeFor, type Evaluator } from './evaluate.ts';
 
