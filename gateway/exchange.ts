@@ -64,6 +64,20 @@ export interface Outcome {
   refusal: GatewayError | null;
   /** The caller went away before the end. */
   aborted: boolean;
+  /** On routes of kind `decision`: whom and what the asking service asked about, and the answers; null elsewhere. */
+  asked: readonly Asked[] | null;
+}
+
+/** One question of another service and its answer, without properties. */
+export interface Asked {
+  /** `type:id`. */
+  readonly subject: string;
+  readonly action: string;
+  /** `type:id`. */
+  readonly resource: string;
+  readonly permitted: boolean;
+  /** What decided. */
+  readonly code: string;
 }
 
 /** An outcome of which nothing is known yet. */
@@ -79,6 +93,7 @@ export function newOutcome(): Outcome {
     streamed: false,
     refusal: null,
     aborted: false,
+    asked: null,
   };
 }
 
@@ -86,7 +101,7 @@ export function newOutcome(): Outcome {
 export type Authenticated = Received & { readonly principal: Principal };
 /** After the body was read. */
 export type Parsed = Authenticated & {
-  /** Null on routes of kind `http`, whose body is streamed, and on GET. */
+  /** Null on routes of kind `http` and `decision`, whose body is read later, and on GET. */
   readonly body: RequestBody | null;
   /** The model that the request is about, or null where the action has none (models.list, admin). */
   readonly model: string | null;

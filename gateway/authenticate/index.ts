@@ -12,6 +12,7 @@ export { checkIssuers, type IssuerFault } from './issuer-url.ts';
 export { openDpopNonces } from './dpop-nonces.ts';
 export { issuersSchema, type IssuersPolicy } from './issuers-policy.ts';
 export { createDpopServices, type DpopServices } from './sender-constraint.ts';
+export { createStatedClaimsJudge, type StatedClaimsJudge } from './stated-claims.ts';
 
 /**
  * Turns the credential of a request into a principal; synchronous when the access token was seen before.

@@ -5,7 +5,7 @@ import { createExpressionCompiler } from './cel/compile-expression.ts';
 import type { RuleFacts } from './conditions/condition.ts';
 import { prepareConditions, prepareRequire, type PreparedCondition } from './conditions/index.ts';
 import { stepUpOf } from './conditions/require.ts';
-import type { Reason, StepUp } from './evaluation.ts';
+import type { EvaluationRequest, Reason, StepUp } from './evaluation.ts';
 import type { RuleEntry, RulesPolicy } from './rules-policy.ts';
 
 /** One compiled rule. */
@@ -15,6 +15,8 @@ export interface Rule {
   readonly effect: 'permit' | 'deny' | 'require';
   /** Whether the rule names its actions; only then it holds on routes that are open to anybody. */
   readonly namesActions: boolean;
+  /** Whether the rule names resources of other services; only then it permits anything on them. */
+  readonly namesResources: boolean;
   readonly conditions: readonly RuleCondition[];
   /** Conditions on the action and the model. */
   readonly aboutWhat: readonly RuleCondition[];
@@ -75,20 +77,21 @@ export function compileRules(policy: RulesPolicy, lines: readonly number[] = [])
   // Principals for whom the same rules remain share one set.
   const sets = new Map<string, Candidates>();
 
+  const rulesAbout = (facts: RuleFacts): readonly Rule[] =>
+    all.filter((rule) => rule.aboutWhat.every((condition) => condition.test(facts)));
+
   /** Rules whose actions and models match, whoever asks. */
   const rulesOn = (question: string, facts: RuleFacts): readonly Rule[] => {
     const known = byQuestion.get(question);
     if (known !== undefined) return known;
-    const found = all.filter((rule) => rule.aboutWhat.every((condition) => condition.test(facts)));
+    const found = rulesAbout(facts);
     if (byQuestion.size < kept.questions) byQuestion.set(question, found);
     return found;
   };
 
   const settle = (rules: readonly Rule[], facts: RuleFacts): Candidates => {
     const left = rules.filter(
-      (rule) =>
-        (rule.namesActions || facts.request.subject.type === 'principal') &&
-        rule.aboutWhom.every((condition) => condition.test(facts)),
+      (rule) => concerns(rule, facts.request) && rule.aboutWhom.every((condition) => condition.test(facts)),
     );
     if (left.length === 0) return none;
     const key = left.map((rule) => rule.id).join(' ');
@@ -105,6 +108,8 @@ export function compileRules(policy: RulesPolicy, lines: readonly number[] = [])
     all,
     candidates(facts) {
       const { principal, action, model, upstream } = facts;
+      // Ids of other services are without number: what is kept is for the gateway's own requests.
+      if (facts.request.foreign !== undefined) return settle(rulesAbout(facts), facts);
       // Nothing permits a model that nobody serves, and callers must not fill what is kept.
       if (model !== null && upstream === '') return none;
       const question = model === null ? action : `${action} ${model}`;
@@ -121,7 +126,14 @@ export function compileRules(policy: RulesPolicy, lines: readonly number[] = [])
   };
 }
 
-const isAboutWhat = ({ name }: RuleCondition): boolean => name === 'actions' || name === 'models';
+const isAboutWhat = ({ name }: RuleCondition): boolean =>
+  name === 'actions' || name === 'models' || name === 'resources';
+
+/** Whether a rule is about such a question at all: permits reach open routes and other services only where they say so. */
+export function concerns(rule: Rule, { subject, foreign }: EvaluationRequest): boolean {
+  if (foreign !== undefined) return rule.effect !== 'permit' || rule.namesResources;
+  return rule.namesActions || subject.type === 'principal';
+}
 
 function compileRule(
   entry: RuleEntry,
@@ -148,6 +160,7 @@ function compileRule(
     id: rule,
     effect: entry.effect ?? 'require',
     namesActions: entry.actions !== undefined,
+    namesResources: entry.resources !== undefined,
     conditions,
     aboutWhat: conditions.filter(isAboutWhat),
     aboutWhom: conditions.filter((condition) => condition.settled && !isAboutWhat(condition)),

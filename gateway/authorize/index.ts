@@ -9,7 +9,7 @@ import { visibleModels } from './visible-models.ts';
 export { compileRoles, type Authorization } from './compiled-roles.ts';
 export { compileRules, noRules, type Rules } from './compiled-rules.ts';
 export { decide, type DecisionParts } from './decide.ts';
-export type { Decision, EvaluationRequest, Reason, StepUp } from './evaluation.ts';
+export type { Decision, Entity, EvaluationRequest, ForeignQuestion, Reason, StepUp } from './evaluation.ts';
 export { rolesSchema, type RolesPolicy } from './roles-policy.ts';
 export { rulesSchema, type RulesPolicy } from './rules-policy.ts';
 

@@ -1,4 +1,5 @@
 // Sixth stage: pick the upstream, send the judged bytes, stream the answer back. One file per kind of route.
+import { answerAccess } from '../access/index.ts';
 import type { Guarded } from '../exchange.ts';
 import { forwardGenerate } from './generate.ts';
 import { forwardHttp } from './http-service.ts';
@@ -15,6 +16,8 @@ export async function forward(guarded: Guarded): Promise<void> {
     case 'models':
       answerModels(guarded);
       return;
+    case 'decision':
+      return answerAccess(guarded);
     case 'http':
       return forwardHttp(guarded);
   }

@@ -14,6 +14,7 @@ import {
   type Finding,
   type YamlFile,
 } from '../../core/yaml-file.ts';
+import { accessSchema, type AccessPolicy } from '../access/access-policy.ts';
 import { issuersSchema, type IssuersPolicy } from '../authenticate/issuers-policy.ts';
 import { rolesSchema, type RolesPolicy } from '../authorize/roles-policy.ts';
 import { rulesSchema, type RulesPolicy } from '../authorize/rules-policy.ts';
@@ -28,6 +29,7 @@ export const policyFiles = {
   'issuers.yaml': issuersSchema,
   'roles.yaml': rolesSchema,
   'rules.yaml': rulesSchema,
+  'access.yaml': accessSchema,
   'limits.yaml': limitsSchema,
   'guards.yaml': guardsSchema,
   'routes.yaml': routesSchema,
@@ -35,7 +37,10 @@ export const policyFiles = {
 /** Name of one of them. */
 export type PolicyFileName = keyof typeof policyFiles;
 /** Files that a bundle may go without, and what then stands for them. */
-const optionalFiles: Partial<Record<PolicyFileName, string>> = { 'rules.yaml': 'rules: []\n' };
+const optionalFiles: Partial<Record<PolicyFileName, string>> = {
+  'rules.yaml': 'rules: []\n',
+  'access.yaml': '{}\n',
+};
 const fileNames = Object.keys(policyFiles) as PolicyFileName[]; // Keys of the constant above.
 
 /** The parsed files, traceable to lines. */
@@ -43,6 +48,7 @@ export interface PolicyFiles {
   readonly issuers: YamlFile<IssuersPolicy>;
   readonly roles: YamlFile<RolesPolicy>;
   readonly rules: YamlFile<RulesPolicy>;
+  readonly access: YamlFile<AccessPolicy>;
   readonly limits: YamlFile<LimitsPolicy>;
   readonly guards: YamlFile<GuardsPolicy>;
   readonly routes: YamlFile<RoutesPolicy>;
@@ -65,6 +71,7 @@ export interface Bundle {
   readonly issuers: IssuersPolicy;
   readonly roles: RolesPolicy;
   readonly rules: RulesPolicy;
+  readonly access: AccessPolicy;
   readonly limits: LimitsPolicy;
   readonly guards: GuardsPolicy;
   readonly routes: RoutesPolicy;
@@ -111,6 +118,7 @@ export function loadBundle(directory: string, context: PolicyContext): Bundle {
     issuers: read('issuers.yaml', issuersSchema),
     roles: read('roles.yaml', rolesSchema),
     rules: read('rules.yaml', rulesSchema),
+    access: read('access.yaml', accessSchema),
     limits: read('limits.yaml', limitsSchema),
     guards: read('guards.yaml', guardsSchema),
     routes: read('routes.yaml', routesSchema),
@@ -125,6 +133,7 @@ export function loadBundle(directory: string, context: PolicyContext): Bundle {
     issuers: files.issuers.value,
     roles: files.roles.value,
     rules: files.rules.value,
+    access: files.access.value,
     limits: files.limits.value,
     guards: files.guards.value,
     routes: files.routes.value,

@@ -3,9 +3,11 @@
 import type { Finding, YamlFile } from '../../core/yaml-file.ts';
 import { checkIssuers } from '../authenticate/issuer-url.ts';
 import { matchesAction, modelMatcher } from '../authorize/patterns.ts';
+import { checkAccess } from './access-faults.ts';
 import type { PolicyFiles } from './bundle.ts';
 import type { PolicyContext } from './context.ts';
 import { assignmentFaults, dutyFaults } from './role-faults.ts';
+import { knownActions } from './known-actions.ts';
 import { checkRoutes } from './route-rules.ts';
 import { checkRules, ruleWarnings } from './rule-faults.ts';
 import { unknownName } from './unknown-name.ts';
@@ -29,6 +31,7 @@ export function checkReferences(files: Readable, context: PolicyContext): Refere
     ...issuerFaults(files, context),
     ...roleFaults(files),
     ...checkRules(files),
+    ...checkAccess(files),
     ...checkRoutes(files, context),
   ];
   return { faults, warnings: faults.length > 0 ? [] : warningsOf(files, context) };
@@ -42,7 +45,7 @@ function issuerFaults({ issuers }: Readable, context: PolicyContext): Finding[] 
 }
 
 function roleFaults(files: Readable): Finding[] {
-  const { roles, routes } = files;
+  const { roles } = files;
   if (roles === undefined) return [];
   const names = Object.keys(roles.value.roles);
   const findings: Finding[] = [];
@@ -64,7 +67,8 @@ function roleFaults(files: Readable): Finding[] {
           code: 'cycle',
         }),
       );
-    if (routes !== undefined) findings.push(...actionFaults(name, role.permits, { roles, routes }));
+    const actions = knownActions(files);
+    if (actions !== null) findings.push(...actionFaults(name, role.permits, { roles, actions }));
   }
   findings.push(...assignmentFaults(roles, files.issuers));
   // With an unknown or circular parent there is no hierarchy to judge.
@@ -90,9 +94,8 @@ function cycleFrom(start: string, roles: PolicyFiles['roles']['value']['roles'])
 function actionFaults(
   role: string,
   permits: readonly string[],
-  { roles, routes }: Pick<PolicyFiles, 'roles' | 'routes'>,
+  { roles, actions }: { roles: PolicyFiles['roles']; actions: readonly string[] },
 ): Finding[] {
-  const actions = actionsOf(routes);
   return permits.flatMap((pattern, index) => {
     if (pattern.endsWith('*') || actions.includes(pattern)) return [];
     return [
@@ -106,13 +109,11 @@ function actionFaults(
 }
 
 
-const actionsOf = (routes: PolicyFiles['routes']): string[] => [
-  ...new Set(Object.values(routes.value.routes).map((route) => route.action)),
-];
-
 /** Odd but harmless: patterns that match nothing now, limits and guards that no route names. */
-function warningsOf({ roles, rules, routes, limits, guards, issuers }: Readable, context: PolicyContext): Finding[] {
-  if (roles === undefined || routes === undefined) return [];
+function warningsOf(files: Readable, context: PolicyContext): Finding[] {
+  const { roles, routes, limits, guards } = files;
+  const actions = knownActions(files);
+  if (roles === undefined || routes === undefined || actions === null) return [];
   const entries = Object.values(routes.value.routes);
   const unnamed = (
     file: YamlFile<unknown> | undefined,
@@ -123,8 +124,8 @@ function warningsOf({ roles, rules, routes, limits, guards, issuers }: Readable,
       .filter((name) => !entries.some((route) => route[section].includes(name)))
       .flatMap((name) => noEffect(file, [section, name], `no route names this ${section.slice(0, -1)}`));
   return [
-    ...ruleWarnings({ rules, routes, issuers }, context),
-    ...Object.keys(roles.value.roles).flatMap((name) => roleWarnings(name, { roles, routes }, context)),
+    ...ruleWarnings(files, context),
+    ...Object.keys(roles.value.roles).flatMap((name) => roleWarnings(name, { roles, actions }, context)),
     ...unnamed(limits, 'limits', Object.keys(limits?.value.limits ?? {})),
     ...unnamed(guards, 'guards', Object.keys(guards?.value.guards ?? {})),
   ];
@@ -132,12 +133,11 @@ function warningsOf({ roles, rules, routes, limits, guards, issuers }: Readable,
 
 function roleWarnings(
   name: string,
-  { roles, routes }: Pick<PolicyFiles, 'roles' | 'routes'>,
+  { roles, actions }: { roles: PolicyFiles['roles']; actions: readonly string[] },
   context: PolicyContext,
 ): Finding[] {
   const role = roles.value.roles[name];
   const models = [...context.models.keys()];
-  const actions = actionsOf(routes);
   const unserved = (role?.models ?? []).flatMap((pattern, index) => {
     const matches = modelMatcher(pattern);
     if (pattern === '*' || models.some((model) => matches(model))) return [];

@@ -1,6 +1,7 @@
 // What routes.yaml may not say: names that nobody knows, two routes for one request, and combinations that would let a
 // request past a stage.
 import type { Finding } from '../../core/yaml-file.ts';
+import { operationOf } from '../access/endpoints.ts';
 import type { PolicyFiles } from './bundle.ts';
 import type { PolicyContext } from './context.ts';
 import type { RoutesPolicy } from './routes.ts';
@@ -83,10 +84,19 @@ function contradictions(route: RouteEntry): { path: readonly PropertyKey[]; mess
     'a route that is open to anybody reads no access token, so nothing can be required of it',
   );
   object(
-    route.path.includes('{model}') && route.kind === 'http',
+    route.path.includes('{model}') && (route.kind === 'http' || route.kind === 'decision'),
     ['path'],
-    'a route of kind http has no model',
+    `a route of kind ${route.kind} has no model`,
   );
+  if (route.kind === 'decision') {
+    object(!onlyMethod('POST'), ['methods'], 'a route of kind decision answers POST only');
+    object(
+      operationOf(route.path) === null,
+      ['path'],
+      'a route of kind decision ends in /access/v1/ and evaluation, evaluations, search/subject, search/resource or search/action',
+    );
+    object(route.limits.length === 0, ['limits'], 'a route of kind decision needs a limit');
+  }
   return found;
 }
 

@@ -7,9 +7,12 @@ import { matchesAction, modelMatcher } from '../authorize/patterns.ts';
 import type { RuleEntry } from '../authorize/rules-policy.ts';
 import type { PolicyFiles } from './bundle.ts';
 import type { PolicyContext } from './context.ts';
+import { knownActions } from './known-actions.ts';
 import { unknownName } from './unknown-name.ts';
 
-type Files = { readonly [Name in 'rules' | 'roles' | 'routes' | 'issuers']: PolicyFiles[Name] | undefined };
+type Files = {
+  readonly [Name in 'rules' | 'roles' | 'routes' | 'issuers' | 'access']: PolicyFiles[Name] | undefined;
+};
 
 /** Faults of rules.yaml by itself and towards the other files. */
 export function checkRules(files: Files): Finding[] {
@@ -73,7 +76,7 @@ function contradictions(rule: RuleEntry): Contradiction[] {
 }
 
 function nameFaults(rule: RuleEntry, index: number, files: Files): Finding[] {
-  const { rules, roles, routes, issuers } = files;
+  const { rules, roles, issuers } = files;
   if (rules === undefined) return [];
   const unknown = (
     member: 'actions' | 'roles' | 'issuers',
@@ -86,15 +89,11 @@ function nameFaults(rule: RuleEntry, index: number, files: Files): Finding[] {
         : [unknownName(rules, ['rules', index, member, at], { name, what, known: known ?? [] })],
     );
   return [
-    ...unknown('actions', 'route with the action', routes === undefined ? null : actionsOf(routes)),
+    ...unknown('actions', 'route with the action', knownActions(files)),
     ...unknown('roles', 'role', roles === undefined ? null : Object.keys(roles.value.roles)),
     ...unknown('issuers', 'issuer', issuers === undefined ? null : Object.keys(issuers.value.issuers)),
   ];
 }
-
-const actionsOf = (routes: PolicyFiles['routes']): string[] => [
-  ...new Set(Object.values(routes.value.routes).map((route) => route.action)),
-];
 
 /** Faults of expressions, at the exact word. */
 function expressionFaults(rules: PolicyFiles['rules']): Finding[] {
@@ -111,12 +110,13 @@ function expressionFaults(rules: PolicyFiles['rules']): Finding[] {
 
 /** Odd but harmless: conditions that nothing can match now. */
 export function ruleWarnings(
-  { rules, routes, issuers }: Pick<Files, 'rules' | 'routes' | 'issuers'>,
+  files: Omit<Files, 'roles'>,
   context: PolicyContext,
 ): Finding[] {
-  if (rules === undefined || routes === undefined) return [];
+  const { rules, issuers } = files;
+  const actions = knownActions(files);
+  if (rules === undefined || actions === null) return [];
   const models = [...context.models.keys()];
-  const actions = actionsOf(routes);
   const clients = knownClients(issuers);
   return rules.value.rules.flatMap((rule, index) => {
     const noEffect = (member: string, at: number, message: string): Finding =>

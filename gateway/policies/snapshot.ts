@@ -1,5 +1,6 @@
 // Compiles a bundle into the immutable snapshot that requests are judged by.
-import { compileIssuers, type AuthenticationDeps } from '../authenticate/index.ts';
+import { compileAccess } from '../access/compiled-access.ts';
+import { compileIssuers, createStatedClaimsJudge, type AuthenticationDeps } from '../authenticate/index.ts';
 import { compileRoles, compileRules } from '../authorize/index.ts';
 import { compileGuards } from '../guard/index.ts';
 import { compileLimits } from '../limit/limits-policy.ts';
@@ -18,6 +19,8 @@ export interface SnapshotDeps {
 
 /** Compiles a bundle; the issuers' schedules are started by whoever puts the snapshot into use. */
 export function buildSnapshot(bundle: Bundle, { version, context, authentication }: SnapshotDeps): Snapshot {
+  const routes = compileRoutes(bundle.routes);
+  const judgeStatedClaims = createStatedClaimsJudge(bundle.issuers, context.embeddedIssuer);
   return {
     version,
     digest: bundle.digest,
@@ -26,7 +29,8 @@ export function buildSnapshot(bundle: Bundle, { version, context, authentication
     rules: compileRules(bundle.rules, bundle.lines.rules),
     limits: compileLimits(bundle.limits),
     guards: compileGuards(bundle.guards),
-    routes: compileRoutes(bundle.routes),
+    routes,
+    access: compileAccess(bundle.access, { routes: routes.routes, judgeStatedClaims }),
     models: context.models,
   };
 }

@@ -14,12 +14,27 @@ export const requestValues: {
   readonly [Name in Exclude<VariableName, 'principal'>]: (facts: RuleFacts) => Members<Name>;
 } = {
   request: bodyValues,
-  resource: ({ request, upstream }) => ({ type: request.resource.type, id: request.resource.id, upstream }),
+  subject: ({ request, principal }) =>
+    request.foreign?.subject ?? {
+      type: request.subject.type,
+      id: principal.subject,
+      properties: principal.claims,
+    },
+  action: ({ request: { foreign }, action }) => foreign?.action ?? { name: action, properties: nothing },
+  resource: ({ request, upstream }) => ({
+    type: request.foreign?.resource.type ?? request.resource.type,
+    id: request.resource.id,
+    properties: request.foreign?.resource.properties ?? nothing,
+    upstream,
+  }),
   environment: ({ request }) => ({
     now: new Date(request.context.now),
     caller_address: request.context.callerAddress,
+    context: request.foreign?.context ?? nothing,
   }),
 };
+
+const nothing: Readonly<Record<string, unknown>> = {};
 
 /** Reads `principal`. @throws Error when one of its lists is too long to be walked. */
 export function principalValues({ principal, roles }: RuleFacts): Members<'principal'> {

@@ -8,6 +8,7 @@ import { issuers } from './issuers.ts';
 import { models } from './models.ts';
 import { networks } from './network.ts';
 import { requireSignIn } from './require.ts';
+import { resources } from './resources.ts';
 import { roles } from './roles.ts';
 import { scopes } from './scopes.ts';
 import { time } from './time.ts';
@@ -17,6 +18,7 @@ import { when } from './when.ts';
 export const conditions = [
   actions,
   models,
+  resources,
   issuers,
   clients,
   roles,
@@ -43,6 +45,7 @@ export function prepareConditions(
   return [
     prepare(actions, entry.actions, surroundings),
     prepare(models, entry.models, surroundings),
+    prepare(resources, entry.resources, surroundings),
     prepare(issuers, entry.issuers, surroundings),
     prepare(clients, entry.clients, surroundings),
     prepare(roles, entry.roles, surroundings),

@@ -1,0 +1,55 @@
+// Who asks: how long the event loop may be kept, whether reasons are shown, and what the audit record says of it.
+import { decide, evaluationRequest } from '../authorize/index.ts';
+import type { Asked, Guarded } from '../exchange.ts';
+import type { Answer, Circumstances } from './judge.ts';
+import type { Question } from './question.ts';
+
+/** Permits an asking service to learn why. */
+export const explainAction = 'access.explain';
+
+/** The asking service, for one request. */
+export interface Asker extends Circumstances {
+  /** Whether reasons are shown. */
+  readonly explains: boolean;
+  /** Writes a question and its answer to the audit record. */
+  note(question: Pick<Question, 'subject' | 'action' | 'resource'>, answer: Answer): void;
+  /** Lets other requests run when this one has taken a while. */
+  breathe(): Promise<void> | undefined;
+}
+
+const longestTurnMs = 10;
+
+/** The asking service of a request. */
+export function askerOf(guarded: Guarded, asked: Asked[]): Asker {
+  const { snapshot, receivedAt, signal } = guarded;
+  let since = performance.now();
+  return {
+    snapshot,
+    now: receivedAt,
+    explains: mayLearnWhy(guarded),
+    note({ subject, action, resource }, { permitted, code }) {
+      asked.push({
+        subject: `${subject.type}:${subject.id}`,
+        action: action.name,
+        resource: `${resource.type}:${resource.id}`,
+        permitted,
+        code,
+      });
+    },
+    breathe() {
+      if (performance.now() - since < longestTurnMs && !signal.aborted) return undefined;
+      return new Promise((resolve, reject) => {
+        setImmediate(() => {
+          since = performance.now();
+          if (signal.aborted) reject(new Error('the caller has gone'));
+          else resolve();
+        });
+      });
+    },
+  };
+}
+
+function mayLearnWhy(guarded: Guarded): boolean {
+  const request = { ...evaluationRequest(guarded, null), action: { name: explainAction } };
+  return decide(request, guarded.snapshot).decision === 'permit';
+}
