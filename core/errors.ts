@@ -155,6 +155,13 @@ export const errorCatalogue = {
     challenge: null,
     retryable: true,
   },
+  insufficient_quota: {
+    status: 429,
+    message: 'The quota is used up: {limit} per {window}. It begins anew in {retryAfter}.',
+    openAiType: 'insufficient_quota',
+    challenge: null,
+    retryable: false,
+  },
   limit_store_unavailable: server(503, 'The store of the rate limits does not answer.'),
   audit_unavailable: server(503, 'The audit log cannot be written, so nothing is answered.'),
   issuer_unavailable: server(503, 'The keys of the token issuer cannot be fetched.'),

@@ -4,6 +4,7 @@ import { isLoopback, listenAddress } from '../core/address.ts';
 import { secretReference } from '../core/secret.ts';
 import { createCallerAddress } from './caller-address.ts';
 import { parseUpstreamUrl } from './forward/upstream-address.ts';
+import { attributeFaults, modelEntry } from './model-attributes.ts';
 
 /** Lets the parser that uses a text judge it here too, where a fault has a file and a line. */
 const parsesAs =
@@ -21,8 +22,8 @@ const upstream = z.strictObject({
   kind: z.enum(['openai', 'http']),
   /** `unix:path`, `http://host:port` or `https://host:port`, optionally with a path prefix. */
   url: z.string().superRefine(parsesAs(parseUpstreamUrl)),
-  /** Ids of the models that it serves; a model belongs to the first upstream that lists it. */
-  models: z.array(z.string().min(1)).default([]),
+  /** Models that it serves, each an id or `{ id, attributes }`; a model belongs to the first upstream that lists it. */
+  models: z.array(modelEntry).default([]),
   /** Which internal service the signed identity assertion is for; absent: none is sent. */
   assertion: z.enum(['model-server', 'identity']).optional(),
   /** Credential of the upstream itself, sent as Authorization: Bearer (env:NAME or file:/path). */
@@ -109,7 +110,13 @@ export const gatewayConfigSchema = z
     /** Where the public keys of the assertions are written for internal services. */
     assertion_jwks: z.string().default('data/run/gateway-jwks.json'),
     /** Whom requests are forwarded to, by name. */
-    upstreams: z.record(z.string().regex(/^[a-z0-9-]+$/), upstream).default({}),
+    upstreams: z
+      .record(z.string().regex(/^[a-z0-9-]+$/), upstream)
+      .default({})
+      .superRefine((upstreams, context) => {
+        for (const { path, message } of attributeFaults(upstreams))
+          context.addIssue({ code: 'custom', path: [...path], message });
+      }),
     /** Counters in Redis instead of process memory, for more than one gateway. */
     redis: z
       .strictObject({

@@ -9,7 +9,7 @@ import { refuse } from './error-response.ts';
 import type { Received } from './exchange.ts';
 import { forward } from './forward/index.ts';
 import { guard } from './guard/index.ts';
-import { admit, countFailedAuthentication, limit } from './limit/index.ts';
+import { admit, countFailedAuthentication, limit, settle } from './limit/index.ts';
 
 /** Takes one request through authenticate → body → authorize → limit → guard → forward → account; never rejects. */
 export async function handle(received: Received): Promise<void> {
@@ -29,6 +29,7 @@ export async function handle(received: Received): Promise<void> {
     if (refusal.definition.status === 401 && !wereGood) countFailedAuthentication(received);
     refuse(received, refusal);
   } finally {
+    settle(received);
     account(received);
   }
 }

@@ -133,6 +133,7 @@ async function openServices(config: GatewayConfig, log: Logger, publicUrl: () =>
   const upstreams = createUpstreams(config.upstreams, { signer });
   const redis = config.redis?.url;
   const limitStore = await createLimitStore({
+    folder: config.data,
     redisUrl: redis === undefined ? null : /^(env|file):/.test(redis) ? readSecret(redis) : redis,
     log,
   });

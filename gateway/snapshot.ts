@@ -2,7 +2,7 @@
 // snapshot once at its start, so a reload in mid-request changes nothing for it.
 import type { Access } from './access/compiled-access.ts';
 import type { Authentication } from './authenticate/index.ts';
-import type { Authorization, Rules } from './authorize/index.ts';
+import type { Authorization, Relations, Rules } from './authorize/index.ts';
 import type { Guards } from './guard/index.ts';
 import type { Limits } from './limit/index.ts';
 import type { RouteTable } from './policies/routes.ts';
@@ -16,6 +16,7 @@ export interface Snapshot {
   readonly authentication: Authentication;
   readonly authorization: Authorization;
   readonly rules: Rules;
+  readonly relations: Relations;
   readonly limits: Limits;
   readonly guards: Guards;
   readonly routes: RouteTable;

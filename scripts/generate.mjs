@@ -49,6 +49,15 @@ const documents = [
     sources: ['gateway/authorize/rules-policy.ts'],
   },
   {
+    name: 'relations',
+    title: 'policies/relations.yaml',
+    intro:
+      'Who is related to what: types of objects with their relations, and tuples. Rules ask with `related("viewer", "model:" + request.model)`; how it is answered, and from which store, is in [Relations](relations.md).',
+    module: 'gateway/authorize/relations/relations-policy.ts',
+    schema: 'relationsSchema',
+    sources: ['gateway/authorize/relations/relations-policy.ts'],
+  },
+  {
     name: 'access',
     title: 'policies/access.yaml',
     intro:
@@ -118,7 +127,7 @@ export async function generate() {
     page('Policies', [
       'Generated from the schemas by `npm run generate`; do not edit.',
       policyPreface,
-      ...['issuers', 'roles', 'rules', 'access', 'limits', 'guards', 'routes'].map((name) =>
+      ...['issuers', 'roles', 'rules', 'relations', 'access', 'limits', 'guards', 'routes'].map((name) =>
         sections.get(name),
       ),
     ]),
@@ -127,9 +136,9 @@ export async function generate() {
   return files;
 }
 
-const policyPreface = `A policy directory holds these seven files (\`rules.yaml\` and \`access.yaml\` may be left out) and no other YAML file; together they are one bundle with one digest (SHA-256), which every audit record names. The bundle is read when the gateway starts and again whenever a file changes (written in place, replaced, swapped through a symbolic link or a Kubernetes \`..data\` link) or the process gets SIGHUP. It is used as a whole or not at all: an edit with a fault leaves the old bundle in use, is logged once with file, line, column and the nearest known key, and shows in \`/readyz\` and metrics until it is put right. A gateway does not start with a faulty bundle.
+const policyPreface = `A policy directory holds these eight files (\`rules.yaml\`, \`relations.yaml\` and \`access.yaml\` may be left out) and no other YAML file; together they are one bundle with one digest (SHA-256), which every audit record names. The bundle is read when the gateway starts and again whenever a file changes (written in place, replaced, swapped through a symbolic link or a Kubernetes \`..data\` link) or the process gets SIGHUP. It is used as a whole or not at all: an edit with a fault leaves the old bundle in use, is logged once with file, line, column and the nearest known key, and shows in \`/readyz\` and metrics until it is put right. A gateway does not start with a faulty bundle.
 
-Besides each file by itself, the loader refuses names that another file does not know (limits, guards, roles, issuers, upstreams, actions and resource types of roles and rules), roles that include themselves, roles and assignments that join separated duties, expressions with a fault, permit rules that do not say for whom, two routes for one request, guards on routes whose body is not read, and open (\`anonymous\`) routes to models, to administration or without a limit.
+Besides each file by itself, the loader refuses names that another file does not know (limits, guards, roles, issuers, upstreams, actions and resource types of roles and rules), roles that include themselves, roles and assignments that join separated duties, expressions with a fault, relations and tuples that the types do not know, permit rules that do not say for whom, two routes for one request, guards on routes whose body is not read, and open (\`anonymous\`) routes to models, to administration or without a limit.
 
 Durations are a whole number and a unit: \`500ms\`, \`30s\`, \`1m\`, \`24h\`, \`7d\`.`;
 
@@ -143,7 +152,7 @@ function rulesIntro() {
 
 A permit rule names its actions (not \`*\`) and says for whom. A model that a deny rule takes from a caller for \`models.list\` is not listed; asked for by name it is answered 403 \`access_denied\`, and 404 \`model_not_found\` when nothing permits it.
 
-\`when\` is an expression in [CEL](https://cel.dev) that yields true or false. A misspelt variable, member or function, a wrong type and a literal that cannot be read are findings with line and column when the file is read. \`matches()\` is refused, because its time can explode on hostile text: \`text.rematch("pattern")\` searches with RE2 in linear time. \`address.in_network("10.0.0.0/8")\` tests an address. A macro (\`exists\`, \`all\`, \`filter\`, \`map\` …) within another is refused, because the work multiplies. Lists of more than 1024 entries fail the expression.
+\`when\` is an expression in [CEL](https://cel.dev) that yields true or false. A misspelt variable, member or function, a wrong type and a literal that cannot be read are findings with line and column when the file is read. \`matches()\` is refused, because its time can explode on hostile text: \`text.rematch("pattern")\` searches with RE2 in linear time. \`address.in_network("10.0.0.0/8")\` tests an address. \`related("viewer", "model:" + request.model)\` asks whether the principal has a relation to an object ([Relations](relations.md)). A macro (\`exists\`, \`all\`, \`filter\`, \`map\` …) within another, and \`related\` within a macro, is refused, because the work multiplies. Lists of more than 1024 entries fail the expression.
 
 | variable | members |
 | --- | --- |
@@ -151,10 +160,10 @@ A permit rule names its actions (not \`*\`) and says for whom. A model that a de
 | \`request\` | \`route\`, \`action\`, \`model\` (texts), \`stream\` (bool), \`max_tokens\` (0 when not given, which leaves it to the model server), \`n\`, \`message_count\`, \`prompt_count\`, \`tool_count\` (whole numbers) |
 | \`subject\` | \`type\` (\`principal\`, or a type of access.yaml), \`id\` (texts), \`properties\` (claims, or what is known and stated of a subject of another service) |
 | \`action\` | \`name\` (text), \`properties\` (as another service stated them; else empty) |
-| \`resource\` | \`type\` (\`model\`, \`gateway\`, or a type of access.yaml), \`id\`, \`upstream\` (texts), \`properties\` (known and stated of a resource of another service; else empty) |
+| \`resource\` | \`type\` (\`model\`, \`gateway\`, or a type of access.yaml), \`id\`, \`upstream\` (texts), \`properties\` (known and stated of a resource of another service; else empty), \`attributes\` (what \`gateway.upstreams.<name>.models[].attributes\` states about the model, by name) |
 | \`environment\` | \`now\` (timestamp), \`caller_address\` (text), \`context\` (as another service stated it; else empty) |
 
-Ask with \`has(principal.claims.plan)\` before reading a claim that not every access token holds.`;
+Ask with \`has(principal.claims.plan)\` before reading a claim that not every access token holds, and with \`has(resource.attributes.tier)\` where not every model states a tier. An attribute that no model states is a finding, as is one of another type: \`resource.attributes.context > "8k"\`.`;
 }
 
 const page = (title, parts) => `# ${title}\n\n${parts.join('\n\n')}\n`;

@@ -30,6 +30,7 @@ const stageOfCode: Readonly<Partial<Record<ErrorCode, StageName>>> = {
   admin_access_required: 'authorize',
   model_not_found: 'authorize',
   rate_limit_exceeded: 'limit',
+  insufficient_quota: 'limit',
   limit_store_unavailable: 'limit',
   content_blocked: 'guard',
   parameter_above_ceiling: 'guard',

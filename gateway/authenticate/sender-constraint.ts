@@ -21,7 +21,7 @@ export interface DpopServices {
 
 const windowMs = (proofWindow.maxAgeSeconds + proofWindow.maxAheadSeconds) * 1000;
 /** One use in the window, where the counters are shared with other processes. */
-const oneUse: LimitRule = { name: 'dpop-proof', requests: 1, windowMs };
+const oneUse: LimitRule = { name: 'dpop-proof', quota: 1, windowMs };
 
 /** The memory of a gateway process. */
 export function createDpopServices(nonces: DpopNonces): DpopServices {

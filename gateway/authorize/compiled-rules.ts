@@ -1,5 +1,6 @@
 // Compiles rules.yaml. Rules that cannot match cost nothing: they are set aside once per action and model, then once per
 // principal by the conditions that cannot change between two requests.
+import type { ModelAttributes } from '../model-attributes.ts';
 import type { Principal } from '../principal.ts';
 import { createExpressionCompiler } from './cel/compile-expression.ts';
 import type { RuleFacts } from './conditions/condition.ts';
@@ -22,6 +23,8 @@ export interface Rule {
   readonly aboutWhat: readonly RuleCondition[];
   /** Conditions on the principal that are settled once. */
   readonly aboutWhom: readonly RuleCondition[];
+  /** Whether its `when` names `related`. */
+  readonly asksRelations: boolean;
   /** The conditions that may change from request to request. */
   readonly changing: readonly RuleCondition[];
   /** The `require` of the rule, or null. */
@@ -44,31 +47,39 @@ export interface Candidates {
   readonly denies: readonly Rule[];
   readonly permits: readonly Rule[];
   readonly requires: readonly Rule[];
+  /** Those of them that ask for relations. */
+  readonly asking: readonly Rule[];
 }
 
 /** The compiled rules.yaml. */
 export interface Rules {
   /** Every rule, in the order of the file. */
   readonly all: readonly Rule[];
+  /** Whether any rule asks for relations. */
+  readonly asksRelations: boolean;
   /** The rules whose settled conditions match; `facts` decide nothing else. */
   candidates(facts: RuleFacts): Candidates;
 }
 
-const none: Candidates = { denies: [], permits: [], requires: [] };
+const none: Candidates = { denies: [], permits: [], requires: [], asking: [] };
 
 /** No rules at all: rules.yaml is optional. */
-export const noRules: Rules = { all: [], candidates: () => none };
+export const noRules: Rules = { all: [], asksRelations: false, candidates: () => none };
 
 /** Bounds of what is kept: questions (action and model) in all and of one principal, distinct sets of rules. */
 const kept = { questions: 4_096, perPrincipal: 256, sets: 4_096 };
 
 /**
- * Compiles the rules. `lines` are the lines of the rules in the file, for reasons.
+ * Compiles the rules. `lines` are the lines of the rules in the file, for reasons; `modelAttributes` what `resource` holds.
  * Checks nothing: names, expressions and contradictions are judged by the policy loader (gateway/policies/rule-faults.ts).
  */
-export function compileRules(policy: RulesPolicy, lines: readonly number[] = []): Rules {
+export function compileRules(
+  policy: RulesPolicy,
+  lines: readonly number[] = [],
+  modelAttributes?: ReadonlyMap<string, ModelAttributes>,
+): Rules {
   if (policy.rules.length === 0) return noRules;
-  const compileExpression = createExpressionCompiler();
+  const compileExpression = createExpressionCompiler(modelAttributes);
   const all = policy.rules.map((entry, index) =>
     compileRule(entry, lines[index] ?? 0, { compileExpression }),
   );
@@ -99,6 +110,7 @@ export function compileRules(policy: RulesPolicy, lines: readonly number[] = [])
       denies: left.filter((rule) => rule.effect === 'deny'),
       permits: left.filter((rule) => rule.effect === 'permit'),
       requires: left.filter((rule) => rule.effect === 'require'),
+      asking: left.filter((rule) => rule.asksRelations),
     };
     if (sets.size < kept.sets) sets.set(key, set);
     return set;
@@ -106,6 +118,7 @@ export function compileRules(policy: RulesPolicy, lines: readonly number[] = [])
 
   return {
     all,
+    asksRelations: all.some((rule) => rule.asksRelations),
     candidates(facts) {
       const { principal, action, model, upstream } = facts;
       // Ids of other services are without number: what is kept is for the gateway's own requests.
@@ -164,6 +177,7 @@ function compileRule(
     conditions,
     aboutWhat: conditions.filter(isAboutWhat),
     aboutWhom: conditions.filter((condition) => condition.settled && !isAboutWhat(condition)),
+    asksRelations: entry.when !== undefined && /\brelated\b/.test(entry.when),
     changing: conditions.filter((condition) => !condition.settled),
     require: prepared === null ? null : withReasons(prepared),
     stepUp: entry.require === undefined ? null : stepUpOf(entry.require),

@@ -5,6 +5,7 @@ import type { Rule, Rules } from './compiled-rules.ts';
 import type { RuleFacts } from './conditions/condition.ts';
 import type { Decision, EvaluationRequest, Reason, StepUp } from './evaluation.ts';
 import { matchRule, traceRules } from './match-rule.ts';
+import { noRelations, type RelationLookup } from './relations/index.ts';
 
 /** What a decision is made from; a Snapshot is one. */
 export interface DecisionParts {
@@ -14,6 +15,8 @@ export interface DecisionParts {
   readonly rules: Rules;
   /** Model id → name of the upstream that serves it. */
   readonly models: ReadonlyMap<string, string>;
+  /** The compiled relations.yaml, or the answers that were gathered (relations/gather.ts); absent: there are no relations. */
+  readonly relations?: RelationLookup;
 }
 
 /** `trace` looks at every rule and adds every condition to the reasons, for tools; the decision is the same. */
@@ -46,7 +49,8 @@ export function decide(
 }
 
 /** The facts that rules are matched against. */
-export function factsOf(request: EvaluationRequest, { authorization, models }: DecisionParts): RuleFacts {
+export function factsOf(request: EvaluationRequest, parts: DecisionParts): RuleFacts {
+  const { authorization, models } = parts;
   const principal = request.subject.properties;
   const model = request.resource.type === 'model' ? request.resource.id : null;
   return {
@@ -56,6 +60,7 @@ export function factsOf(request: EvaluationRequest, { authorization, models }: D
     principal,
     roles: authorization.effectiveRoles(principal),
     upstream: model === null ? '' : (models.get(model) ?? ''),
+    relations: parts.relations ?? noRelations,
   };
 }
 

@@ -10,6 +10,15 @@ export { compileRoles, type Authorization } from './compiled-roles.ts';
 export { compileRules, noRules, type Rules } from './compiled-rules.ts';
 export { decide, type DecisionParts } from './decide.ts';
 export type { Decision, Entity, EvaluationRequest, ForeignQuestion, Reason, StepUp } from './evaluation.ts';
+export {
+  compileRelations,
+  relationsSchema,
+  type LearnedTuples,
+  type RelationEngine,
+  type Relations,
+  type RelationsPolicy,
+  type RelationStore,
+} from './relations/index.ts';
 export { rolesSchema, type RolesPolicy } from './roles-policy.ts';
 export { rulesSchema, type RulesPolicy } from './rules-policy.ts';
 

@@ -154,6 +154,7 @@ function answer(description: string, schema: string | undefined): Json {
 const always: readonly ErrorCode[] = [
   'malformed_request',
   'rate_limit_exceeded',
+  'insufficient_quota',
   'internal_error',
   'limit_store_unavailable',
   'audit_unavailable',

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { collapseSpace, foldText, isPlain } from './fold-text.ts';
 import type { CompiledGuard, GuardKind } from './guard.ts';
-import { holdsTokenIds, someModelText } from './model-texts.ts';
+import { holdsTokenIds, someModelText } from '../model-texts.ts';
 import { compileWords } from './word-matcher.ts';
 
 const schema = z.strictObject({

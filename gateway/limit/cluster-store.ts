@@ -31,10 +31,13 @@ export function createClusterStore(): LimitStore {
   };
   return {
     kind: 'cluster',
-    async consume(rule, key) {
-      const state = afterConsume(rule, await asked(counterOf(rule).consume(key)));
+    async consume(rule, key, units = 1) {
+      const state = afterConsume(rule, await asked(counterOf(rule).consume(key, units)));
       cache.counted(rule, key, state);
       return state;
+    },
+    async adjust(rule, key, units) {
+      await asked(counterOf(rule).penalty(key, units));
     },
     peek: (rule, key) =>
       cache.peek(rule, key, async () => afterPeek(rule, await asked(counterOf(rule).get(key)))),

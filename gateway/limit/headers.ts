@@ -1,5 +1,6 @@
 // What an answer says about limits: the IETF draft's `RateLimit` and `RateLimit-Policy`, and OpenAI's `x-ratelimit-*`,
-// which tell of the limit that has least left.
+// which tell of the
+// limit on requests, and of the one on model tokens, that have least left.
 import type { CompiledLimit } from './limits-policy.ts';
 import type { LimitState } from './store.ts';
 
@@ -11,25 +12,30 @@ export interface Counted {
 
 /** Headers for every answer, permitted or refused; empty when nothing was counted. */
 export function limitHeaders(counted: readonly Counted[]): Readonly<Record<string, string>> {
-  const [first] = counted;
-  if (first === undefined) return {};
-  let tightest = first;
-  let policies = first.limit.policyItem;
-  let limits = limitItem(first);
-  for (let index = 1; index < counted.length; index++) {
-    const entry = counted[index];
-    if (entry === undefined) break;
-    policies += `, ${entry.limit.policyItem}`;
-    limits += `, ${limitItem(entry)}`;
-    if (isTighter(entry, tightest)) tightest = entry;
+  if (counted.length === 0) return {};
+  let requests: Counted | null = null;
+  let modelTokens: Counted | null = null;
+  let policies = '';
+  let limits = '';
+  for (const entry of counted) {
+    const separator = policies === '' ? '' : ', ';
+    policies += separator + entry.limit.policyItem;
+    limits += separator + limitItem(entry);
+    if (entry.limit.unit === 'requests') requests = tighter(entry, requests);
+    else modelTokens = tighter(entry, modelTokens);
   }
-  return {
-    'ratelimit-policy': policies,
-    ratelimit: limits,
-    'x-ratelimit-limit-requests': String(tightest.limit.rule.requests),
-    'x-ratelimit-remaining-requests': String(tightest.state.remaining),
-    'x-ratelimit-reset-requests': goDuration(tightest.state.resetMs),
-  };
+  const headers: Record<string, string> = { 'ratelimit-policy': policies, ratelimit: limits };
+  if (requests !== null) {
+    headers['x-ratelimit-limit-requests'] = String(requests.limit.rule.quota);
+    headers['x-ratelimit-remaining-requests'] = String(requests.state.remaining);
+    headers['x-ratelimit-reset-requests'] = goDuration(requests.state.resetMs);
+  }
+  if (modelTokens !== null) {
+    headers['x-ratelimit-limit-tokens'] = String(modelTokens.limit.rule.quota);
+    headers['x-ratelimit-remaining-tokens'] = String(modelTokens.state.remaining);
+    headers['x-ratelimit-reset-tokens'] = goDuration(modelTokens.state.resetMs);
+  }
+  return headers;
 }
 
 /** The exact wait; `Retry-After` and `x-should-retry` follow from it in the renderer. */
@@ -58,6 +64,9 @@ export function goDuration(durationMs: number): string {
 function limitItem({ limit, state }: Counted): string {
   return `"${limit.rule.name}";r=${state.remaining};t=${Math.ceil(state.resetMs / 1_000)}`;
 }
+
+const tighter = (one: Counted, other: Counted | null): Counted =>
+  other === null || isTighter(one, other) ? one : other;
 
 function isTighter(one: Counted, other: Counted): boolean {
   if (one.state.permitted !== other.state.permitted) return !one.state.permitted;

@@ -1,10 +1,14 @@
-// policies/limits.yaml: how many requests, for whom, in which window. Routes name the limits that hold for them.
+// policies/limits.yaml: how many requests or model tokens, for whom, in which window or period. Routes name the limits
+// that hold for them.
 import { z } from 'zod';
 import { duration } from '../../core/duration.ts';
+import { periods } from './period.ts';
 import type { LimitRule } from './store.ts';
 
-/** Whom a limit counts: `principal` is the person or application behind the credential, `caller_address` the peer. */
-const limitSubjects = ['principal', 'caller_address'] as const;
+/** Whom a limit counts. */
+const limitSubjects = ['principal', 'client', 'caller_address', 'gateway'] as const;
+/** What it counts. */
+type LimitUnit = 'requests' | 'model_tokens';
 
 const oneDayMs = 86_400_000;
 
@@ -16,19 +20,56 @@ const window = duration
 
 const requests = z.int().min(1).max(1_000_000_000).describe('Requests that one window admits.');
 
+/** Model tokens that a request reserves for an answer whose length it leaves open. */
+const openAnswerTokens = 256;
+
+const limit = z
+  .strictObject({
+    by: z
+      .enum(limitSubjects)
+      .describe(
+        '`principal`: whoever the credential belongs to; `client`: its client application; `caller_address`: the peer; `gateway`: everybody together.',
+      ),
+    requests: requests.optional(),
+    model_tokens: z
+      .int()
+      .min(1)
+      .max(1_000_000_000_000)
+      .optional()
+      .describe('Model tokens (prompt and answer) that one window or period admits.'),
+    window: window.optional(),
+    period: z
+      .enum(periods)
+      .optional()
+      .describe('A period of the calendar in UTC, instead of a window; its count outlives the process.'),
+    open_answer: z
+      .int()
+      .min(0)
+      .max(1_000_000)
+      .optional()
+      .describe(
+        `Model tokens reserved for an answer when the request states no maximum; default ${openAnswerTokens}.`,
+      ),
+  })
+  .superRefine((entry, context) => {
+    const refuse = (message: string, path: string[] = []): void => {
+      context.addIssue({ code: 'custom', message, path });
+    };
+    if ((entry.requests === undefined) === (entry.model_tokens === undefined))
+      refuse('state either requests: … or model_tokens: …');
+    if ((entry.window === undefined) === (entry.period === undefined))
+      refuse('state either window: … or period: …');
+    if (entry.open_answer !== undefined && entry.model_tokens === undefined)
+      refuse('open_answer goes with model_tokens', ['open_answer']);
+  });
+
 /** Schema of policies/limits.yaml. */
 export const limitsSchema = z.strictObject({
   /** Limits by name; a limit holds only on routes that name it. */
   limits: z
     .record(
       z.string().regex(/^[a-z0-9-]{1,64}$/, 'the name of a limit is lower-case letters, digits and hyphens'),
-      z.strictObject({
-        by: z
-          .enum(limitSubjects)
-          .describe('`principal`: whoever the credential belongs to; `caller_address`: the peer.'),
-        requests,
-        window,
-      }),
+      limit,
     )
     .default({}),
   /** Wrong credentials from one address; further ones are refused before they are looked at. */
@@ -41,6 +82,9 @@ export type LimitsPolicy = z.output<typeof limitsSchema>;
 export interface CompiledLimit {
   readonly rule: LimitRule;
   readonly by: (typeof limitSubjects)[number];
+  readonly unit: LimitUnit;
+  /** Model tokens reserved for an answer of open length. */
+  readonly openAnswerTokens: number;
   /** Its member of the `RateLimit-Policy` header. */
   readonly policyItem: string;
 }
@@ -59,17 +103,37 @@ const failedAuthenticationsName = 'failed_authentications';
 export function compileLimits(policy: LimitsPolicy): Limits {
   const byName = new Map<string, CompiledLimit>();
   for (const [name, entry] of Object.entries(policy.limits)) {
-    byName.set(name, {
-      rule: { name, requests: entry.requests, windowMs: entry.window },
-      by: entry.by,
-      // draft-ietf-httpapi-ratelimit-headers §3: q is the quota, w the window in seconds.
-      policyItem: `"${name}";q=${entry.requests};w=${entry.window / 1_000}`,
-    });
+    byName.set(name, compileLimit(name, entry));
   }
   const { requests: failures, window: windowMs } = policy.failed_authentications;
   return {
     names: new Set(byName.keys()),
     byName,
-    failedAuthentications: { name: failedAuthenticationsName, requests: failures, windowMs },
+    failedAuthentications: { name: failedAuthenticationsName, quota: failures, windowMs },
+  };
+}
+
+const longestPeriodMs: Readonly<Record<(typeof periods)[number], number>> = {
+  hour: 3_600_000,
+  day: oneDayMs,
+  week: 7 * oneDayMs,
+  month: 31 * oneDayMs,
+  year: 366 * oneDayMs,
+};
+
+function compileLimit(name: string, entry: LimitsPolicy['limits'][string]): CompiledLimit {
+  const { by, period } = entry;
+  const unit = entry.requests === undefined ? 'model_tokens' : 'requests';
+  const quota = entry.requests ?? entry.model_tokens ?? 0; // The schema demands one of them.
+  const windowMs = entry.window ?? (period === undefined ? 0 : longestPeriodMs[period]); // And one of these.
+  // draft-ietf-httpapi-ratelimit-headers §3: q is the quota, w the window in seconds, qu the unit.
+  const windowItem = period === undefined ? `;w=${windowMs / 1_000}` : '';
+  const unitItem = unit === 'model_tokens' ? ';qu="model-tokens"' : '';
+  return {
+    rule: { name, quota, windowMs, ...(period === undefined ? {} : { period }) },
+    by,
+    unit,
+    openAnswerTokens: entry.open_answer ?? openAnswerTokens,
+    policyItem: `"${name}";q=${quota}${windowItem}${unitItem}`,
   };
 }

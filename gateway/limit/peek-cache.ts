@@ -19,7 +19,7 @@ export interface PeekCache {
 export function createPeekCache(): PeekCache {
   const states = new LRUCache<string, Promise<LimitState>>({ max: maxEntries, ttl: maxAgeMs });
   const nameOf = (rule: LimitRule, key: string): string =>
-    `${rule.name}:${rule.requests}:${rule.windowMs} ${key}`;
+    `${rule.name}:${rule.quota}:${rule.windowMs} ${key}`;
   return {
     peek(rule, key, read) {
       const name = nameOf(rule, key);

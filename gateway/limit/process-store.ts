@@ -8,7 +8,10 @@ export function createProcessStore(): LimitStore {
   const counterOf = windowCounters((options) => new RateLimiterMemory(options));
   return {
     kind: 'process',
-    consume: async (rule, key) => afterConsume(rule, await counterOf(rule).consume(key)),
+    consume: async (rule, key, units = 1) => afterConsume(rule, await counterOf(rule).consume(key, units)),
+    adjust: async (rule, key, units) => {
+      await counterOf(rule).penalty(key, units);
+    },
     peek: async (rule, key) => afterPeek(rule, await counterOf(rule).get(key)),
     problem: () => null,
     close: () => Promise.resolve(),

@@ -5,7 +5,14 @@ import { RateLimiterRedis } from 'rate-limiter-flexible';
 import type { Logger } from '../../core/log.ts';
 import { createPeekCache } from './peek-cache.ts';
 import type { LimitStore } from './store.ts';
-import { afterConsume, afterPeek, opaqueKey, storeUnavailable, windowCounters } from './window-counter.ts';
+import {
+  afterConsume,
+  afterPeek,
+  opaqueKey,
+  slotOf,
+  storeUnavailable,
+  windowCounters,
+} from './window-counter.ts';
 
 /** Connects, waiting at most the connect timeout; an unreachable Redis is a problem, not an error. */
 export async function createRedisStore(options: { url: string; log: Logger }): Promise<LimitStore> {
@@ -48,15 +55,22 @@ export async function createRedisStore(options: { url: string; log: Logger }): P
   };
   return {
     kind: 'redis',
-    async consume(rule, key) {
+    async consume(rule, key, units = 1) {
       const digest = opaqueKey(key);
-      const state = afterConsume(rule, await asked(counterOf(rule).consume(digest)));
+      const slot = slotOf(rule, digest);
+      const counted = await asked(counterOf(rule).consume(slot.key, units, slot.options));
+      const state = afterConsume(rule, counted);
       cache.counted(rule, digest, state);
       return state;
     },
+    async adjust(rule, key, units) {
+      const slot = slotOf(rule, opaqueKey(key));
+      await asked(counterOf(rule).penalty(slot.key, units, slot.options));
+    },
     peek(rule, key) {
       const digest = opaqueKey(key);
-      return cache.peek(rule, digest, async () => afterPeek(rule, await asked(counterOf(rule).get(digest))));
+      const { key: slot } = slotOf(rule, digest);
+      return cache.peek(rule, digest, async () => afterPeek(rule, await asked(counterOf(rule).get(slot))));
     },
     problem: () => problem,
     close() {

@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto';
 import type { RateLimiterAbstract, RateLimiterRes } from 'rate-limiter-flexible';
 import { GatewayError } from '../../core/errors.ts';
+import { spanOf } from './period.ts';
 import type { LimitRule, LimitState } from './store.ts';
 
 /** What a limiter of the library is created with. */
@@ -34,8 +35,8 @@ export function windowCounters<Counter extends RateLimiterAbstract>(
 /** The state after one request was counted. */
 export function afterConsume(rule: LimitRule, counted: RateLimiterRes): LimitState {
   return {
-    permitted: counted.consumedPoints <= rule.requests,
-    remaining: Math.max(rule.requests - counted.consumedPoints, 0),
+    permitted: counted.consumedPoints <= rule.quota,
+    remaining: remainingOf(rule, counted.consumedPoints),
     resetMs: Math.max(counted.msBeforeNext, 0),
   };
 }
@@ -44,9 +45,28 @@ export function afterConsume(rule: LimitRule, counted: RateLimiterRes): LimitSta
 export function afterPeek(rule: LimitRule, found: RateLimiterRes | null): LimitState {
   const consumed = found === null || found.msBeforeNext <= 0 ? 0 : found.consumedPoints;
   return {
-    permitted: consumed < rule.requests,
-    remaining: Math.max(rule.requests - consumed, 0),
+    permitted: consumed < rule.quota,
+    remaining: remainingOf(rule, consumed),
     resetMs: found === null ? rule.windowMs : Math.max(found.msBeforeNext, 0),
+  };
+}
+
+/** What is left of a quota; never more than all of it, whatever was given back. */
+export function remainingOf(rule: LimitRule, consumed: number): number {
+  return Math.min(Math.max(rule.quota - consumed, 0), rule.quota);
+}
+
+/** Where a rule counts a key: a period has a slot of its own, which ends with it. */
+export function slotOf(
+  rule: LimitRule,
+  key: string,
+): { readonly key: string; readonly options: Record<string, number> } {
+  if (rule.period === undefined) return { key, options: {} };
+  const nowMs = Date.now();
+  const { startMs, endMs } = spanOf(rule.period, nowMs);
+  return {
+    key: `${key}@${startMs / 1_000}`,
+    options: { customDuration: Math.max(Math.ceil((endMs - nowMs) / 1_000), 1) },
   };
 }
 

@@ -16,6 +16,7 @@ import {
 } from '../../core/yaml-file.ts';
 import { accessSchema, type AccessPolicy } from '../access/access-policy.ts';
 import { issuersSchema, type IssuersPolicy } from '../authenticate/issuers-policy.ts';
+import { relationsSchema, type RelationsPolicy } from '../authorize/relations/index.ts';
 import { rolesSchema, type RolesPolicy } from '../authorize/roles-policy.ts';
 import { rulesSchema, type RulesPolicy } from '../authorize/rules-policy.ts';
 import { guardsSchema, type GuardsPolicy } from '../guard/guards-policy.ts';
@@ -30,6 +31,7 @@ export const policyFiles = {
   'roles.yaml': rolesSchema,
   'rules.yaml': rulesSchema,
   'access.yaml': accessSchema,
+  'relations.yaml': relationsSchema,
   'limits.yaml': limitsSchema,
   'guards.yaml': guardsSchema,
   'routes.yaml': routesSchema,
@@ -40,6 +42,7 @@ export type PolicyFileName = keyof typeof policyFiles;
 const optionalFiles: Partial<Record<PolicyFileName, string>> = {
   'rules.yaml': 'rules: []\n',
   'access.yaml': '{}\n',
+  'relations.yaml': 'types: {}\n',
 };
 const fileNames = Object.keys(policyFiles) as PolicyFileName[]; // Keys of the constant above.
 
@@ -49,6 +52,7 @@ export interface PolicyFiles {
   readonly roles: YamlFile<RolesPolicy>;
   readonly rules: YamlFile<RulesPolicy>;
   readonly access: YamlFile<AccessPolicy>;
+  readonly relations: YamlFile<RelationsPolicy>;
   readonly limits: YamlFile<LimitsPolicy>;
   readonly guards: YamlFile<GuardsPolicy>;
   readonly routes: YamlFile<RoutesPolicy>;
@@ -72,6 +76,7 @@ export interface Bundle {
   readonly roles: RolesPolicy;
   readonly rules: RulesPolicy;
   readonly access: AccessPolicy;
+  readonly relations: RelationsPolicy;
   readonly limits: LimitsPolicy;
   readonly guards: GuardsPolicy;
   readonly routes: RoutesPolicy;
@@ -119,6 +124,7 @@ export function loadBundle(directory: string, context: PolicyContext): Bundle {
     roles: read('roles.yaml', rolesSchema),
     rules: read('rules.yaml', rulesSchema),
     access: read('access.yaml', accessSchema),
+    relations: read('relations.yaml', relationsSchema),
     limits: read('limits.yaml', limitsSchema),
     guards: read('guards.yaml', guardsSchema),
     routes: read('routes.yaml', routesSchema),
@@ -134,6 +140,7 @@ export function loadBundle(directory: string, context: PolicyContext): Bundle {
     roles: files.roles.value,
     rules: files.rules.value,
     access: files.access.value,
+    relations: files.relations.value,
     limits: files.limits.value,
     guards: files.guards.value,
     routes: files.routes.value,

@@ -1,10 +1,13 @@
 // What the policies may refer to outside their own directory: models, upstreams and the embedded issuer.
 import type { GatewayConfig } from '../config.ts';
+import { attributesOf, modelIdOf, type ModelAttributes } from '../model-attributes.ts';
 
 /** Models, upstreams and the embedded issuer, as configured. */
 export interface PolicyContext {
   /** Model id → name of the upstream that serves it, in configuration order. */
   readonly models: ReadonlyMap<string, string>;
+  /** What the configuration states about models, by id; for rules over `resource.attributes`. */
+  readonly modelAttributes?: ReadonlyMap<string, ModelAttributes>;
   /** Name of each upstream → its kind. */
   readonly upstreams: ReadonlyMap<string, 'openai' | 'http'>;
   /** What `issuer: embedded` stands for. */
@@ -14,11 +17,17 @@ export interface PolicyContext {
 /** The parts of the configuration that policies refer to; a model served twice belongs to the first upstream. */
 export function policyContext(config: Pick<GatewayConfig, 'upstreams' | 'embedded_issuer'>): PolicyContext {
   const models = new Map<string, string>();
+  const modelAttributes = new Map<string, ModelAttributes>();
   for (const [name, upstream] of Object.entries(config.upstreams)) {
-    for (const model of upstream.models) if (!models.has(model)) models.set(model, name);
+    for (const entry of upstream.models) {
+      const model = modelIdOf(entry);
+      if (models.has(model)) continue;
+      models.set(model, name);
+      modelAttributes.set(model, attributesOf(entry));
+    }
   }
   const upstreams = new Map(
     Object.entries(config.upstreams).map(([name, upstream]) => [name, upstream.kind]),
   );
-  return { models, upstreams, embeddedIssuer: config.embedded_issuer ?? null };
+  return { models, modelAttributes, upstreams, embeddedIssuer: config.embedded_issuer ?? null };
 }

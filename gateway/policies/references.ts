@@ -8,6 +8,7 @@ import type { PolicyFiles } from './bundle.ts';
 import type { PolicyContext } from './context.ts';
 import { assignmentFaults, dutyFaults } from './role-faults.ts';
 import { knownActions } from './known-actions.ts';
+import { checkRelations, relationWarnings } from './relation-faults.ts';
 import { checkRoutes } from './route-rules.ts';
 import { checkRules, ruleWarnings } from './rule-faults.ts';
 import { unknownName } from './unknown-name.ts';
@@ -23,14 +24,15 @@ export interface ReferenceFindings {
 /**
  * Checks the references of a bundle.
  * Checks: roles (unknown, cyclic), assignments and duties (role-faults.ts), actions and models of roles, rules
- * (rule-faults.ts), routes (route-rules.ts), issuers.
+ * (rule-faults.ts), relations (relation-faults.ts), routes (route-rules.ts), issuers.
  * Does not check: the files by themselves (their schemas).
  */
 export function checkReferences(files: Readable, context: PolicyContext): ReferenceFindings {
   const faults = [
     ...issuerFaults(files, context),
     ...roleFaults(files),
-    ...checkRules(files),
+    ...checkRelations(files.relations, files.issuers),
+    ...checkRules(files, context),
     ...checkAccess(files),
     ...checkRoutes(files, context),
   ];
@@ -111,7 +113,7 @@ function actionFaults(
 
 /** Odd but harmless: patterns that match nothing now, limits and guards that no route names. */
 function warningsOf(files: Readable, context: PolicyContext): Finding[] {
-  const { roles, routes, limits, guards } = files;
+  const { roles, relations, routes, limits, guards } = files;
   const actions = knownActions(files);
   if (roles === undefined || routes === undefined || actions === null) return [];
   const entries = Object.values(routes.value.routes);
@@ -125,6 +127,7 @@ function warningsOf(files: Readable, context: PolicyContext): Finding[] {
       .flatMap((name) => noEffect(file, [section, name], `no route names this ${section.slice(0, -1)}`));
   return [
     ...ruleWarnings(files, context),
+    ...relationWarnings(relations),
     ...Object.keys(roles.value.roles).flatMap((name) => roleWarnings(name, { roles, actions }, context)),
     ...unnamed(limits, 'limits', Object.keys(limits?.value.limits ?? {})),
     ...unnamed(guards, 'guards', Object.keys(guards?.value.guards ?? {})),

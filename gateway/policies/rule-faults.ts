@@ -4,6 +4,8 @@ import type { Finding } from '../../core/yaml-file.ts';
 import { checkExpression } from '../authorize/cel/check-expression.ts';
 import { createCelEnvironment } from '../authorize/cel/environment.ts';
 import { matchesAction, modelMatcher } from '../authorize/patterns.ts';
+import { compileModel } from '../authorize/relations/model.ts';
+import { attributeTypes } from '../model-attributes.ts';
 import type { RuleEntry } from '../authorize/rules-policy.ts';
 import type { PolicyFiles } from './bundle.ts';
 import type { PolicyContext } from './context.ts';
@@ -11,11 +13,11 @@ import { knownActions } from './known-actions.ts';
 import { unknownName } from './unknown-name.ts';
 
 type Files = {
-  readonly [Name in 'rules' | 'roles' | 'routes' | 'issuers' | 'access']: PolicyFiles[Name] | undefined;
+  readonly [Name in 'rules' | 'relations' | 'roles' | 'routes' | 'issuers' | 'access']: PolicyFiles[Name] | undefined;
 };
 
 /** Faults of rules.yaml by itself and towards the other files. */
-export function checkRules(files: Files): Finding[] {
+export function checkRules(files: Files, context: PolicyContext): Finding[] {
   const { rules } = files;
   if (rules === undefined || rules.value.rules.length === 0) return [];
   const taken = new Set<string>();
@@ -32,7 +34,7 @@ export function checkRules(files: Files): Finding[] {
         ...nameFaults(rule, index, files),
       ];
     }),
-    ...expressionFaults(rules),
+    ...expressionFaults(rules, files.relations, context),
   ];
 }
 
@@ -96,13 +98,19 @@ function nameFaults(rule: RuleEntry, index: number, files: Files): Finding[] {
 }
 
 /** Faults of expressions, at the exact word. */
-function expressionFaults(rules: PolicyFiles['rules']): Finding[] {
+function expressionFaults(
+  rules: PolicyFiles['rules'],
+  relations: PolicyFiles['relations'] | undefined,
+  { modelAttributes }: PolicyContext,
+): Finding[] {
   if (rules.value.rules.every((rule) => rule.when === undefined)) return [];
-  const environment = createCelEnvironment();
+  const attributes = attributeTypes(modelAttributes?.values() ?? []);
+  const environment = createCelEnvironment(attributes);
+  const model = relations === undefined ? null : compileModel(relations.value.types);
   return rules.value.rules.flatMap((rule, index) =>
     rule.when === undefined
       ? []
-      : checkExpression(rule.when, environment).map(({ range, message, ...extra }) =>
+      : checkExpression(rule.when, environment, { attributes, relations: model }).map(({ range, message, ...extra }) =>
           rules.findingWithin(['rules', index, 'when'], range, message, extra),
         ),
   );

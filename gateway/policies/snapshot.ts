@@ -1,7 +1,7 @@
 // Compiles a bundle into the immutable snapshot that requests are judged by.
 import { compileAccess } from '../access/compiled-access.ts';
 import { compileIssuers, createStatedClaimsJudge, type AuthenticationDeps } from '../authenticate/index.ts';
-import { compileRoles, compileRules } from '../authorize/index.ts';
+import { compileRelations, compileRoles, compileRules, type RelationEngine } from '../authorize/index.ts';
 import { compileGuards } from '../guard/index.ts';
 import { compileLimits } from '../limit/limits-policy.ts';
 import type { Snapshot } from '../snapshot.ts';
@@ -15,10 +15,15 @@ export interface SnapshotDeps {
   readonly context: PolicyContext;
   /** What the issuers need; `previous` hands their keys over from the snapshot in use. */
   readonly authentication: AuthenticationDeps;
+  /** Who holds the relationships; absent: relations.yaml says all there is. */
+  readonly relations?: RelationEngine;
 }
 
 /** Compiles a bundle; the issuers' schedules are started by whoever puts the snapshot into use. */
-export function buildSnapshot(bundle: Bundle, { version, context, authentication }: SnapshotDeps): Snapshot {
+export function buildSnapshot(
+  bundle: Bundle,
+  { version, context, authentication, relations }: SnapshotDeps,
+): Snapshot {
   const routes = compileRoutes(bundle.routes);
   const judgeStatedClaims = createStatedClaimsJudge(bundle.issuers, context.embeddedIssuer);
   return {
@@ -26,7 +31,11 @@ export function buildSnapshot(bundle: Bundle, { version, context, authentication
     digest: bundle.digest,
     authentication: compileIssuers(bundle.issuers, authentication),
     authorization: compileRoles(bundle.roles, [...context.models.keys()], bundle.lines.roles),
-    rules: compileRules(bundle.rules, bundle.lines.rules),
+    rules: compileRules(bundle.rules, bundle.lines.rules, context.modelAttributes),
+    relations: compileRelations(bundle.relations, {
+      issuers: Object.keys(bundle.issuers.issuers),
+      ...(relations === undefined ? {} : { engine: relations }),
+    }),
     limits: compileLimits(bundle.limits),
     guards: compileGuards(bundle.guards),
     routes,

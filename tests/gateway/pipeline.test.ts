@@ -62,6 +62,7 @@ function services(
       limitStore: {
         kind: 'process',
         consume: () => Promise.resolve(state),
+        adjust: () => Promise.resolve(),
         peek: failing.limitStore ?? (() => Promise.resolve(state)),
         problem: () => null,
         close: () => Promise.resolve(),
@@ -77,7 +78,7 @@ const failing = (): never => {
 const limits = {
   names: new Set<string>(),
   byName: new Map(),
-  failedAuthentications: { name: 'failed_authentications', requests: 1, windowMs: 1_000 },
+  failedAuthentications: { name: 'failed_authentications', quota: 1, windowMs: 1_000 },
 };
 const snapshotWith = (verify: () => never): Partial<Snapshot> => ({
   limits,

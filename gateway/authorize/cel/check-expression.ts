@@ -3,8 +3,10 @@ import type { ASTNode, Environment, ErrorLocation, SourceRange } from '@marcbach
 import { RE2JS } from 're2js';
 import { nearest } from '../../../core/yaml-file.ts';
 import { isNetwork } from '../conditions/network.ts';
+import type { RelationModel } from '../relations/index.ts';
+import { relatedFaults } from './check-related.ts';
 import { callOf, nameRange, nodesOf, type Call } from './syntax-tree.ts';
-import { isVariable, variables } from './vocabulary.ts';
+import { isVariable, variables, vocabularyWith } from './vocabulary.ts';
 
 /** What is wrong with an expression, and in which characters of it. */
 export interface ExpressionFault {
@@ -17,24 +19,38 @@ export interface ExpressionFault {
 /** Macros that walk a list, or name a value that a further macro could double. */
 const multiplying = new Set(['all', 'exists', 'exists_one', 'map', 'filter', 'bind']);
 
+/** What expressions may refer to beside the words of every bundle. */
+export interface ExpressionSurroundings {
+  /** CEL types of `resource.attributes`. */
+  readonly attributes?: Readonly<Record<string, string>>;
+  /** The types of relations.yaml, or null without any. */
+  readonly relations?: RelationModel | null;
+}
+
 /**
  * Checks an expression.
  * Checks: syntax, size, variables, members, functions, types, that it yields bool; refuses `matches` (its time can
  * explode) and macros within macros (their work multiplies); literals of rematch, in_network, duration, timestamp and time
- * zones are tried.
- * Does not check: that a claim is there (an absent one fails the expression, which denies).
+ * zones are tried; relation and type of related() are in the model, and it stands in no macro.
+ * Does not check: that a claim or attribute is there (an absent one fails the expression, which denies).
+ * `attributes` are those that the environment was made with.
  */
-export function checkExpression(source: string, environment: Environment): readonly ExpressionFault[] {
+export function checkExpression(
+  source: string,
+  environment: Environment,
+  { attributes = {}, relations = null }: ExpressionSurroundings = {},
+): readonly ExpressionFault[] {
+  const place: Surroundings = { environment, vocabulary: vocabularyWith(attributes), relations };
   let tree: ASTNode;
   try {
     tree = environment.parse(source).ast;
   } catch (error) {
-    return [faultOf(celError(error), source, environment)];
+    return [faultOf(celError(error), source, place)];
   }
-  const refused = [...nodesOf(tree)].flatMap((node) => refusals(node));
+  const refused = [...nodesOf(tree)].flatMap((node) => refusals(node, place));
   if (refused.length > 0) return refused;
   const checked = environment.check(source);
-  if (!checked.valid) return [faultOf(celError(checked.error), source, environment)];
+  if (!checked.valid) return [faultOf(celError(checked.error), source, place)];
   if (checked.type !== 'bool')
     return [
       {
@@ -44,6 +60,13 @@ export function checkExpression(source: string, environment: Environment): reado
       },
     ];
   return [];
+}
+
+/** What an expression may use. */
+interface Surroundings {
+  readonly relations: RelationModel | null;
+  readonly environment: Environment;
+  readonly vocabulary: ReturnType<typeof vocabularyWith>;
 }
 
 interface CelError {
@@ -59,7 +82,7 @@ function celError(error: unknown): CelError {
 }
 
 /** Turns an error of the type checker into words, with the nearest known word where one is misspelt. */
-function faultOf(error: CelError, source: string, environment: Environment): ExpressionFault {
+function faultOf(error: CelError, source: string, place: Surroundings): ExpressionFault {
   const range = error.range ?? { start: 0, end: source.length };
   const word = source.slice(range.start, range.end);
   const node = error.node !== undefined && 'op' in error.node ? (error.node as ASTNode) : null; // A located node has all its members.
@@ -69,10 +92,10 @@ function faultOf(error: CelError, source: string, environment: Environment): Exp
       range,
       known: Object.keys(variables),
     });
-  if (error.code === 'no_such_key' && node !== null) return unknownMember(node, error.summary);
+  if (error.code === 'no_such_key' && node !== null) return unknownMember(node, error.summary, place);
   const call = node === null ? null : callOf(node);
   if (error.code === 'no_matching_overload' && call !== null) {
-    const known = functionNames(environment);
+    const known = functionNames(place.environment);
     if (!known.includes(call.name))
       return misspelt('cel_unknown_function', `there is no function "${call.name}"`, {
         word: call.name,
@@ -101,22 +124,47 @@ function functionNames(environment: Environment): string[] {
   return [...new Set(names)].filter((name) => name !== 'matches');
 }
 
+/** A variable, or a member that has members of its own: its name, and theirs. */
+function ownerOf(
+  node: ASTNode,
+  vocabulary: Surroundings['vocabulary'],
+): { readonly name: string; readonly members: readonly string[] } | null {
+  if (node.op === 'id') {
+    return isVariable(node.args) ? { name: node.args, members: Object.keys(vocabulary[node.args]) } : null;
+  }
+  if (node.op !== '.' || node.args[0].op !== 'id') return null;
+  const [{ args: variable }, word] = [node.args[0], node.args[1]];
+  if (!isVariable(variable) || !Object.hasOwn(vocabulary[variable], word)) return null;
+  const inner = vocabulary[variable][word];
+  return typeof inner === 'object' ? { name: `${variable}.${word}`, members: Object.keys(inner) } : null;
+}
+
+function isUnknownMember(node: ASTNode, { vocabulary }: Pick<Surroundings, 'vocabulary'>): boolean {
+  return node.op === '.' && ownerOf(node.args[0], vocabulary)?.members.includes(node.args[1]) === false;
+}
+
 /** A member that a variable does not have. */
-function unknownMember(node: ASTNode, summary: string): ExpressionFault {
-  if (node.op === '.' && node.args[0].op === 'id' && isVariable(node.args[0].args)) {
-    const [{ args: variable }, word] = [node.args[0], node.args[1]];
+function unknownMember(
+  node: ASTNode,
+  summary: string,
+  { vocabulary }: Pick<Surroundings, 'vocabulary'>,
+): ExpressionFault {
+  const owner = node.op === '.' ? ownerOf(node.args[0], vocabulary) : null;
+  if (node.op === '.' && owner !== null) {
+    const word = node.args[1];
     const end = node.range.end;
-    return misspelt('cel_unknown_field', `${variable} has no "${word}"`, {
-      word,
-      range: { start: end - word.length, end },
-      known: Object.keys(isVariable(variable) ? variables[variable] : {}),
-    });
+    const range = { start: end - word.length, end };
+    const message = `${owner.name} has no "${word}"`;
+    const { attributes } = vocabulary.resource;
+    if (owner.name === 'resource' && typeof attributes === 'object' && Object.hasOwn(attributes, word))
+      return { code: 'cel_unknown_field', message, range, suggestion: `attributes.${word}` };
+    return misspelt('cel_unknown_field', message, { word, range, known: owner.members });
   }
   return { code: 'cel_unknown_field', message: lowerFirst(summary), range: node.range };
 }
 
 /** What is refused although CEL would take it. */
-function refusals(node: ASTNode): ExpressionFault[] {
+function refusals(node: ASTNode, place: Surroundings): ExpressionFault[] {
   const call = callOf(node);
   if (call === null) return [];
   const { name, operands } = call;
@@ -133,7 +181,9 @@ function refusals(node: ASTNode): ExpressionFault[] {
       },
     ];
   if (multiplying.has(name) && call.receiver !== null) {
-    const inner = operands.flatMap((operand) => [...nodesOf(operand)]).find((each) => isMacro(callOf(each)));
+    const inner = operands
+      .flatMap((operand) => [...nodesOf(operand)])
+      .find((each) => isMacro(callOf(each)) || callOf(each)?.name === 'related');
     const found = inner === undefined ? null : callOf(inner);
     if (found !== null)
       return refuse(
@@ -142,10 +192,12 @@ function refusals(node: ASTNode): ExpressionFault[] {
         nameRange(found),
       );
   }
+  if (name === 'related' && call.receiver === null) return relatedFaults(call, place.relations);
   const member = operands[0];
-  if (name === 'has' && member?.op === '.' && member.args[0].op === 'id' && isVariable(member.args[0].args)) {
+  if (name === 'has' && member?.op === '.') {
     // CEL answers false for a member that no variable has, which would hide a typo.
-    if (!Object.hasOwn(variables[member.args[0].args], member.args[1])) return [unknownMember(member, '')];
+    const typo = [...nodesOf(member)].find((each) => isUnknownMember(each, place));
+    if (typo !== undefined) return [unknownMember(typo, '', place)];
   }
   return literalFaults(call);
 }

@@ -21,6 +21,7 @@ export const requestValues: {
       properties: principal.claims,
     },
   action: ({ request: { foreign }, action }) => foreign?.action ?? { name: action, properties: nothing },
+  // `attributes` are known to the compiler of the bundle, which adds them.
   resource: ({ request, upstream }) => ({
     type: request.foreign?.resource.type ?? request.resource.type,
     id: request.resource.id,

@@ -1,6 +1,9 @@
 // The words of `when`: the variables with their members and types, and the functions that are ours. What is not here
 // does not exist in an expression, and a misspelt word is found when the file is read.
 
+/** A CEL type, or members of its own. */
+type MemberType = string | Readonly<Record<string, string>>;
+
 /** Members of each variable, with CEL types. */
 export const variables = {
   principal: {
@@ -58,6 +61,8 @@ export const variables = {
     properties: 'map<string, dyn>',
     /** Name of the upstream that serves the model; empty without one. */
     upstream: 'string',
+    /** What the configuration states about the model; its members are known when the policies are read. */
+    attributes: {},
   },
   environment: {
     now: 'google.protobuf.Timestamp',
@@ -65,10 +70,17 @@ export const variables = {
     /** The context that another service stated; empty for requests to the gateway. */
     context: 'map<string, dyn>',
   },
-} as const satisfies Record<string, Record<string, string>>;
+} as const satisfies Record<string, Record<string, MemberType>>;
 
 /** The name of a variable of `when`. */
 export type VariableName = keyof typeof variables;
+
+/** The variables with the members of `resource.attributes` filled in. */
+export function vocabularyWith(
+  attributes: Readonly<Record<string, string>>,
+): Readonly<Record<VariableName, Readonly<Record<string, MemberType>>>> {
+  return { ...variables, resource: { ...variables.resource, attributes } };
+}
 
 /** Whether a word is a variable of `when`. */
 export function isVariable(word: string): word is VariableName {

@@ -2,6 +2,7 @@
 import type { z } from 'zod';
 import type { Principal } from '../../principal.ts';
 import type { EvaluationRequest } from '../evaluation.ts';
+import type { RelationLookup } from '../relations/index.ts';
 
 /** What a condition may look at. */
 export interface RuleFacts {
@@ -14,6 +15,8 @@ export interface RuleFacts {
   readonly roles: ReadonlySet<string>;
   /** Name of the upstream that serves the model; empty without a model. */
   readonly upstream: string;
+  /** Answers `related`. */
+  readonly relations: RelationLookup;
 }
 
 /** Whether a condition holds. A throw means that it cannot be said, which never works in favour of the caller. */

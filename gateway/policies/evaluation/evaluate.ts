@@ -32,6 +32,8 @@ export interface Question {
   /** Epoch ms. */
   readonly now: number;
   readonly from: string;
+  /** Tuples that hold beside those of relations.yaml. */
+  readonly relations?: readonly string[];
 }
 
 export type Stage = 'authenticate' | 'authorize' | 'guard';
@@ -80,8 +82,14 @@ export function createEvaluator({ bundle, context }: EvaluatorSource): Evaluator
     authentication: { embeddedIssuer, log: silent, dispatcher },
   });
   const issuers = rulesByIssuer(bundle.issuers, embeddedIssuer);
-  return { snapshot, answer: (question) => answer(question, snapshot, issuers) };
+  return {
+    snapshot,
+    answer: (question) => answer(question, withRelations(snapshot, question.relations), issuers),
+  };
 }
+
+const withRelations = (snapshot: Snapshot, tuples: readonly string[] | undefined): Snapshot =>
+  tuples === undefined ? snapshot : { ...snapshot, relations: snapshot.relations.with(tuples) };
 
 /** The route that a question is about; undefined when there is none. */
 export function routeFor(

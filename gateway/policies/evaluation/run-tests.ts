@@ -58,6 +58,7 @@ export function answerTo(test: PolicyTest, evaluator: Evaluator, surroundings: T
     request: test.request ?? null,
     now,
     from: test.from,
+    ...(test.relations === undefined ? {} : { relations: test.relations }),
   });
 }
 

@@ -2,6 +2,9 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { readYamlFile, type Finding, type YamlFile } from '../../../core/yaml-file.ts';
+import { compileModel } from '../../authorize/relations/model.ts';
+import { parseTuple } from '../../authorize/relations/names.ts';
+import { objectionTo } from '../../authorize/relations/tuple-index.ts';
 import type { Bundle } from '../bundle.ts';
 import { unknownName } from '../unknown-name.ts';
 import { policyTestsSchema, type PolicyTest } from './test-schema.ts';
@@ -32,6 +35,7 @@ export function referenceFindings(file: TestFile, { bundle }: { readonly bundle:
   const actions = [...new Set(routes.map(([, route]) => route.action))];
   const issuers = Object.keys(bundle.issuers.issuers);
   const deciders = decidersOf(bundle);
+  const model = compileModel(bundle.relations.types);
   return file.value.flatMap((test, index) => {
     const found: Finding[] = [];
     const know = (
@@ -46,6 +50,10 @@ export function referenceFindings(file: TestFile, { bundle }: { readonly bundle:
     if (test.route !== undefined) {
       const fitting = routes.flatMap(([name, route]) => (route.action === test.do ? [name] : []));
       know(['route'], test.route, `route with the action ${test.do}`, fitting);
+    }
+    for (const [at, text] of (test.relations ?? []).entries()) {
+      const objection = objectionTo(parseTuple(text), model);
+      if (objection !== null) found.push(file.finding([index, 'relations', at], objection.message));
     }
     if (test.by !== undefined) know(['by'], test.by, 'role or rule', deciders);
     if (test.as === 'nobody') return found;

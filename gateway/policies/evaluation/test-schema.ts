@@ -1,6 +1,7 @@
 // The form of policies/tests/*.yaml: who asks for what, and what the policies must answer.
 import { isIP } from 'node:net';
 import { z } from 'zod';
+import { tupleText } from '../../authorize/relations/relations-policy.ts';
 import type { ErrorCode } from '../../../core/errors.ts';
 
 const texts = z.array(z.string());
@@ -103,6 +104,8 @@ const policyTest = z.strictObject({
     .string()
     .refine((address) => isIP(address) !== 0, 'an IP address')
     .default('127.0.0.1'),
+  /** Tuples that hold beside those of relations.yaml, e.g. `model:gpt2#viewer@user:alice`. */
+  relations: z.array(tupleText).optional(),
   /** `permit`, `deny` (any refusal), or the code that the caller must get. */
   expect: z.enum(outcomes),
   /** What must decide: `roles.<role>` or `rules.<rule>`. */

@@ -1,10 +1,11 @@
 // Forked by store.test.ts: a cluster primary with two workers, each of which consumes 50 times at once.
+import { tmpdir } from 'node:os';
 import cluster from 'node:cluster';
 import { pino } from 'pino';
 import { hostClusterCounters } from '../../../gateway/limit/cluster-store.ts';
 import { createLimitStore } from '../../../gateway/limit/store.ts';
 
-const rule = { name: 'requests', requests: 10, windowMs: 60_000 };
+const rule = { name: 'requests', quota: 10, windowMs: 60_000 };
 
 interface WorkerReport {
   readonly kind: string;
@@ -32,7 +33,7 @@ if (cluster.isPrimary) {
   cluster.fork();
   cluster.fork();
 } else {
-  const store = await createLimitStore({ redisUrl: null, log: pino({ level: 'silent' }) });
+  const store = await createLimitStore({ redisUrl: null, folder: tmpdir(), log: pino({ level: 'silent' }) });
   let failures = 0;
   const states = await Promise.all(
     Array.from({ length: 50 }, () =>

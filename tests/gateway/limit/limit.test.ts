@@ -233,6 +233,7 @@ describe('the gate before authenticate', () => {
       Promise.reject(new GatewayError('limit_store_unavailable', { retryAfterSeconds: 1 }));
     const store: LimitStore = {
       kind: 'redis',
+      adjust: () => Promise.resolve(),
       consume: down,
       peek: down,
       problem: () => 'down',

@@ -10,15 +10,17 @@ describe('limits.yaml', () => {
   it('compiles each limit with its rule and header', () => {
     const limits = parse('limits:\n  per-person: { by: principal, requests: 60, window: 1m }\n');
     assert.deepEqual(limits.byName.get('per-person'), {
-      rule: { name: 'per-person', requests: 60, windowMs: 60_000 },
+      rule: { name: 'per-person', quota: 60, windowMs: 60_000 },
       by: 'principal',
+      unit: 'requests',
+      openAnswerTokens: 256,
       policyItem: '"per-person";q=60;w=60',
     });
   });
 
   it('limits failed authentications also when the file says nothing', () => {
-    const { requests, windowMs } = parse('limits: {}').failedAuthentications;
-    assert.deepEqual([requests, windowMs], [1000, 60_000]);
+    const { quota, windowMs } = parse('limits: {}').failedAuthentications;
+    assert.deepEqual([quota, windowMs], [1000, 60_000]);
   });
 
   for (const [fault, source] of [

@@ -2,16 +2,21 @@
 import assert from 'node:assert/strict';
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { pino } from 'pino';
 import { GatewayError } from '../../../core/errors.ts';
+import { createBudgetStore } from '../../../gateway/limit/budget-store.ts';
 import { createLimitStore, type LimitRule, type LimitStore } from '../../../gateway/limit/store.ts';
 import { redisMissing, startRedis, type PrivateRedis } from '../../support/redis.ts';
 
 const log = pino({ level: 'silent' });
-const rule: LimitRule = { name: 'requests-per-principal', requests: 10, windowMs: 60_000 };
+const folder = mkdtempSync(join(tmpdir(), 'limit-store-'));
+after(() => rmSync(folder, { recursive: true, force: true }));
+const rule: LimitRule = { name: 'requests-per-principal', quota: 10, windowMs: 60_000 };
 
 async function permittedOf(store: LimitStore, attempts: number, key: string, of = rule): Promise<number> {
   const states = await Promise.all(Array.from({ length: attempts }, () => store.consume(of, key)));
@@ -41,7 +46,7 @@ function keepsThePromise(open: () => LimitStore): void {
 
   it('does not extend the wait by refusing', async () => {
     const store = open();
-    const short = { name: 'short', requests: 1, windowMs: 1_000 };
+    const short = { name: 'short', quota: 1, windowMs: 1_000 };
     assert.equal((await store.consume(short, 'eager')).permitted, true);
     const first = await store.consume(short, 'eager');
     assert.equal(first.permitted, false);
@@ -56,13 +61,13 @@ function keepsThePromise(open: () => LimitStore): void {
   it('keeps the count when a reload changes the number of requests', async () => {
     const store = open();
     await permittedOf(store, 8, 'reloaded');
-    assert.equal(await permittedOf(store, 10, 'reloaded', { ...rule, requests: 12 }), 4);
-    assert.equal((await store.consume({ ...rule, requests: 5 }, 'reloaded')).permitted, false);
+    assert.equal(await permittedOf(store, 10, 'reloaded', { ...rule, quota: 12 }), 4);
+    assert.equal((await store.consume({ ...rule, quota: 5 }, 'reloaded')).permitted, false);
   });
 
   it('looks without counting', async () => {
     const store = open();
-    const failures = { name: 'failures', requests: 2, windowMs: 60_000 };
+    const failures = { name: 'failures', quota: 2, windowMs: 60_000 };
     assert.deepEqual(await store.peek(failures, 'looked-at'), {
       permitted: true,
       remaining: 2,
@@ -73,6 +78,31 @@ function keepsThePromise(open: () => LimitStore): void {
     await store.consume(failures, 'looked-at');
     assert.equal((await store.peek(failures, 'looked-at')).permitted, false);
     assert.equal((await store.peek(failures, 'looked-at')).remaining, 0);
+  });
+
+  it('gives back and adds, and never grants more than the limit for what was given back', async () => {
+    const store = open();
+    assert.equal((await store.consume(rule, 'adjusted', 7)).remaining, 3);
+    assert.equal((await store.consume(rule, 'adjusted', 4)).permitted, false);
+    await store.adjust(rule, 'adjusted', -4);
+    await store.adjust(rule, 'adjusted', -5);
+    assert.equal((await store.consume(rule, 'adjusted', 1)).remaining, 7);
+    await store.adjust(rule, 'adjusted', 9);
+    assert.equal((await store.consume(rule, 'adjusted', 1)).permitted, false);
+    await store.adjust(rule, 'overpaid', -1_000);
+    assert.ok((await store.peek(rule, 'overpaid')).remaining <= rule.quota);
+  });
+
+  it('counts a period of the calendar to its end, exactly under parallel requests', async () => {
+    const store = open();
+    const monthly: LimitRule = { name: 'monthly', quota: 10, windowMs: 31 * 86_400_000, period: 'month' };
+    assert.equal(await permittedOf(store, 40, 'budget', monthly), 10);
+    const now = new Date();
+    const end = Date.UTC(now.getUTCFullYear(), now.getUTCMonth() + 1);
+    const { permitted, resetMs } = await store.peek(monthly, 'budget');
+    assert.equal(permitted, false);
+    assert.ok(Math.abs(Date.now() + resetMs - end) < 5_000);
+    assert.equal((await store.peek(monthly, 'somebody else')).remaining, 10);
   });
 
   it('is not confused by keys that look like other things', async () => {
@@ -86,7 +116,7 @@ function keepsThePromise(open: () => LimitStore): void {
 describe('the limit store in process memory', () => {
   let store: LimitStore;
   before(async () => {
-    store = await createLimitStore({ redisUrl: null, log });
+    store = await createLimitStore({ redisUrl: null, folder, log });
   });
   after(() => store.close());
 
@@ -98,12 +128,54 @@ describe('the limit store in process memory', () => {
   });
 });
 
+describe('quotas of a period without Redis', () => {
+  const monthly: LimitRule = { name: 'kept', quota: 10, windowMs: 31 * 86_400_000, period: 'month' };
+
+  it('are kept over a restart, and shared by the processes of one gateway', async () => {
+    const [one, other] = [
+      await createLimitStore({ redisUrl: null, folder, log }),
+      await createLimitStore({ redisUrl: null, folder, log }),
+    ];
+    await one.consume(monthly, 'alice', 6);
+    assert.equal((await other.consume(monthly, 'alice', 3)).remaining, 1);
+    await Promise.all([one.close(), other.close()]);
+    const restarted = await createLimitStore({ redisUrl: null, folder, log });
+    assert.equal((await restarted.consume(monthly, 'alice', 2)).permitted, false);
+    await restarted.close();
+  });
+
+  it('begin anew with the next period, and forget the last one', () => {
+    let nowMs = Date.parse('2026-01-31T23:59:59Z');
+    const budgets = createBudgetStore(join(folder, 'moved.sqlite'), () => nowMs);
+    const rule = { ...monthly, period: 'month' as const };
+    assert.equal(budgets.consume(rule, 'alice', 11).permitted, false);
+    nowMs = Date.parse('2026-02-01T00:00:00Z');
+    assert.equal(budgets.consume(rule, 'alice', 1).remaining, 9);
+    budgets.close();
+  });
+
+  it('refuse everything while the file cannot be used, and say so', async () => {
+    const store = await createLimitStore({ redisUrl: null, folder: join(folder, 'missing'), log });
+    await assert.rejects(store.consume(monthly, 'alice'), unavailable);
+    assert.match(store.problem() ?? '', /quotas/);
+    assert.equal((await store.consume(rule, 'alice')).permitted, true, 'windows are not in the file');
+    await store.close();
+  });
+
+  it('hold no subject in the file', async () => {
+    const store = await createLimitStore({ redisUrl: null, folder, log });
+    await store.consume(monthly, 'https://issuer somebody-special');
+    await store.close();
+    assert.ok(!readFileSync(join(folder, 'budgets.sqlite')).includes('somebody-special'));
+  });
+});
+
 describe('the limit store in Redis', { skip: redisMissing ?? false }, () => {
   let redis: PrivateRedis;
   let store: LimitStore;
   before(async () => {
     redis = await startRedis();
-    store = await createLimitStore({ redisUrl: redis.url, log });
+    store = await createLimitStore({ redisUrl: redis.url, folder, log });
   });
   after(async () => {
     redis.resume();
@@ -114,7 +186,7 @@ describe('the limit store in Redis', { skip: redisMissing ?? false }, () => {
   keepsThePromise(() => store);
 
   it('shares its counts between gateways', async () => {
-    const other = await createLimitStore({ redisUrl: redis.url, log });
+    const other = await createLimitStore({ redisUrl: redis.url, folder, log });
     try {
       const [here, there] = await Promise.all([
         permittedOf(store, 50, 'shared'),
@@ -150,7 +222,7 @@ describe('the limit store in Redis', { skip: redisMissing ?? false }, () => {
   });
 
   it('starts without Redis and refuses', async () => {
-    const lonely = await createLimitStore({ redisUrl: '/nowhere/redis.sock', log });
+    const lonely = await createLimitStore({ redisUrl: '/nowhere/redis.sock', folder, log });
     try {
       assert.match(lonely.problem() ?? '', /Redis is not reachable/);
       await assert.rejects(lonely.consume(rule, 'lonely'), unavailable);
@@ -162,7 +234,7 @@ describe('the limit store in Redis', { skip: redisMissing ?? false }, () => {
   async function untilWell(of: LimitStore): Promise<void> {
     for (let attempt = 0; attempt < 100; attempt++) {
       if (
-        await of.consume({ ...rule, name: 'probe', requests: 1_000 }, 'probe').then(
+        await of.consume({ ...rule, name: 'probe', quota: 1_000 }, 'probe').then(
           () => true,
           () => false,
         )
