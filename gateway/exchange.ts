@@ -65,7 +65,7 @@ export interface Outcome {
   /** The caller went away before the end. */
   aborted: boolean;
   /** On routes of kind `decision`: whom and what the asking service asked about, and the answers; null elsewhere. */
-  asked: readonly Asked[] | null;
+  asked: readonly (Asked | Searched)[] | null;
 }
 
 /** One question of another service and its answer, without properties. */
@@ -78,6 +78,15 @@ export interface Asked {
   readonly permitted: boolean;
   /** What decided. */
   readonly code: string;
+}
+
+/** One search of another service, with `*` for what it sought. */
+export interface Searched {
+  readonly subject: string;
+  readonly action: string;
+  readonly resource: string;
+  /** Results of the page. */
+  readonly found: number;
 }
 
 /** An outcome of which nothing is known yet. */

@@ -1,6 +1,6 @@
 // Who asks: how long the event loop may be kept, whether reasons are shown, and what the audit record says of it.
 import { decide, evaluationRequest } from '../authorize/index.ts';
-import type { Asked, Guarded } from '../exchange.ts';
+import type { Asked, Guarded, Searched } from '../exchange.ts';
 import type { Answer, Circumstances } from './judge.ts';
 import type { Question } from './question.ts';
 
@@ -13,6 +13,8 @@ export interface Asker extends Circumstances {
   readonly explains: boolean;
   /** Writes a question and its answer to the audit record. */
   note(question: Pick<Question, 'subject' | 'action' | 'resource'>, answer: Answer): void;
+  /** The same for a search. */
+  noteSearch(search: Searched): void;
   /** Lets other requests run when this one has taken a while. */
   breathe(): Promise<void> | undefined;
 }
@@ -20,7 +22,7 @@ export interface Asker extends Circumstances {
 const longestTurnMs = 10;
 
 /** The asking service of a request. */
-export function askerOf(guarded: Guarded, asked: Asked[]): Asker {
+export function askerOf(guarded: Guarded, asked: (Asked | Searched)[]): Asker {
   const { snapshot, receivedAt, signal } = guarded;
   let since = performance.now();
   return {
@@ -36,6 +38,7 @@ export function askerOf(guarded: Guarded, asked: Asked[]): Asker {
         code,
       });
     },
+    noteSearch: (search) => void asked.push(search),
     breathe() {
       if (performance.now() - since < longestTurnMs && !signal.aborted) return undefined;
       return new Promise((resolve, reject) => {

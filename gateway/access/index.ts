@@ -3,7 +3,7 @@
 import { GatewayError } from '../../core/errors.ts';
 import { StrictJsonError, parseStrictObject } from '../../core/strict-json.ts';
 import { collectBody, isJsonRequest } from '../body.ts';
-import type { Asked, Guarded } from '../exchange.ts';
+import type { Asked, Guarded, Searched } from '../exchange.ts';
 import { jsonHead } from '../forward/answer-head.ts';
 import { echoOf } from '../request-id.ts';
 import { askerOf, type Asker } from './asker.ts';
@@ -23,7 +23,7 @@ export async function answerAccess(guarded: Guarded): Promise<void> {
   const operation = operationOf(route.path);
   if (operation === null) throw new GatewayError('internal_error', { reason: 'no_access_operation' });
   const json = parse(await readQuestion(guarded));
-  const asked: Asked[] = [];
+  const asked: (Asked | Searched)[] = [];
   outcome.asked = asked;
   const answer = await answers[operation](json, askerOf(guarded, asked));
   if (signal.aborted) return;

@@ -42,9 +42,23 @@ export async function search(sought: Sought, json: Json, asker: Asker): Promise<
     }
     results.push(candidate.result);
   }
+  asker.noteSearch({ ...shownQuestion(sought, json), found: results.length });
   const isPaged = page.isAsked || next !== '';
   return { results, ...(isPaged ? { page: { next_token: next, count: results.length } } : {}) };
 }
+
+/** The question for the audit record, `*` for what is sought; it is of the form, as the candidates were read from it. */
+function shownQuestion(sought: Sought, json: Json): Record<'subject' | 'action' | 'resource', string> {
+  const shown = (member: 'subject' | 'resource'): string =>
+    member === sought ? `${typeAt(json, member)}:*` : shownEntity(entityOf(json, member));
+  return {
+    subject: shown('subject'),
+    action: sought === 'action' ? '*' : actionOf(json).name,
+    resource: shown('resource'),
+  };
+}
+
+const shownEntity = ({ type, id }: Question['subject']): string => `${type}:${id}`;
 
 const nothingStated: Json = {};
 

@@ -1,6 +1,6 @@
 // What an audit record says: who, what, when, from where, how it ended and why. Never a credential, a prompt or an
 // answer; texts that a caller chose are cut.
-import type { Asked, Received } from '../exchange.ts';
+import type { Asked, Received, Searched } from '../exchange.ts';
 import type { UnroutedRequest } from './index.ts';
 
 const longestText = 256;
@@ -37,20 +37,13 @@ export function requestRecord(
     completion_tokens: outcome.completionTokens,
     first_byte_ms: outcome.firstByteAt === null ? null : milliseconds(outcome.firstByteAt - startedAt),
     duration_ms: milliseconds(endedAt - startedAt),
-    // Undefined is left out of the record.
-    asked: outcome.asked === null ? undefined : outcome.asked.map(askedRecord),
+    ...(outcome.asked === null ? undefined : { asked: outcome.asked.map(askedRecord) }),
   };
 }
 
 /** Whom and what another service asked about. */
-function askedRecord({
-  subject,
-  action,
-  resource,
-  permitted,
-  code,
-}: Asked): Readonly<Record<string, unknown>> {
-  return { subject: cut(subject), action, resource: cut(resource), permitted, code };
+function askedRecord(asked: Asked | Searched): Readonly<Record<string, unknown>> {
+  return { ...asked, subject: cut(asked.subject), resource: cut(asked.resource) };
 }
 
 /** The record of a request that reached no route. */

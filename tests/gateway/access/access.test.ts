@@ -389,6 +389,20 @@ describe('searches of what is here', () => {
   });
 });
 
+/** The record of a request, by the id that the asking service gave it. */
+// eslint-disable-next-line @typescript-eslint/no-explicit-any -- a parsed line, asserted by the tests.
+async function auditedAs(id: string): Promise<any> {
+  const deadline = Date.now() + 30_000;
+  for (;;) {
+    const lines = readdirSync(gateway.auditFolder).flatMap((name) =>
+      readFileSync(join(gateway.auditFolder, name), 'utf8').split('\n'),
+    );
+    const found = lines.find((line) => line.includes(`"${id}"`));
+    if (found !== undefined || Date.now() > deadline) return JSON.parse(found ?? '{}');
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
 describe('the audit record', () => {
   it('says who asked about whom and what was answered, and no properties', async () => {
     const subject = user('known', { secret: 'do-not-write-this' });
@@ -400,16 +414,8 @@ describe('the audit record', () => {
       },
     );
     await gateway.ask('evaluation', { ...question, subject: 7 });
-    const deadline = Date.now() + 30_000;
-    const lines = (): string[] =>
-      readdirSync(gateway.auditFolder).flatMap((name) =>
-        readFileSync(join(gateway.auditFolder, name), 'utf8').split('\n'),
-      );
-    while (!lines().some((line) => line.includes('audited-one')) && Date.now() < deadline)
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    const line = lines().find((each) => each.includes('audited-one')) ?? '{}';
-    assert.ok(!line.includes('do-not-write-this'));
-    const record = JSON.parse(line);
+    const record = await auditedAs('audited-one');
+    assert.ok(!JSON.stringify(record).includes('do-not-write-this'));
     assert.match(record.principal, /asking-service$/);
     assert.deepEqual(
       [record.route, record.action, record.code, record.client_request_id],
@@ -430,6 +436,15 @@ describe('the audit record', () => {
         permitted: false,
         code: 'action_not_permitted',
       },
+    ]);
+  });
+
+  it('says what was searched, and how much was found', async () => {
+    const sought = { ...question, resource: { type: 'document', id: 'ignored' } };
+    await gateway.ask('search/resource', sought, { 'x-request-id': 'searched-one' });
+    const record = await auditedAs('searched-one');
+    assert.deepEqual(record.asked, [
+      { subject: 'user:known', action: 'read', resource: 'document:*', found: 0 },
     ]);
   });
 });
