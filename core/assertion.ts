@@ -12,6 +12,8 @@ export const assertionHeader = 'sallyport-assertion';
 export const assertionType = 'sallyport-assertion+jwt';
 /** `iss` of the JWT. */
 export const assertionIssuer = 'urn:sallyport:gateway';
+/** `sub` of the assertion with which a gateway speaks for itself and for no principal. */
+export const gatewaySubject = 'urn:sallyport:gateway';
 /** The one signature algorithm. */
 export const assertionAlgorithm = 'EdDSA';
 /** Lifetime given at signing, seconds. */
@@ -35,6 +37,8 @@ export interface AssertedPrincipal {
   /** Effective roles at the gateway. */
   readonly roles: readonly string[];
   readonly clientId: string | null;
+  /** How the principal was shown, e.g. `access_token` or `api_key`; null when the gateway did not say. */
+  readonly credential: string | null;
 }
 
 /** The principal of an assertion, or null when it is absent or not good. */
@@ -80,6 +84,7 @@ export function createAssertionVerifier(options: {
     });
     const roles = payload['roles'];
     const clientId = payload['client_id'];
+    const credential = payload['credential'];
     if (
       payload.sub === undefined ||
       !Array.isArray(roles) ||
@@ -90,6 +95,7 @@ export function createAssertionVerifier(options: {
       subject: payload.sub,
       roles,
       clientId: typeof clientId === 'string' ? clientId : null,
+      credential: typeof credential === 'string' ? credential : null,
     };
     return { principal, expiresAtMs: (payload.exp ?? 0) * 1000 };
   };

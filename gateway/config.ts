@@ -1,6 +1,7 @@
 // The gateway's section of config/sallyport.yaml. Secure defaults; switching something off needs a key that says so.
 import { z } from 'zod';
 import { isLoopback, listenAddress } from '../core/address.ts';
+import { duration } from '../core/duration.ts';
 import { secretReference } from '../core/secret.ts';
 import { createCallerAddress } from './caller-address.ts';
 import { parseUpstreamUrl } from './forward/upstream-address.ts';
@@ -124,6 +125,13 @@ export const gatewayConfigSchema = z
         url: redisUrl,
       })
       .optional(),
+    /** Access tokens and API keys that were revoked before they expire. */
+    revocations: z
+      .strictObject({
+        /** How long one is remembered when nothing tells when its credentials expire: at least the longest lifetime of an access token. */
+        keep: duration.refine((ms) => ms >= 3_600_000, 'keep is at least 1h').prefault('28h'),
+      })
+      .prefault({}),
     /** Processes that share the public address and its counters. */
     workers: z.int().min(1).max(64).default(1),
     /** How long a stop waits for running requests, milliseconds. */

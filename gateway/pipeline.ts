@@ -24,8 +24,11 @@ export async function handle(received: Received): Promise<void> {
   } catch (error) {
     const refusal =
       error instanceof GatewayError ? error : new GatewayError('internal_error', { cause: error });
-    // Neither a nonce nor a new sign-in is asked of bad credentials: they were good by then.
-    const wereGood = refusal.code === 'use_dpop_nonce' || refusal.stepUp !== undefined;
+    // Neither a nonce nor a new sign-in is asked of bad credentials, and what is revoked in mid-request was good by then.
+    const wereGood =
+      refusal.code === 'use_dpop_nonce' ||
+      refusal.stepUp !== undefined ||
+      received.signal.reason instanceof GatewayError;
     if (refusal.definition.status === 401 && !wereGood) countFailedAuthentication(received);
     refuse(received, refusal);
   } finally {

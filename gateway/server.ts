@@ -10,7 +10,7 @@ import { readSecret } from '../core/secret.ts';
 import { createAuditLog } from './accounting/audit-log.ts';
 import { createMetrics } from './accounting/metrics.ts';
 import { createControlApp, createInternalApp } from './app.ts';
-import { createDpopServices, openDpopNonces } from './authenticate/index.ts';
+import { createDpopServices, openDpopNonces, openRevocations } from './authenticate/index.ts';
 import { createCallerAddress } from './caller-address.ts';
 import type { GatewayConfig } from './config.ts';
 import type { ControlDependencies } from './control/control-dependencies.ts';
@@ -93,7 +93,7 @@ async function startOne(config: GatewayConfig, log: Logger): Promise<RunningGate
   } catch (error) {
     listener.close();
     policies.close();
-    await Promise.all([services.upstreams.close(), services.limitStore.close(), services.auditLog.close()]);
+    await closeServices(services);
     throw error;
   }
   if (config.public_url === undefined) publicUrl = urlOf(config.listen, config.tls !== undefined, listener);
@@ -109,8 +109,7 @@ async function startOne(config: GatewayConfig, log: Logger): Promise<RunningGate
       ...(internal === null ? [] : [ending(internal)]),
     ]);
     policies.close();
-    await Promise.all([services.upstreams.close(), services.limitStore.close()]);
-    await services.auditLog.close();
+    await closeServices(services);
   };
   return {
     address: urlOf(config.listen, config.tls !== undefined, listener),
@@ -141,7 +140,13 @@ async function openServices(config: GatewayConfig, log: Logger, publicUrl: () =>
     log,
     ...(cluster.worker === undefined ? {} : { writer: `gateway-${cluster.worker.id}` }),
   });
+  const revocations = openRevocations({
+    folder: join(config.data, 'revocations'),
+    keepMs: config.revocations.keep,
+    log,
+  });
   const metrics = createMetrics({
+    revocations: () => revocations,
     issuers: () => policies.current().authentication.status(),
     digest: () => policies.current().digest,
   });
@@ -152,6 +157,7 @@ async function openServices(config: GatewayConfig, log: Logger, publicUrl: () =>
       embeddedIssuer: config.embedded_issuer,
       dataDir: config.data,
       log,
+      revocations,
       issuerCa: config.issuer_ca === undefined ? undefined : readFileSync(config.issuer_ca, 'utf8'),
     },
     log,
@@ -174,7 +180,7 @@ async function openServices(config: GatewayConfig, log: Logger, publicUrl: () =>
   try {
     policies = watchPolicies(options);
   } catch (error) {
-    await Promise.all([upstreams.close(), limitStore.close(), auditLog.close()]);
+    await Promise.all([upstreams.close(), limitStore.close(), revocations.close(), auditLog.close()]);
     throw error;
   }
   const services: Services = {
@@ -186,9 +192,16 @@ async function openServices(config: GatewayConfig, log: Logger, publicUrl: () =>
     metrics,
     limitStore,
     dpop,
+    revocations,
     upstreams,
   };
   return { policies, services };
+}
+
+/** The audit log last: the others may still have something to say. */
+async function closeServices({ upstreams, limitStore, revocations, auditLog }: Services): Promise<void> {
+  await Promise.all([upstreams.close(), limitStore.close(), revocations.close()]);
+  await auditLog.close();
 }
 
 async function settled(policies: PolicyHolder, services: Services, limitMs: number): Promise<void> {

@@ -12,6 +12,8 @@ import {
 import { generatePassword } from './accounts/generated-password.ts';
 import { hashPassword, passwordProblem } from './accounts/password.ts';
 import type { IdentityConfig } from './config.ts';
+import { createEventLog } from './revocation/event-log.ts';
+import { endAllCredentials, untilAfter } from './revocation/sign-out-everywhere.ts';
 import { clearAttempts } from './storage/attempts.ts';
 import { openDatabase, sqliteFile, type Database } from './storage/database.ts';
 
@@ -74,7 +76,10 @@ export async function revokeRole(database: Database, username: string, role: str
   return { ...account, roles };
 }
 
-/** Sets a new password (generated when none is given) and ends every session and refresh token. @throws AdministrationError */
+/**
+ * Sets a new password (generated when none is given) and ends everything that showed the account: sessions, refresh
+ * tokens, API keys, and access tokens, which gateways refuse within a second. @throws AdministrationError
+ */
 export async function resetPassword(
   database: Database,
   username: string,
@@ -84,22 +89,41 @@ export async function resetPassword(
   const chosen = password ?? generatePassword();
   const problem = passwordProblem(chosen, account.username);
   if (problem !== null) throw new AdministrationError(problem);
-  await updateAccount(database, account.id, { passwordHash: await hashPassword(chosen) });
-  await endSignIns(database, account.id);
+  const passwordHash = await hashPassword(chosen);
+  const ended = await createEventLog(database).record(async (transaction, emit) => {
+    await updateAccount(transaction, account.id, { passwordHash });
+    return endAllCredentials(transaction, emit, account.id);
+  });
   // Whoever was kept out by somebody else's guesses comes in again.
   await clearAttempts(database, ['password-account', usernameKey(account.username)]);
+  await untilAfter(ended);
   return { generatedPassword: password === undefined ? chosen : null };
 }
 
-/** Disables or enables an account; a disabled one gets no token, whatever was granted before. @throws AdministrationError */
+/** Ends every sign-in, access token and API key of an account; its password stays. @throws AdministrationError */
+export async function signOutEverywhere(database: Database, username: string): Promise<Account> {
+  const account = await existing(database, username);
+  const ended = await createEventLog(database).record((transaction, emit) =>
+    endAllCredentials(transaction, emit, account.id),
+  );
+  await untilAfter(ended);
+  return account;
+}
+
+/**
+ * Disables or enables an account. A disabled one gets no token, whatever was granted before; its access tokens and API
+ * keys are refused within a second and stay so when it is enabled again. @throws AdministrationError
+ */
 export async function disableAccount(
   database: Database,
   username: string,
   disabled = true,
 ): Promise<Account> {
   const account = await existing(database, username);
-  await updateAccount(database, account.id, { disabled });
-  if (disabled) await endSignIns(database, account.id);
+  await createEventLog(database).record(async (transaction, emit) => {
+    await updateAccount(transaction, account.id, { disabled });
+    if (disabled) await endAllCredentials(transaction, emit, account.id);
+  });
   return { ...account, disabled };
 }
 
@@ -107,13 +131,4 @@ async function existing(database: Database, username: string): Promise<Account> 
   const account = await findAccountByUsername(database, username);
   if (account === null) throw new AdministrationError(`there is no account ${username}`);
   return account;
-}
-
-// Device codes stay: their redemption then says access_denied instead of pretending that they never existed.
-async function endSignIns(database: Database, accountId: string): Promise<void> {
-  await database
-    .deleteFrom('records')
-    .where('account_id', '=', accountId)
-    .where('model', 'in', ['Session', 'RefreshToken', 'AuthorizationCode', 'AccessToken'])
-    .execute();
 }

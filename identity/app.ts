@@ -11,9 +11,11 @@ import { send } from './interactions/answer.ts';
 import { problemPage, startPage } from './interactions/pages.ts';
 import { interactionRoutes, type InteractionDeps } from './interactions/routes.ts';
 import { stylesheet } from './interactions/stylesheet.ts';
+import { internalRoutes, type InternalDeps } from './internal/routes.ts';
 import { openIdRoutes, type MountDeps } from './openid/mount.ts';
 
-export interface AppDeps extends AccountRoutesDeps, MountDeps, Omit<InteractionDeps, 'tenantId'> {
+export interface AppDeps
+  extends AccountRoutesDeps, InternalDeps, MountDeps, Omit<InteractionDeps, 'tenantId'> {
   readonly verifyAssertion: VerifyAssertion;
   readonly log: Logger;
 }
@@ -44,6 +46,7 @@ export function createApp(deps: AppDeps): Express {
     await identifyCaller(request, deps.verifyAssertion);
     next();
   });
+  app.use('/internal', internalRoutes(deps));
   app.use(accountRoutes(deps));
   app.get('/', (_request, response) => send(response, startPage()));
   app.use(

@@ -73,6 +73,17 @@ export const identityConfigSchema = z
         lifetime_s: z.int().min(60).max(900).default(900),
       })
       .prefault({}),
+    /** API keys, which people make for their own programs. */
+    api_keys: z
+      .strictObject({
+        /** Days that a key lives when its owner does not say. */
+        default_lifetime_days: z.int().min(1).default(90),
+        /** The most days that a key may live. */
+        max_lifetime_days: z.int().min(1).max(3650).default(365),
+        /** Keys that one account may have at a time. */
+        max_per_account: z.int().min(0).default(20),
+      })
+      .prefault({}),
     /** Clients besides the built-in ones. */
     clients: z.array(extraClient).default([]),
     /** Lifetime of access tokens, seconds. */
@@ -113,6 +124,13 @@ export const identityConfigSchema = z
         message: 'an address that stands for all needs public_url',
       });
     }
+    if (config.api_keys.default_lifetime_days > config.api_keys.max_lifetime_days) {
+      context.addIssue({
+        code: 'custom',
+        path: ['api_keys', 'default_lifetime_days'],
+        message: 'it is more than max_lifetime_days',
+      });
+    }
     if (config.tls !== undefined && config.public_url?.startsWith('http://') === true) {
       context.addIssue({
         code: 'custom',
@@ -137,4 +155,5 @@ export const builtInClientIds = {
   apiPage: '5a11b0a7-0000-4000-8000-000000000002',
   scripts: '5a11b0a7-0000-4000-8000-000000000003',
   localTest: '5a11b0a7-0000-4000-8000-000000000004',
+  apiKeys: '5a11b0a7-0000-4000-8000-000000000005',
 } as const;

@@ -15,11 +15,15 @@ import {
   writeFirstAdministratorFile,
 } from './accounts/first-administrator.ts';
 import { createSignIn } from './accounts/sign-in.ts';
+import { purgeApiKeys } from './api-keys/api-keys.ts';
 import { createApp } from './app.ts';
 import type { IdentityConfig } from './config.ts';
 import { createProviderPages } from './interactions/provider-pages.ts';
+import { createEventFeed } from './internal/event-feed.ts';
 import { purgeExpiredRecords } from './openid/adapter.ts';
 import { createProvider, issuerOf, type OpenIdProvider } from './openid/provider.ts';
+import { createEventLog, purgeEvents } from './revocation/event-log.ts';
+import { purgeIssuedTokens } from './revocation/issued-tokens.ts';
 import { openDatabase, type Database } from './storage/database.ts';
 import { persistentSecret } from './storage/secrets.ts';
 import {
@@ -82,11 +86,16 @@ async function startWith(
   const base =
     config.public_url ?? `${config.tls === undefined ? 'http' : 'https'}://${formatAddress(address)}`;
 
+  const events = createEventLog(database);
+  const feed = createEventFeed({ events, log });
+  const issuer = issuerOf(base, config.tenant_id);
+
   const build = (): OpenIdProvider => {
     const openIdProvider = createProvider({
       base,
       config,
       database,
+      events,
       keys,
       cookieKey,
       pages: createProviderPages(database),
@@ -116,6 +125,9 @@ async function startWith(
     database,
     formKey,
     log,
+    feed,
+    claimIssuer: { issuer, tenantId: config.tenant_id },
+    currentKeys: () => keys,
     currentProvider: () => openIdProvider,
     verifyAssertion: createAssertionVerifier({
       jwksFile: config.gateway_jwks,
@@ -138,7 +150,8 @@ async function startWith(
     );
   }, 60_000).unref();
   const refresh = async (): Promise<void> => {
-    await purgeExpiredRecords(database);
+    for (const purge of [purgeExpiredRecords, purgeEvents, purgeIssuedTokens, purgeApiKeys])
+      await purge(database);
     // Another process on the same database may have rotated.
     const fresh = await currentKeys(database, config, keepKeysForSeconds);
     if (fresh.map((key) => key.kid).join() !== keys.map((key) => key.kid).join()) adopt(fresh);
@@ -146,7 +159,7 @@ async function startWith(
 
   return {
     address: formatAddress(address),
-    issuer: issuerOf(base, config.tenant_id),
+    issuer,
     rotateSigningKey: async () => {
       adopt(await rotateSigningKeys(database, keepKeysForSeconds));
       log.info({ event: 'signing_key_rotated', kid: keys[0]?.kid });
@@ -155,6 +168,7 @@ async function startWith(
     close: async () => {
       clearInterval(upkeep);
       forgetCertificate();
+      feed.close();
       await closeServer(server);
       await database.destroy();
     },

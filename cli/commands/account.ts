@@ -9,6 +9,7 @@ import {
   openForAdministration,
   resetPassword,
   revokeRole,
+  signOutEverywhere,
 } from '../../identity/administration.ts';
 import { listAccounts, type Account } from '../../identity/accounts/accounts.ts';
 import { defaultConfigFile, loadConfiguration } from '../compose.ts';
@@ -59,7 +60,7 @@ export function registerAccountCommands(program: Command): void {
   );
   command(
     'revoke <username> <role>',
-    'Take a role away; access tokens already issued keep it until they expire.',
+    'Take a role away; access tokens already issued keep it until they expire or the account is signed out.',
     'revoke ada LLM.Admin',
   ).action((username: string, role: string, options: CommonOptions) =>
     withDatabase(
@@ -69,19 +70,27 @@ export function registerAccountCommands(program: Command): void {
   );
   command(
     'reset-password <username>',
-    'Set a new password and end every sign-in of the account.',
+    'Set a new password and end every sign-in and API key of the account.',
     'reset-password ada',
   )
     .option('--password-stdin', 'read the password from standard input')
     .action((username: string, options: PasswordOptions) => withDatabase(options, reset(username, options)));
-  command('disable <username>', 'Refuse sign-in and new tokens from now on.', 'disable ada').action(
-    (username: string, options: CommonOptions) =>
-      withDatabase(
-        options,
-        change(options, (database) => disableAccount(database, username)),
-      ),
+  command(
+    'sign-out <username>',
+    'End every sign-in, access token and API key of the account; its password stays.',
+    'sign-out ada',
+  ).action((username: string, options: CommonOptions) => withDatabase(options, signOut(username, options)));
+  command(
+    'disable <username>',
+    'Refuse the account from now on; its sign-ins and API keys end.',
+    'disable ada',
+  ).action((username: string, options: CommonOptions) =>
+    withDatabase(
+      options,
+      change(options, (database) => disableAccount(database, username)),
+    ),
   );
-  command('enable <username>', 'Undo disable.', 'enable ada').action(
+  command('enable <username>', 'Undo disable; what has ended stays so.', 'enable ada').action(
     (username: string, options: CommonOptions) =>
       withDatabase(
         options,
@@ -154,8 +163,17 @@ function reset(username: string, options: PasswordOptions): Action {
   return async (database, terminal) => {
     const { generatedPassword } = await resetPassword(database, username, await passwordFrom(options));
     report(terminal, options, { username, ...passwordMember(generatedPassword) }, [
-      `${terminal.green('✓')} The password of ${printable(username)} is changed; every sign-in of the account has ended.`,
+      `${terminal.green('✓')} The password of ${printable(username)} is changed; every sign-in and API key of the account has ended.`,
       ...passwordLine(generatedPassword),
+    ]);
+  };
+}
+
+function signOut(username: string, options: CommonOptions): Action {
+  return async (database, terminal) => {
+    const account = await signOutEverywhere(database, username);
+    report(terminal, options, jsonView(account), [
+      `${terminal.green('✓')} Every sign-in, access token and API key of ${printable(account.username)} has ended.`,
     ]);
   };
 }

@@ -23,7 +23,7 @@ const longestTurnMs = 10;
 
 /** The asking service of a request. */
 export function askerOf(guarded: Guarded, asked: (Asked | Searched)[]): Asker {
-  const { snapshot, receivedAt, signal } = guarded;
+  const { snapshot, receivedAt } = guarded;
   let since = performance.now();
   return {
     snapshot,
@@ -40,12 +40,11 @@ export function askerOf(guarded: Guarded, asked: (Asked | Searched)[]): Asker {
     },
     noteSearch: (search) => void asked.push(search),
     breathe() {
-      if (performance.now() - since < longestTurnMs && !signal.aborted) return undefined;
-      return new Promise((resolve, reject) => {
+      if (performance.now() - since < longestTurnMs) return undefined;
+      return new Promise((resolve) => {
         setImmediate(() => {
           since = performance.now();
-          if (signal.aborted) reject(new Error('the caller has gone'));
-          else resolve();
+          resolve();
         });
       });
     },

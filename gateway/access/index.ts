@@ -5,6 +5,7 @@ import { StrictJsonError, parseStrictObject } from '../../core/strict-json.ts';
 import { collectBody, isJsonRequest } from '../body.ts';
 import type { Asked, Guarded, Searched } from '../exchange.ts';
 import { jsonHead } from '../forward/answer-head.ts';
+import { refusalOfAbort } from '../forward/openai.ts';
 import { echoOf } from '../request-id.ts';
 import { askerOf, type Asker } from './asker.ts';
 import { operationOf, type AccessOperation } from './endpoints.ts';
@@ -26,7 +27,8 @@ export async function answerAccess(guarded: Guarded): Promise<void> {
   const asked: (Asked | Searched)[] = [];
   outcome.asked = asked;
   const answer = await answers[operation](json, askerOf(guarded, asked));
-  if (signal.aborted) return;
+  if (outcome.aborted) return;
+  if (signal.aborted) throw refusalOfAbort(signal);
   const bytes = Buffer.from(JSON.stringify(answer));
   outcome.firstByteAt = performance.now();
   response.writeHead(200, { ...jsonHead(guarded, {}, bytes.length), ...echoOf(request) });

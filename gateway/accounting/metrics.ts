@@ -3,7 +3,7 @@
 import cluster from 'node:cluster';
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
 import { packageVersion } from '../../core/package.ts';
-import type { IssuerStatus } from '../authenticate/index.ts';
+import type { IssuerStatus, Revocations } from '../authenticate/index.ts';
 import { shareWithPrimary } from './worker-metrics.ts';
 
 /** What is counted when a request has ended. */
@@ -34,6 +34,8 @@ export interface Metrics {
 export interface MetricsOptions {
   /** How the issuers of the current snapshot stand; asked at each scrape. */
   readonly issuers?: () => readonly IssuerStatus[];
+  /** What is revoked, and how it is learnt; asked at each scrape. */
+  readonly revocations?: () => Pick<Revocations, 'size' | 'status'>;
   /** Bundle digest of the current snapshot; asked at each scrape. */
   readonly digest?: () => string;
 }
@@ -115,6 +117,27 @@ function registerSnapshotGauges(registers: Registry[], options: MetricsOptions):
     collect() {
       this.reset(); // An issuer that a reload removed must not stay.
       for (const { name, ready } of options.issuers?.() ?? []) this.set({ issuer: name }, ready ? 1 : 0);
+    },
+  });
+  new Gauge({
+    name: 'sallyport_revocations',
+    help: 'Revocations that are known and in force.',
+    aggregator: 'max', // Over workers: all of them know the same.
+    registers,
+    collect() {
+      this.set(options.revocations?.().size ?? 0);
+    },
+  });
+  new Gauge({
+    name: 'sallyport_revocation_source_ready',
+    help: '1 when revocations arrive from the source: files (other processes), redis (other gateways), identity (its feed).',
+    labelNames: ['source'],
+    aggregator: 'min',
+    registers,
+    collect() {
+      this.reset();
+      for (const { name, problem } of options.revocations?.().status() ?? [])
+        this.set({ source: name }, problem === null ? 1 : 0);
     },
   });
   new Gauge({

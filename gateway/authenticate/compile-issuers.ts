@@ -1,6 +1,11 @@
 // Compiles issuers.yaml into the Authentication of a snapshot. Opens nothing and reads nothing: that begins with start().
 import type { Principal } from '../principal.ts';
-import type { Authentication, AuthenticationDeps, IssuerStatus } from './authentication.ts';
+import type {
+  AcceptedIssuerName,
+  Authentication,
+  AuthenticationDeps,
+  IssuerStatus,
+} from './authentication.ts';
 import { documentFetcher, issuerDispatcher } from './fetch-document.ts';
 import { issuerRules, requestedScopes } from './issuer-rules.ts';
 import { checkIssuers, issuerForms, type IssuerForm } from './issuer-url.ts';
@@ -43,7 +48,7 @@ export function compileIssuers(policy: IssuersPolicy, deps: AuthenticationDeps):
     }
   }
   const scopes = new Set(entries.flatMap(([, entry]) => requestedScopes(entry)));
-  return new CompiledAuthentication(accepted, keySets, [...scopes], deps.now ?? Date.now);
+  return new CompiledAuthentication(accepted, keySets, [...scopes], deps);
 }
 
 type OptionsOf = (entry: IssuerPolicy, form: IssuerForm, forms: readonly IssuerForm[]) => KeySetOptions;
@@ -98,6 +103,7 @@ function namedKeySet(previous: NamedKeySet | undefined, options: KeySetOptions):
 
 class CompiledAuthentication implements Authentication {
   readonly issuers: readonly string[];
+  readonly accepted: readonly AcceptedIssuerName[];
   readonly scopesSupported: readonly string[];
   /** By `iss`; the next Authentication takes over what it can use. */
   readonly keySets: ReadonlyMap<string, NamedKeySet>;
@@ -109,13 +115,23 @@ class CompiledAuthentication implements Authentication {
     accepted: ReadonlyMap<string, AcceptedIssuer>,
     keySets: ReadonlyMap<string, NamedKeySet>,
     scopesSupported: readonly string[],
-    now: () => number,
+    { now = Date.now, revocations }: AuthenticationDeps,
   ) {
     this.#accepted = accepted;
     this.keySets = keySets;
     this.issuers = [...accepted.keys()];
+    this.accepted = [...accepted.values()].map(({ rules }) => ({
+      name: rules.name,
+      issuer: rules.issuer,
+      tenantId: rules.entra?.tenantId ?? null,
+      credentialsMayLast: false,
+    }));
     this.scopesSupported = scopesSupported;
-    this.#verified = new VerifiedTokens((accessToken) => verifyAccessToken(accessToken, accepted, now), now);
+    this.#verified = new VerifiedTokens(
+      (accessToken) => verifyAccessToken(accessToken, accepted, now),
+      now,
+      revocations === undefined ? {} : { revocations },
+    );
   }
 
   verify(accessToken: string): Principal | Promise<Principal> {

@@ -19,7 +19,7 @@ const question = {
   context: free,
 };
 const sought = object(['type'], { type: text });
-const page = object([], { token: text, limit: { type: 'integer', minimum: 0, maximum: 1_000 } });
+const page = object([], { ['token']: text, limit: { type: 'integer', minimum: 0, maximum: 1_000 } });
 
 /** `components.schemas` of these endpoints. */
 export const accessSchemas: Readonly<Record<string, Schema>> = {

@@ -47,6 +47,12 @@ const operations: Readonly<Record<string, Operation>> = {
     answer: 'IssuedToken',
     form: true,
   },
+  'admin.revocations.create': {
+    summary: 'Revoke a credential, or all credentials of a principal (administrators)',
+    tag: 'Accounts',
+    request: 'RevocationRequest',
+    answer: 'Revocation',
+  },
   'admin.users.list': { summary: 'List the accounts (administrators)', tag: 'Accounts' },
 };
 const generate: Operation = {
@@ -171,6 +177,7 @@ const withCredential: readonly ErrorCode[] = [
   'missing_credentials',
   'invalid_request',
   'invalid_token',
+  'credential_revoked',
   'insufficient_scope',
   'access_denied',
   'issuer_unavailable',
@@ -189,6 +196,9 @@ const withModel: readonly ErrorCode[] = [
   'context_length_exceeded',
 ];
 
+/** Kinds of routes that reach no upstream. */
+const answeredHere: readonly Route['kind'][] = ['models', 'revocations', 'decision'];
+
 /** One response for each status, with the codes that it can carry. */
 function refusals(route: Route): Json {
   const codes = [
@@ -196,7 +206,8 @@ function refusals(route: Route): Json {
     ...(route.anonymous ? [] : withCredential),
     ...(route.methods.has('POST') ? withBody : []),
     ...(route.methods.has('POST') && route.kind !== 'decision' ? (['unsupported_media_type'] as const) : []),
-    ...(route.kind === 'models' || route.kind === 'decision' ? [] : withUpstream),
+    ...(answeredHere.includes(route.kind) ? [] : withUpstream),
+    ...(route.kind === 'revocations' ? (['revocation_unavailable'] as const) : []),
     ...(route.kind === 'openai' || route.kind === 'generate' ? withModel : []),
   ];
   const byStatus = new Map<number, ErrorCode[]>();

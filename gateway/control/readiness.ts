@@ -4,7 +4,7 @@ import type { ControlDependencies } from './control-dependencies.ts';
 
 /** One dependency. */
 export interface ReadinessCheck {
-  /** `issuer`, `upstream`, `limit_store`, `audit_log`, `policies` or `gateway`. */
+  /** `issuer`, `upstream`, `revocations`, `limit_store`, `audit_log`, `policies` or `gateway`. */
   readonly kind: string;
   readonly name: string;
   readonly ready: boolean;
@@ -34,6 +34,7 @@ export function createReadiness(deps: ControlDependencies): (detail: boolean) =>
     const checks: ReadinessCheck[] = [
       ...issuers.map(({ name, ready, problem }) => ({ kind: 'issuer', name, ready, problem })),
       ...(await upstreamChecks()),
+      ...deps.services.revocations.status().map(({ name, problem }) => check('revocations', name, problem)),
       check('limit_store', deps.services.limitStore.kind, deps.services.limitStore.problem()),
       check('audit_log', 'audit', deps.services.auditLog.problem()),
       check('policies', 'bundle', policiesProblem(deps, detail)),

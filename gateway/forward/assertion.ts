@@ -30,6 +30,7 @@ import {
   assertionLifetimeSeconds,
   assertionType,
 } from '../../core/assertion.ts';
+import type { Credential } from '../principal.ts';
 
 /** Whom an assertion vouches for, and towards which service. */
 export interface AssertionSubject {
@@ -38,6 +39,8 @@ export interface AssertionSubject {
   readonly clientId: string | null;
   /** Effective roles. */
   readonly roles: ReadonlySet<string>;
+  /** How the principal was shown: what a service must not do for an API key, it can refuse. */
+  readonly credential: Credential['kind'];
   readonly service: 'model-server' | 'identity';
 }
 
@@ -85,7 +88,11 @@ export async function openAssertionSigner(options: AssertionSignerOptions): Prom
 
   const signNew = async (cacheKey: string, subject: AssertionSubject): Promise<string> => {
     const issuedAt = Math.floor(now() / 1000);
-    const assertion = await new SignJWT({ client_id: subject.clientId, roles: [...subject.roles] })
+    const assertion = await new SignJWT({
+      client_id: subject.clientId,
+      roles: [...subject.roles],
+      credential: subject.credential,
+    })
       .setProtectedHeader({ alg: assertionAlgorithm, typ: assertionType, kid })
       .setIssuer(assertionIssuer)
       .setAudience(audiences[subject.service])
@@ -102,7 +109,13 @@ export async function openAssertionSigner(options: AssertionSignerOptions): Prom
 
   return {
     sign(subject) {
-      const cacheKey = JSON.stringify([subject.service, subject.subject, subject.clientId, ...subject.roles]);
+      const cacheKey = JSON.stringify([
+        subject.service,
+        subject.subject,
+        subject.clientId,
+        subject.credential,
+        ...subject.roles,
+      ]);
       const known = kept.get(cacheKey);
       // A clock that was set back would leave an assertion fresh for too long; the lower bound catches that.
       if (

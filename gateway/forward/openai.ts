@@ -75,7 +75,7 @@ export function exchange(
       sink.stop?.();
       outcome.aborted = !response.writable || response.destroyed;
       if (outcome.aborted) resolve();
-      else reject(new GatewayError('gateway_stopping', { retryAfterSeconds: 5 }));
+      else reject(refusalOfAbort(signal));
     };
     const done = (): void => {
       signal.removeEventListener('abort', leave);
@@ -94,6 +94,13 @@ export function exchange(
     signal.addEventListener('abort', leave, { once: true });
     control = upstream.connections.send(request, sink);
   });
+}
+
+/** Why a request whose caller is still there is ended. */
+export function refusalOfAbort({ reason }: AbortSignal): GatewayError {
+  return reason instanceof GatewayError
+    ? reason
+    : new GatewayError('gateway_stopping', { retryAfterSeconds: 5 });
 }
 
 function answerJson(guarded: Guarded, answer: JsonAnswer): void {

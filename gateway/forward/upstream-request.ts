@@ -32,6 +32,7 @@ export function assertionFor(guarded: Guarded, upstream: Upstream): string | nul
     subject: principal.key,
     clientId: principal.clientId,
     roles: effective.roles,
+    credential: principal.credential.kind,
     service: upstream.assertion,
   });
 }

@@ -2,6 +2,8 @@
 // may happen once (consuming a code or refresh token, settling a device code) is one conditional statement.
 import { createHash } from 'node:crypto';
 import { errors, type Adapter, type AdapterPayload } from 'oidc-provider';
+import { createEventLog, type EventLog } from '../revocation/event-log.ts';
+import { revokeTokensOfGrant } from '../revocation/issued-tokens.ts';
 import { nowInSeconds, type Database } from '../storage/database.ts';
 import type { RecordsTable } from '../storage/schema.ts';
 
@@ -15,7 +17,10 @@ export function isInternalHandle(value: string): boolean {
 }
 
 /** Creates the adapter factory that oidc-provider calls once per model. */
-export function recordAdapter(database: Database): (model: string) => Adapter {
+export function recordAdapter(
+  database: Database,
+  events: EventLog = createEventLog(database),
+): (model: string) => Adapter {
   return (model) => ({
     async upsert(id, payload, expiresIn) {
       const row = toRow(model, id, payload, expiresIn);
@@ -70,6 +75,8 @@ export function recordAdapter(database: Database): (model: string) => Adapter {
         .where('model', '=', model)
         .where('grant_id', '=', grantId)
         .execute();
+      // oidc-provider asks this of every model when a grant ends; our access tokens are no records.
+      if (model === 'AccessToken') await revokeTokensOfGrant(events, grantId);
     },
   });
 }

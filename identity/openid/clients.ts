@@ -1,4 +1,4 @@
-// The client applications: four built-in public ones and the configured confidential ones.
+// The client applications: five built-in public ones and the configured confidential ones.
 import type { ClientMetadata } from 'oidc-provider';
 import { readSecret } from '../../core/secret.ts';
 import { builtInClientIds, type IdentityConfig } from '../config.ts';
@@ -49,6 +49,13 @@ function builtIn(config: IdentityConfig): ClientMetadata[] {
       ...mutable(publicClient),
       client_id: builtInClientIds.localTest,
       client_name: 'Local test client',
+      grant_types: [],
+    },
+    {
+      // Known by name only: what introspection says of an API key names it.
+      ...mutable(publicClient),
+      client_id: builtInClientIds.apiKeys,
+      client_name: 'API keys',
       grant_types: [],
     },
   ];

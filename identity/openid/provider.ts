@@ -10,6 +10,8 @@ import {
 import { findAccountById } from '../accounts/accounts.ts';
 import { callerOf } from '../caller.ts';
 import { resource, type IdentityConfig } from '../config.ts';
+import type { EventLog } from '../revocation/event-log.ts';
+import { noteIssuedToken } from '../revocation/issued-tokens.ts';
 import { nowInSeconds, type Database } from '../storage/database.ts';
 import type { SigningKey } from '../storage/signing-keys.ts';
 import { recordAdapter } from './adapter.ts';
@@ -51,6 +53,7 @@ export interface ProviderDeps {
   readonly base: string;
   readonly config: IdentityConfig;
   readonly database: Database;
+  readonly events: EventLog;
   readonly keys: readonly SigningKey[];
   readonly cookieKey: string;
   readonly pages: ProviderPages;
@@ -89,7 +92,7 @@ function configuration(deps: ProviderDeps): Configuration {
   } as const;
   const lifetime = config.access_token_ttl_s;
   return {
-    adapter: recordAdapter(database),
+    adapter: recordAdapter(database, deps.events),
     clients: clientMetadata(config),
     jwks: { keys: [...deps.keys] },
     routes,
@@ -264,6 +267,9 @@ interface IssuedToken {
   readonly scope?: string | undefined;
   readonly aud?: string | string[] | undefined;
   readonly accountId?: string;
+  readonly jti?: string;
+  readonly grantId?: string;
+  readonly remainingTTL?: number;
 }
 
 async function extraTokenClaims(
@@ -279,6 +285,9 @@ async function extraTokenClaims(
   }
   const account = await findAccountById(deps.database, issued.accountId);
   if (account === null || account.disabled) throw new errors.AccessDenied('the account may not sign in');
+  const { jti, grantId, remainingTTL: expiresIn = deps.config.access_token_ttl_s } = issued;
+  if (jti !== undefined && grantId !== undefined)
+    await noteIssuedToken(deps.database, { jti, grantId, expiresIn });
   return accountTokenClaims(account, context);
 }
 

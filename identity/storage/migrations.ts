@@ -65,7 +65,64 @@ const initial: Migration = {
   },
 };
 
+const keysAndRevocation: Migration = {
+  async up(database: Kysely<unknown>): Promise<void> {
+    await database.schema
+      .createTable('api_keys')
+      .addColumn('id', 'text', (column) => column.primaryKey())
+      .addColumn('owner', 'text', (column) => column.notNull())
+      .addColumn('secret_hash', 'text', (column) => column.notNull())
+      .addColumn('name', 'text', (column) => column.notNull())
+      .addColumn('roles', 'text', (column) => column.notNull())
+      .addColumn('created_at', 'bigint', (column) => column.notNull())
+      .addColumn('expires_at', 'bigint', (column) => column.notNull())
+      .addColumn('last_used_at', 'bigint')
+      .addColumn('revoked_at', 'bigint')
+      .execute();
+    await database.schema.createIndex('api_keys_by_owner').on('api_keys').column('owner').execute();
+    await database.schema
+      .createTable('issued_tokens')
+      .addColumn('jti', 'text', (column) => column.primaryKey())
+      .addColumn('grant_id', 'text', (column) => column.notNull())
+      .addColumn('expires_at', 'bigint', (column) => column.notNull())
+      .execute();
+    await database.schema
+      .createIndex('issued_tokens_by_grant')
+      .on('issued_tokens')
+      .column('grant_id')
+      .execute();
+    await database.schema
+      .createIndex('issued_tokens_by_expiry')
+      .on('issued_tokens')
+      .column('expires_at')
+      .execute();
+    await database.schema
+      .createTable('counters')
+      .addColumn('name', 'text', (column) => column.primaryKey())
+      .addColumn('value', 'bigint', (column) => column.notNull())
+      .execute();
+    await database.schema
+      .createTable('events')
+      .addColumn('id', 'bigint', (column) => column.primaryKey())
+      .addColumn('type', 'text', (column) => column.notNull())
+      .addColumn('about', 'text', (column) => column.notNull())
+      .addColumn('at', 'bigint', (column) => column.notNull())
+      .execute();
+    await database.schema.createIndex('events_by_subject').on('events').columns(['about', 'type']).execute();
+    await database.schema.createIndex('events_by_time').on('events').column('at').execute();
+    await database.schema
+      .createTable('relations')
+      .addColumn('object', 'text', (column) => column.notNull())
+      .addColumn('relation', 'text', (column) => column.notNull())
+      .addColumn('subject', 'text', (column) => column.notNull())
+      .addColumn('created_at', 'bigint', (column) => column.notNull())
+      .addPrimaryKeyConstraint('relations_key', ['object', 'relation', 'subject'])
+      .execute();
+  },
+};
+
 /** All migrations by name; names sort in the order of running. */
 export const migrations: MigrationProvider = {
-  getMigrations: () => Promise.resolve({ '0001-initial': initial }),
+  getMigrations: () =>
+    Promise.resolve({ '0001-initial': initial, '0002-keys-and-revocation': keysAndRevocation }),
 };

@@ -57,10 +57,61 @@ export interface AttemptsTable {
   readonly expires_at: number;
 }
 
+export interface ApiKeysTable {
+  /** The public part of the key. */
+  readonly id: string;
+  /** Id of the account. */
+  readonly owner: string;
+  /** SHA-256 of the secret part: enough for a secret of 190 random bits, which nobody can guess. */
+  readonly secret_hash: string;
+  readonly name: string;
+  /** JSON array: the roles that the key may carry, as far as its owner still has them. */
+  readonly roles: string;
+  readonly created_at: number;
+  readonly expires_at: number;
+  /** To within ten minutes. */
+  readonly last_used_at: number | null;
+  readonly revoked_at: number | null;
+}
+
+/** JWT access tokens that came from a grant, so that they can be named when the grant ends. */
+export interface IssuedTokensTable {
+  readonly jti: string;
+  readonly grant_id: string;
+  readonly expires_at: number;
+}
+
+/** Numbers that only rise. */
+export interface CountersTable {
+  readonly name: string;
+  readonly value: number;
+}
+
+/** What gateways must learn at once; ids have no gaps and become visible in their order. */
+export interface EventsTable {
+  readonly id: number;
+  readonly type: string;
+  /** Credential id or subject; empty where the type says it all. */
+  readonly about: string;
+  readonly at: number;
+}
+
+export interface RelationsTable {
+  readonly object: string;
+  readonly relation: string;
+  readonly subject: string;
+  readonly created_at: number;
+}
+
 export interface IdentityTables {
   readonly accounts: AccountsTable;
   readonly records: RecordsTable;
   readonly signing_keys: SigningKeysTable;
   readonly secrets: SecretsTable;
   readonly attempts: AttemptsTable;
+  readonly api_keys: ApiKeysTable;
+  readonly issued_tokens: IssuedTokensTable;
+  readonly counters: CountersTable;
+  readonly events: EventsTable;
+  readonly relations: RelationsTable;
 }

@@ -85,6 +85,7 @@ const snapshotWith = (verify: () => never): Partial<Snapshot> => ({
   authentication: {
     verify,
     issuers: [],
+    accepted: [],
     scopesSupported: [],
     status: () => [],
     start: () => Promise.resolve(),

@@ -4,7 +4,15 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { packageRoot } from '../../core/package.ts';
-import { claimsOf, postForm, postJson, startTestIdentity, type TestIdentity } from './support.ts';
+import {
+  claimsOf,
+  postForm,
+  postJson,
+  refresh,
+  signInWithDevice,
+  startTestIdentity,
+  type TestIdentity,
+} from './support.ts';
 
 describe('sallyport account, beside a running server', () => {
   let identity: TestIdentity;
@@ -69,6 +77,20 @@ describe('sallyport account, beside a running server', () => {
     assert.doesNotMatch(JSON.stringify(listed), /argon2/);
     assert.equal((await account(['enable', 'carol'])).code, 0);
     assert.equal((await passwordGrant('carol', 'correct horse battery staple')).status, 200);
+  });
+
+  it('signs an account out everywhere and leaves its password', async () => {
+    await postJson(`${identity.base}/users`, { username: 'dora', password: 'correct horse battery staple' });
+    const signedIn = await signInWithDevice(identity, {
+      username: 'dora',
+      password: 'correct horse battery staple',
+    });
+    const { code, err } = await account(['sign-out', 'dora']);
+    assert.equal(code, 0, err);
+    assert.match(err, /Every sign-in, access token and API key of dora has ended\./);
+    assert.equal((await refresh(identity, signedIn.refresh_token)).status, 400);
+    assert.equal((await passwordGrant('dora', 'correct horse battery staple')).status, 200);
+    assert.equal((await account(['sign-out', 'nobody'])).code, 1);
   });
 
   it('says in one sentence what cannot be done', async () => {

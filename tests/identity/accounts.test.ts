@@ -3,7 +3,7 @@ import { existsSync, readFileSync, rmSync, statSync, writeFileSync, mkdtempSync 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { exportJWK, generateKeyPair, SignJWT } from 'jose';
+import { generateKeyPair, SignJWT } from 'jose';
 import { pino } from 'pino';
 import { generatePassword } from '../../identity/accounts/generated-password.ts';
 import { hashPassword, passwordProblem, verifyPassword } from '../../identity/accounts/password.ts';
@@ -11,6 +11,7 @@ import { words } from '../../identity/accounts/words.ts';
 import { grantRole, openForAdministration, resetPassword } from '../../identity/administration.ts';
 import { identityConfigSchema } from '../../identity/config.ts';
 import { startIdentity } from '../../identity/server.ts';
+import { gatewayOf } from './gateway-assertion.ts';
 import {
   claimsOf,
   clientId,
@@ -25,20 +26,11 @@ import {
 
 const password = 'correct horse battery staple';
 
-/** Writes a gateway's public key and returns a signer of its assertions. */
-async function gatewayOf(identity: TestIdentity) {
-  const { privateKey, publicKey } = await generateKeyPair('EdDSA', { extractable: true });
-  const jwk = { ...(await exportJWK(publicKey)), kid: 'g1', alg: 'EdDSA', use: 'sig' };
-  writeFileSync(join(identity.data, 'gateway-jwks.json'), JSON.stringify({ keys: [jwk] }));
+/** Publishes a gateway's key and answers a signer of its assertions for somebody with roles. */
+async function signerFor(identity: TestIdentity) {
+  const gateway = await gatewayOf(identity);
   return (roles: string[], change: { audience?: string; expires?: string } = {}) =>
-    new SignJWT({ roles, client_id: clientId(1) })
-      .setProtectedHeader({ alg: 'EdDSA', typ: 'sallyport-assertion+jwt', kid: 'g1' })
-      .setIssuer('urn:sallyport:gateway')
-      .setAudience(change.audience ?? 'urn:sallyport:identity')
-      .setSubject('someone')
-      .setIssuedAt()
-      .setExpirationTime(change.expires ?? '60s')
-      .sign(privateKey);
+    gateway.assertion({ subject: 'someone', client: clientId(1), roles, ...change });
 }
 
 describe('registering (POST /users)', () => {
@@ -351,10 +343,10 @@ describe('an access token for a password (POST /token)', () => {
 
 describe('the list of accounts (GET /admin/users)', () => {
   let identity: TestIdentity;
-  let assertion: Awaited<ReturnType<typeof gatewayOf>>;
+  let assertion: Awaited<ReturnType<typeof signerFor>>;
   before(async () => {
     identity = await startTestIdentity();
-    assertion = await gatewayOf(identity);
+    assertion = await signerFor(identity);
   });
   after(() => identity.close());
   const list = async (headers: Record<string, string>) => {

@@ -13,6 +13,7 @@ const alice: AssertionSubject = {
   subject: 'contoso|alice',
   clientId: 'client-1',
   roles: new Set(['LLM.User']),
+  credential: 'access_token',
   service: 'model-server',
 };
 
@@ -36,6 +37,7 @@ describe('the identity assertion', () => {
       subject: 'contoso|alice',
       clientId: 'client-1',
       roles: ['LLM.User'],
+      credential: 'access_token',
     });
     const { iat = 0, exp = 0 } = decodeJwt(assertion);
     assert.equal(exp - iat, 60);
@@ -102,7 +104,7 @@ describe('the identity assertion', () => {
     assert.equal(await verify(undefined), null);
   });
 
-  it('is signed once per principal, client, roles and service until 20 s before it expires', async () => {
+  it('is signed once per principal, client, roles, kind of credential and service until 20 s before it expires', async () => {
     let now = 1_800_000_000_000;
     const signer = await openAssertionSigner({ ...place(), now: () => now });
     const [first, second] = await Promise.all([
@@ -116,10 +118,11 @@ describe('the identity assertion', () => {
       { ...alice, clientId: null },
       { ...alice, roles: new Set(['LLM.User', 'LLM.Admin']) },
       { ...alice, roles: new Set(['LLM.User","LLM.Admin']) },
+      { ...alice, credential: 'api_key' },
       { ...alice, service: 'identity' },
     ];
     const signed = await Promise.all(others.map(async (other) => signer.sign(other)));
-    assert.equal(new Set([first, ...signed]).size, 6);
+    assert.equal(new Set([first, ...signed]).size, 7);
     now += 39_000;
     assert.equal(signer.sign(alice), first);
     now += 2000;
