@@ -3,7 +3,7 @@
 import { GatewayError } from '../core/errors.ts';
 import { account } from './accounting/index.ts';
 import { authenticate } from './authenticate/index.ts';
-import { authorize } from './authorize/index.ts';
+import { authorize, oblige } from './authorize/index.ts';
 import { readBody } from './body.ts';
 import { refuse } from './error-response.ts';
 import type { Received } from './exchange.ts';
@@ -18,7 +18,7 @@ export async function handle(received: Received): Promise<void> {
     const authenticated = await authenticate(received);
     const parsed = await readBody(authenticated);
     const authorized = authorize(parsed);
-    const limited = await limit(authorized);
+    const limited = await limit(oblige(authorized));
     const guarded = guard(limited);
     await forward(guarded);
   } catch (error) {

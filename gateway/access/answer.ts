@@ -1,6 +1,6 @@
 // An answer in AuthZEN's words. Why something is denied is for those alone who may know it; what a sign-in lacks is for
 // every asker, because its caller can mend it.
-import type { StepUp } from '../authorize/index.ts';
+import { shownObligations, type StepUp } from '../authorize/index.ts';
 import type { Answer } from './judge.ts';
 import type { Json } from './question.ts';
 
@@ -29,6 +29,7 @@ function explanation({ permitted, code, decision }: Answer): Json {
   return {
     id: code,
     reason_admin: { en: `${decision?.decidedBy ?? 'default'}: ${code}${where}` },
+    ...(decision?.obligations == null ? {} : { obligations: shownObligations(decision.obligations) }),
     ...(permitted ? {} : { reason_user: { en: 'The policies do not permit this.' } }),
   };
 }

@@ -7,6 +7,7 @@ import type { RuleFacts } from './conditions/condition.ts';
 import { prepareConditions, prepareRequire, type PreparedCondition } from './conditions/index.ts';
 import { stepUpOf } from './conditions/require.ts';
 import type { EvaluationRequest, Reason, StepUp } from './evaluation.ts';
+import { joinObligations, type ObligingRule, type Obligations } from './obligations.ts';
 import type { RuleEntry, RulesPolicy } from './rules-policy.ts';
 
 /** One compiled rule. */
@@ -32,6 +33,8 @@ export interface Rule {
   readonly stepUp: StepUp | null;
   /** The reasons when all conditions match. */
   readonly matched: readonly Reason[];
+  /** What the rule binds a permit to, or null. */
+  readonly obliging: ObligingRule | null;
 }
 
 /** A condition with its reasons, made once. */
@@ -47,6 +50,8 @@ export interface Candidates {
   readonly denies: readonly Rule[];
   readonly permits: readonly Rule[];
   readonly requires: readonly Rule[];
+  /** Rules of any effect that have obligations. */
+  readonly obliging: readonly Rule[];
   /** Those of them that ask for relations. */
   readonly asking: readonly Rule[];
 }
@@ -59,12 +64,19 @@ export interface Rules {
   readonly asksRelations: boolean;
   /** The rules whose settled conditions match; `facts` decide nothing else. */
   candidates(facts: RuleFacts): Candidates;
+  /** The joint obligations of rules that have some; the same rules share one value. */
+  obligationsOf(rules: readonly Rule[]): Obligations;
 }
 
-const none: Candidates = { denies: [], permits: [], requires: [], asking: [] };
+const none: Candidates = { denies: [], permits: [], requires: [], obliging: [], asking: [] };
 
 /** No rules at all: rules.yaml is optional. */
-export const noRules: Rules = { all: [], asksRelations: false, candidates: () => none };
+export const noRules: Rules = {
+  all: [],
+  asksRelations: false,
+  candidates: () => none,
+  obligationsOf: obligationsOfRules,
+};
 
 /** Bounds of what is kept: questions (action and model) in all and of one principal, distinct sets of rules. */
 const kept = { questions: 4_096, perPrincipal: 256, sets: 4_096 };
@@ -87,6 +99,7 @@ export function compileRules(
   const perPrincipal = new WeakMap<Principal, Map<string, Candidates>>();
   // Principals for whom the same rules remain share one set.
   const sets = new Map<string, Candidates>();
+  const joint = new Map<string, Obligations>();
 
   const rulesAbout = (facts: RuleFacts): readonly Rule[] =>
     all.filter((rule) => rule.aboutWhat.every((condition) => condition.test(facts)));
@@ -109,7 +122,8 @@ export function compileRules(
     const set = sets.get(key) ?? {
       denies: left.filter((rule) => rule.effect === 'deny'),
       permits: left.filter((rule) => rule.effect === 'permit'),
-      requires: left.filter((rule) => rule.effect === 'require'),
+      requires: left.filter((rule) => rule.effect === 'require' && rule.require !== null),
+      obliging: left.filter((rule) => rule.obliging !== null),
       asking: left.filter((rule) => rule.asksRelations),
     };
     if (sets.size < kept.sets) sets.set(key, set);
@@ -121,8 +135,9 @@ export function compileRules(
     asksRelations: all.some((rule) => rule.asksRelations),
     candidates(facts) {
       const { principal, action, model, upstream } = facts;
-      // Ids of other services are without number: what is kept is for the gateway's own requests.
-      if (facts.request.foreign !== undefined) return settle(rulesAbout(facts), facts);
+      // Ids of other services are without number: what is kept is for the gateway's own requests. So are obligations.
+      if (facts.request.foreign !== undefined)
+        return { ...settle(rulesAbout(facts), facts), obliging: none.obliging };
       // Nothing permits a model that nobody serves, and callers must not fill what is kept.
       if (model !== null && upstream === '') return none;
       const question = model === null ? action : `${action} ${model}`;
@@ -136,7 +151,17 @@ export function compileRules(
       if (questions.size < kept.perPrincipal) questions.set(question, found);
       return found;
     },
+    obligationsOf(rules) {
+      const key = rules.map((rule) => rule.id).join(' ');
+      const obligations = joint.get(key) ?? obligationsOfRules(rules);
+      if (joint.size < kept.sets) joint.set(key, obligations);
+      return obligations;
+    },
   };
+}
+
+function obligationsOfRules(rules: readonly Rule[]): Obligations {
+  return joinObligations(rules.flatMap((rule) => rule.obliging ?? []));
 }
 
 const isAboutWhat = ({ name }: RuleCondition): boolean =>
@@ -144,7 +169,7 @@ const isAboutWhat = ({ name }: RuleCondition): boolean =>
 
 /** Whether a rule is about such a question at all: permits reach open routes and other services only where they say so. */
 export function concerns(rule: Rule, { subject, foreign }: EvaluationRequest): boolean {
-  if (foreign !== undefined) return rule.effect !== 'permit' || rule.namesResources;
+  if (foreign !== undefined) return rule.namesResources || rule.effect !== 'permit';
   return rule.namesActions || subject.type === 'principal';
 }
 
@@ -181,6 +206,7 @@ function compileRule(
     changing: conditions.filter((condition) => !condition.settled),
     require: prepared === null ? null : withReasons(prepared),
     stepUp: entry.require === undefined ? null : stepUpOf(entry.require),
+    obliging: entry.obligations === undefined ? null : { id: rule, obligations: entry.obligations },
     matched:
       conditions.length === 0
         ? [reason('effect', 'effect_matched')]

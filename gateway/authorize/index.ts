@@ -4,12 +4,16 @@ import { GatewayError } from '../../core/errors.ts';
 import type { Authorized, Parsed } from '../exchange.ts';
 import { decide } from './decide.ts';
 import type { Decision, EvaluationRequest } from './evaluation.ts';
+import type { HeaderValues, Obligations } from './obligations.ts';
+import { fulfilmentOf } from './oblige.ts';
 import { visibleModels } from './visible-models.ts';
 
 export { compileRoles, type Authorization } from './compiled-roles.ts';
 export { compileRules, noRules, type Rules } from './compiled-rules.ts';
 export { decide, type DecisionParts } from './decide.ts';
 export type { Decision, Entity, EvaluationRequest, ForeignQuestion, Reason, StepUp } from './evaluation.ts';
+export { shownObligations, type Obligations, type ShownObligations } from './obligations.ts';
+export { oblige } from './oblige.ts';
 export {
   compileRelations,
   relationsSchema,
@@ -29,15 +33,20 @@ export interface Effective {
   readonly decidedBy: string;
   /** Models that an answer may list; on routes of kind `models` only, else empty. */
   readonly visibleModels: readonly string[];
+  /** What the permit is bound to, or null. */
+  readonly obligations: Obligations | null;
+  /** Header fields that rules add for the upstream. */
+  readonly upstreamHeaders: HeaderValues;
 }
 
 const noRoles: ReadonlySet<string> = new Set();
+const noHeaders: HeaderValues = [];
 
 /**
  * Permits or refuses the action of the route.
- * Checks: what decide.ts checks; a route that needs a model has one. An unknown model and one that nothing permits are
- * answered alike, so that nothing is revealed; a model that a deny rule takes from a caller who otherwise may use it is
- * 403.
+ * Checks: what decide.ts checks; a route that needs a model has one; obligations can be fulfilled on this route. An
+ * unknown model and one that nothing permits are answered alike, so that nothing is revealed; a model that a deny rule
+ * takes from a caller who otherwise may use it is 403.
  * Does not check: the credential (authenticate), how often (limit), the content (guard).
  * On `generate` routes without a model, the first model that the principal may use is taken.
  */
@@ -53,13 +62,26 @@ export function authorize(parsed: Parsed): Authorized {
   authorized.model = model;
   outcome.model = model;
   outcome.decidedBy = decision.decidedBy;
+  const { obligations } = decision;
   const roles = route.anonymous ? noRoles : decision.roles;
   authorized.effective = {
     roles,
     decidedBy: decision.decidedBy ?? '',
     visibleModels: route.kind === 'models' ? visibleModels(evaluationRequest(parsed, null), snapshot) : [],
+    obligations,
+    upstreamHeaders: obligations === null ? noHeaders : bind(obligations, parsed),
   };
   return authorized;
+}
+
+/** @returns the obliged header fields. @throws GatewayError `access_denied` when the route cannot do what is obliged */
+function bind(obligations: Obligations, { route, principal, outcome }: Parsed): HeaderValues {
+  const fulfilment = fulfilmentOf(obligations, { route, principal });
+  outcome.obligedBy = obligations.rules.map((rule) => rule.id);
+  if (fulfilment.problem === null) return fulfilment.headers;
+  outcome.decidedBy = fulfilment.rule;
+  const reason = `${fulfilment.rule} obligation_unfulfilled ${fulfilment.problem}`;
+  throw new GatewayError('access_denied', { params: { action: route.action }, reason });
 }
 
 /** The question that a request puts. */
@@ -72,6 +94,7 @@ export function evaluationRequest(parsed: Parsed, model: string | null): Evaluat
     context: {
       now: parsed.receivedAt,
       callerAddress: parsed.callerAddress,
+      headers: parsed.request.headers,
       route: route.name,
       body: body?.json ?? null,
     },

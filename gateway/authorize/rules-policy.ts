@@ -11,6 +11,7 @@ import { roles } from './conditions/roles.ts';
 import { scopes } from './conditions/scopes.ts';
 import { time } from './conditions/time.ts';
 import { when } from './conditions/when.ts';
+import { obligationsSchema } from './obligations-policy.ts';
 
 const rule = z.strictObject({
   name: z
@@ -22,7 +23,7 @@ const rule = z.strictObject({
     .enum(['permit', 'deny'])
     .optional()
     .describe(
-      '`deny` overrules every permit; `permit` adds to what roles permit. A rule without an effect has `require`: whoever matches and is permitted must have signed in so.',
+      '`deny` overrules every permit; `permit` adds to what roles permit. A rule without an effect has `require` (whoever matches and is permitted must have signed in so), `obligations`, or both.',
     ),
   actions: actions.schema.optional(),
   models: models.schema.optional(),
@@ -35,6 +36,7 @@ const rule = z.strictObject({
   time: time.schema.optional(),
   when: when.schema.optional(),
   require: requireSignIn.schema.optional(),
+  obligations: obligationsSchema.optional(),
 });
 
 /** Schema of policies/rules.yaml. */

@@ -111,20 +111,25 @@ function actionFaults(
 }
 
 
-/** Odd but harmless: patterns that match nothing now, limits and guards that no route names. */
+/** Odd but harmless: patterns that match nothing now, limits and guards that neither a route nor a rule names. */
 function warningsOf(files: Readable, context: PolicyContext): Finding[] {
-  const { roles, relations, routes, limits, guards } = files;
+  const { roles, rules, relations, routes, limits, guards } = files;
   const actions = knownActions(files);
   if (roles === undefined || routes === undefined || actions === null) return [];
   const entries = Object.values(routes.value.routes);
+  const obligations = rules?.value.rules.flatMap((rule) => rule.obligations ?? []) ?? [];
+  const obliged = {
+    limits: new Set(obligations.flatMap((entry) => entry.limits ?? [])),
+    guards: new Set(obligations.flatMap((entry) => entry.guards ?? [])),
+  };
   const unnamed = (
     file: YamlFile<unknown> | undefined,
     section: 'limits' | 'guards',
     names: readonly string[],
   ): Finding[] =>
     names
-      .filter((name) => !entries.some((route) => route[section].includes(name)))
-      .flatMap((name) => noEffect(file, [section, name], `no route names this ${section.slice(0, -1)}`));
+      .filter((name) => !entries.some((route) => route[section].includes(name)) && !obliged[section].has(name))
+      .flatMap((name) => noEffect(file, [section, name], `no route and no rule names this ${section.slice(0, -1)}`));
   return [
     ...ruleWarnings(files, context),
     ...relationWarnings(relations),

@@ -10,10 +10,13 @@ import type { RuleEntry } from '../authorize/rules-policy.ts';
 import type { PolicyFiles } from './bundle.ts';
 import type { PolicyContext } from './context.ts';
 import { knownActions } from './known-actions.ts';
+import { obligationFaults } from './obligation-faults.ts';
 import { unknownName } from './unknown-name.ts';
 
 type Files = {
-  readonly [Name in 'rules' | 'relations' | 'roles' | 'routes' | 'issuers' | 'access']: PolicyFiles[Name] | undefined;
+  readonly [Name in 'rules' | 'relations' | 'roles' | 'routes' | 'issuers' | 'access' | 'limits' | 'guards']:
+    | PolicyFiles[Name]
+    | undefined;
 };
 
 /** Faults of rules.yaml by itself and towards the other files. */
@@ -32,6 +35,7 @@ export function checkRules(files: Files, context: PolicyContext): Finding[] {
           rules.finding(['rules', index, ...fault.path], fault.message, { code: fault.code }),
         ),
         ...nameFaults(rule, index, files),
+        ...obligationFaults(rule, index, files),
       ];
     }),
     ...expressionFaults(rules, files.relations, context),
@@ -48,8 +52,22 @@ interface Contradiction {
 const aboutWho = ['issuers', 'clients', 'roles', 'scopes', 'when'] as const;
 
 function contradictions(rule: RuleEntry): Contradiction[] {
-  if (rule.effect === undefined && rule.require === undefined)
-    return [{ path: ['name'], code: 'missing_key', message: 'a rule has an effect (permit or deny) or a require' }];
+  if (rule.effect === undefined && rule.require === undefined && rule.obligations === undefined)
+    return [
+      {
+        path: ['name'],
+        code: 'missing_key',
+        message: 'a rule has an effect (permit or deny), a require or obligations',
+      },
+    ];
+  if (rule.effect === 'deny' && rule.obligations !== undefined)
+    return [
+      {
+        path: ['obligations'],
+        code: 'wrong_value',
+        message: 'a deny rule permits nothing that could be bound; leave effect out to bind what others permit',
+      },
+    ];
   if (rule.effect === 'deny' && rule.require !== undefined)
     return [
       {
@@ -58,8 +76,8 @@ function contradictions(rule: RuleEntry): Contradiction[] {
         message: 'a deny rule denies whatever the sign-in; leave effect out to ask for a sign-in',
       },
     ];
-  if (rule.effect !== 'permit') return [];
-  const found: Contradiction[] = [];
+  const found = resourceContradictions(rule);
+  if (rule.effect !== 'permit') return found;
   if (rule.actions === undefined)
     found.push({ path: ['effect'], code: 'too_permissive', message: 'a permit rule names its actions' });
   if (rule.actions?.includes('*') === true)
@@ -75,6 +93,22 @@ function contradictions(rule: RuleEntry): Contradiction[] {
       message: `a permit rule says for whom: ${aboutWho.join(', ')}`,
     });
   return found;
+}
+
+/** A rule about resources of other services says nothing that holds at the gateway alone. */
+function resourceContradictions({ resources, models, obligations }: RuleEntry): Contradiction[] {
+  if (resources === undefined) return [];
+  const object = (member: string, message: string): Contradiction => ({
+    path: [member],
+    code: 'wrong_value',
+    message,
+  });
+  return [
+    ...(models === undefined ? [] : [object('models', 'a rule is about models or about resources of other services')]),
+    ...(obligations === undefined
+      ? []
+      : [object('obligations', 'obligations bind requests to the gateway, which a rule with resources is not about')]),
+  ];
 }
 
 function nameFaults(rule: RuleEntry, index: number, files: Files): Finding[] {

@@ -1,5 +1,6 @@
 // The values of the variables of `when` for one request. Only counts and numbers of the body are shown to expressions, so
 // that a caller cannot choose how much work they are.
+import type { IncomingHttpHeaders } from 'node:http';
 import type { RuleFacts } from '../conditions/condition.ts';
 import { longestList, type VariableName, type variables } from './vocabulary.ts';
 
@@ -81,7 +82,23 @@ function bodyValues({ request, action, model }: RuleFacts): Members<'request'> {
     message_count: entries(body['messages']),
     prompt_count: prompts(body['prompt']) + prompts(body['input']),
     tool_count: entries(body['tools']) + entries(body['functions']),
+    // Read only when an expression asks for it.
+    get headers() {
+      return shownHeaders(request.context.headers);
+    },
   };
+}
+
+/** Fields that carry credentials; no rule may judge by the text of one. */
+const hiddenFields = new Set(['authorization', 'proxy-authorization', 'api-key', 'cookie', 'dpop']);
+
+function shownHeaders(headers: IncomingHttpHeaders = {}): ReadonlyMap<string, string> {
+  const shown = new Map<string, string>();
+  for (const [name, value] of Object.entries(headers)) {
+    if (value !== undefined && !hiddenFields.has(name))
+      shown.set(name, typeof value === 'string' ? value : value.join(', '));
+  }
+  return shown;
 }
 
 /** A number that is none is 0 here: the guard refuses such a body whatever the rules say. */

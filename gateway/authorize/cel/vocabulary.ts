@@ -40,6 +40,8 @@ export const variables = {
     /** Texts in `prompt` or `input`. */
     prompt_count: 'int',
     tool_count: 'int',
+    /** Header fields by name in lower case, those that carry credentials left out; a field that is not there is an error: ask with `in`. */
+    headers: 'map<string, string>',
   },
   subject: {
     /** `principal`, or a type of access.yaml. */

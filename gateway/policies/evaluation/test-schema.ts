@@ -95,6 +95,10 @@ const policyTest = z.strictObject({
   model: z.string().min(1).optional(),
   /** The request body, for rules over `request` and for guards; without it no guard runs. */
   request: z.record(z.string(), z.unknown()).optional(),
+  /** Header fields of the request, for rules over `request.headers`; names in lower case. */
+  headers: z
+    .record(z.string().regex(/^[!#$%&'*+\-.^_`|~0-9a-z]+$/, 'a header field is named in lower case'), z.string())
+    .optional(),
   /** When, as an ISO 8601 time with its zone; default: 2026-01-07T12:00:00Z, a Wednesday. */
   now: z.iso
     .datetime({ offset: true, error: 'a time is written 2026-11-22T10:00:00Z' })

@@ -127,6 +127,18 @@ describe('access.yaml', () => {
       'the subject joins the separated duties LLM.User and Other',
     ],
     [
+      'a rule about models and resources',
+      rule("effect: deny, models: ['*'], resources: ['document:1']"),
+      'a rule is about models or about resources of other services',
+    ],
+    [
+      'obligations on resources of other services',
+      rule(
+        "effect: permit, actions: [can_read], resources: ['document:1'], roles: [LLM.User], obligations: { limits: [requests] }",
+      ),
+      'obligations bind requests to the gateway',
+    ],
+    [
       'a misspelt member of action in an expression',
       rule('effect: deny, when: action.nam == "can_read"'),
       'did you mean "name"?',
