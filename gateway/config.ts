@@ -102,6 +102,12 @@ export const gatewayConfigSchema = z
       .default([]),
     /** Folder of the policies. */
     policies: z.string().default('policies'),
+    /**
+     * Whether a bundle is used only when its own tests (`tests/` in the folder of the policies) pass: `true` also asks that
+     * there is a test; `when_present` takes a bundle without tests, and leaves out tests about models that no upstream serves;
+     * `false` leaves tests to the command line.
+     */
+    require_tests: z.union([z.boolean(), z.literal('when_present')]).default('when_present'),
     /** Folder for the audit log and the issuers' last good keys. */
     data: z.string().default('data/gateway'),
     /** What `issuer: embedded` in issuers.yaml stands for. */

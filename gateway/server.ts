@@ -21,6 +21,7 @@ import { createLimitStore } from './limit/store.ts';
 import { createListener, followedFiles } from './listener.ts';
 import { startWorkers } from './workers.ts';
 import { policyContext } from './policies/context.ts';
+import { testFailed } from './policies/candidate.ts';
 import { watchPolicies, type PolicyHolder, type PolicyHolderOptions } from './policies/reload.ts';
 import type { Services } from './services.ts';
 
@@ -35,7 +36,7 @@ export interface RunningGateway {
   /** Settles when issuers and upstreams have answered, or after `limitMs`: what starts beside the gateway has come up. */
   readonly settled: (limitMs: number) => Promise<void>;
   /** Reads the policies again; for SIGHUP. */
-  reload(): void;
+  reload(): Promise<void>;
   /** Stops accepting, lets requests end within `drain_ms`, then cuts them. Idempotent. */
   close(): Promise<void>;
 }
@@ -116,7 +117,9 @@ async function startOne(config: GatewayConfig, log: Logger): Promise<RunningGate
     internalAddress: urlOf(config.internal_listen, false, internal ?? undefined),
     active: () => entry.active(),
     settled: (limitMs) => settled(policies, services, limitMs),
-    reload: () => void policies.reload(),
+    reload: async () => {
+      await policies.reload();
+    },
     close: () => (closing ??= close()),
   };
 }
@@ -149,9 +152,11 @@ async function openServices(config: GatewayConfig, log: Logger, publicUrl: () =>
     revocations: () => revocations,
     issuers: () => policies.current().authentication.status(),
     digest: () => policies.current().digest,
+    policiesCurrent: () => policies.problem() === null,
   });
   const options: PolicyHolderOptions = {
     directory: config.policies,
+    requireTests: config.require_tests,
     context: policyContext(config),
     authentication: {
       embeddedIssuer: config.embedded_issuer,
@@ -168,12 +173,16 @@ async function openServices(config: GatewayConfig, log: Logger, publicUrl: () =>
         old_digest: swap.oldDigest,
         new_digest: swap.newDigest,
         changed_files: swap.changedFiles,
+        changes: swap.changes,
         version: swap.version,
+        // Each worker swaps for itself, in its own chain.
+        worker: cluster.worker?.id ?? null,
       });
       metrics.policyReloaded('swapped');
     },
     onProblem: (findings) => {
-      if (findings.length > 0) metrics.policyReloaded('refused');
+      if (findings.length > 0)
+        metrics.policyReloaded(findings.some(({ code }) => code === testFailed) ? 'tests_failed' : 'refused');
     },
   };
   let policies: PolicyHolder;

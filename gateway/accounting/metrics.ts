@@ -25,7 +25,7 @@ export interface EndedRequest {
 export interface Metrics {
   requestEnded(ended: EndedRequest): void;
   /** After a policy file was saved or SIGHUP came. */
-  policyReloaded(outcome: 'swapped' | 'refused'): void;
+  policyReloaded(outcome: 'swapped' | 'refused' | 'tests_failed'): void;
   /** The text exposition and its content type. */
   render(): Promise<{ contentType: string; body: string }>;
 }
@@ -38,6 +38,8 @@ export interface MetricsOptions {
   readonly revocations?: () => Pick<Revocations, 'size' | 'status'>;
   /** Bundle digest of the current snapshot; asked at each scrape. */
   readonly digest?: () => string;
+  /** Whether the bundle in use is what the policy directory says; asked at each scrape. */
+  readonly policiesCurrent?: () => boolean;
 }
 
 // semantic-conventions-genai's buckets for durations of model requests: 0.01 × 2ⁿ seconds.
@@ -84,11 +86,11 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
   });
   const reloads = new Counter({
     name: 'sallyport_policy_reloads_total',
-    help: 'Policy bundles that were swapped in, or refused because they were invalid.',
+    help: 'Policy bundles that were swapped in, refused as invalid, or refused because a test of theirs failed.',
     labelNames: ['outcome'],
     registers,
   });
-  for (const outcome of ['swapped', 'refused']) reloads.inc({ outcome }, 0);
+  for (const outcome of ['swapped', 'refused', 'tests_failed']) reloads.inc({ outcome }, 0);
   registerSnapshotGauges(registers, options);
 
   return {
@@ -117,6 +119,15 @@ function registerSnapshotGauges(registers: Registry[], options: MetricsOptions):
     collect() {
       this.reset(); // An issuer that a reload removed must not stay.
       for (const { name, ready } of options.issuers?.() ?? []) this.set({ issuer: name }, ready ? 1 : 0);
+    },
+  });
+  new Gauge({
+    name: 'sallyport_policies_current',
+    help: '1 while the policies in use are what the policy directory says; 0 while an edit is refused.',
+    aggregator: 'min',
+    registers,
+    collect() {
+      this.set(options.policiesCurrent?.() === false ? 0 : 1);
     },
   });
   new Gauge({

@@ -61,7 +61,7 @@ async function probeUpstreams(deps: ControlDependencies): Promise<readonly Readi
 function policiesProblem(deps: ControlDependencies, detail: boolean): string | null {
   const problem = deps.policiesProblem();
   if (problem === null || detail) return problem;
-  return 'the policies last saved are invalid; the earlier ones are in use';
+  return 'the policies last saved are invalid or fail their tests; the earlier ones are in use';
 }
 
 function statusOf(deps: ControlDependencies, checks: readonly ReadinessCheck[]): Readiness['status'] {

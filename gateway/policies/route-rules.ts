@@ -52,7 +52,7 @@ function contradictions(route: RouteEntry): { path: readonly PropertyKey[]; mess
     ['upstream'],
     'only routes of kind http name an upstream; elsewhere the model decides',
   );
-  const takesJson = isJudged || route.kind === 'revocations';
+  const takesJson = isJudged || route.kind === 'revocations' || route.kind === 'decision';
   object(takesJson && !onlyMethod('POST'), ['methods'], `a route of kind ${route.kind} answers POST only`);
   object(
     route.kind === 'revocations' && !route.action.startsWith('admin.'),
@@ -94,16 +94,19 @@ function contradictions(route: RouteEntry): { path: readonly PropertyKey[]; mess
     ['path'],
     `a route of kind ${route.kind} has no model`,
   );
-  if (route.kind === 'decision') {
-    object(!onlyMethod('POST'), ['methods'], 'a route of kind decision answers POST only');
-    object(
-      operationOf(route.path) === null,
-      ['path'],
-      'a route of kind decision ends in /access/v1/ and evaluation, evaluations, search/subject, search/resource or search/action',
-    );
-    object(route.limits.length === 0, ['limits'], 'a route of kind decision needs a limit');
-  }
+  if (route.kind === 'decision') found.push(...decisionContradictions(route));
   return found;
+}
+
+function decisionContradictions(route: RouteEntry): { path: readonly PropertyKey[]; message: string }[] {
+  const noEndpoint =
+    'a route of kind decision ends in /access/v1/ and evaluation, evaluations, search/subject, search/resource or search/action';
+  return [
+    ...(operationOf(route.path) === null ? [{ path: ['path'], message: noEndpoint }] : []),
+    ...(route.limits.length === 0
+      ? [{ path: ['limits'], message: 'a route of kind decision needs a limit' }]
+      : []),
+  ];
 }
 
 interface Surroundings {

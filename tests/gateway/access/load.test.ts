@@ -166,7 +166,7 @@ describe('access.yaml', () => {
     [
       'a decision route with guards',
       withRoute('limits:', 'guards: [words], limits:'),
-      'guards read the body, which a route of kind decision does not',
+      'a route of kind decision sends nothing there',
     ],
     [
       'a decision route with an upstream',
