@@ -69,26 +69,7 @@ function contradictions(route: RouteEntry): { path: readonly PropertyKey[]; mess
     ['guards'],
     `guards judge what is sent to a model; a route of kind ${route.kind} sends nothing there`,
   );
-  object(
-    route.anonymous && route.kind !== 'http',
-    ['anonymous'],
-    `a route of kind ${route.kind} needs a caller`,
-  );
-  object(
-    route.anonymous && route.action.startsWith('admin.'),
-    ['anonymous'],
-    'an action of administrators is not open to anybody',
-  );
-  object(
-    route.anonymous && route.limits.length === 0,
-    ['anonymous'],
-    'a route that is open to anybody needs a limit',
-  );
-  object(
-    route.anonymous && route.require !== undefined,
-    ['require'],
-    'a route that is open to anybody reads no access token, so nothing can be required of it',
-  );
+  if (route.anonymous) found.push(...opennessContradictions(route));
   object(
     route.path.includes('{model}') && (route.kind === 'http' || route.kind === 'decision'),
     ['path'],
@@ -96,6 +77,26 @@ function contradictions(route: RouteEntry): { path: readonly PropertyKey[]; mess
   );
   if (route.kind === 'decision') found.push(...decisionContradictions(route));
   return found;
+}
+
+/** What a route that is open to anybody may not be. */
+function opennessContradictions({
+  kind,
+  action,
+  limits,
+  require,
+}: RouteEntry): { path: readonly PropertyKey[]; message: string }[] {
+  const objections: readonly (readonly [boolean, string, string])[] = [
+    [kind !== 'http', 'anonymous', `a route of kind ${kind} needs a caller`],
+    [action.startsWith('admin.'), 'anonymous', 'an action of administrators is not open to anybody'],
+    [limits.length === 0, 'anonymous', 'a route that is open to anybody needs a limit'],
+    [
+      require !== undefined,
+      'require',
+      'a route that is open to anybody reads no access token, so nothing can be required of it',
+    ],
+  ];
+  return objections.flatMap(([holds, member, message]) => (holds ? [{ path: [member], message }] : []));
 }
 
 function decisionContradictions(route: RouteEntry): { path: readonly PropertyKey[]; message: string }[] {
