@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { isLoopback, listenAddress } from '../core/address.ts';
 import { duration } from '../core/duration.ts';
 import { secretReference } from '../core/secret.ts';
+import { relationsConfigSchema } from './authorize/relations/relations-config.ts';
 import { createCallerAddress } from './caller-address.ts';
 import { parseUpstreamUrl } from './forward/upstream-address.ts';
 import { attributeFaults, modelEntry } from './model-attributes.ts';
@@ -131,6 +132,8 @@ export const gatewayConfigSchema = z
         url: redisUrl,
       })
       .optional(),
+    /** Who holds the relationships that rules ask for with `related`. */
+    relations: relationsConfigSchema.prefault({ engine: 'embedded' }),
     /** Access tokens and API keys that were revoked before they expire. */
     revocations: z
       .strictObject({

@@ -3,7 +3,7 @@
 import { GatewayError } from '../core/errors.ts';
 import { account } from './accounting/index.ts';
 import { authenticate } from './authenticate/index.ts';
-import { authorize, oblige } from './authorize/index.ts';
+import { authorizeAsking, oblige } from './authorize/index.ts';
 import { readBody } from './body.ts';
 import { refuse } from './error-response.ts';
 import type { Received } from './exchange.ts';
@@ -17,7 +17,9 @@ export async function handle(received: Received): Promise<void> {
     await admit(received);
     const authenticated = await authenticate(received);
     const parsed = await readBody(authenticated);
-    const authorized = authorize(parsed);
+    const authorizing = authorizeAsking(parsed);
+    // Waits only where somebody else was asked.
+    const authorized = authorizing instanceof Promise ? await authorizing : authorizing;
     const limited = await limit(oblige(authorized));
     const guarded = guard(limited);
     await forward(guarded);

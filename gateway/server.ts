@@ -8,9 +8,10 @@ import { followCertificate } from '../core/certificate-renewal.ts';
 import { createLog, type Logger } from '../core/log.ts';
 import { readSecret } from '../core/secret.ts';
 import { createAuditLog } from './accounting/audit-log.ts';
-import { createMetrics } from './accounting/metrics.ts';
+import { createMetrics, type Metrics } from './accounting/metrics.ts';
 import { createControlApp, createInternalApp } from './app.ts';
 import { createDpopServices, openDpopNonces, openRevocations } from './authenticate/index.ts';
+import { createOpenFgaStore, type RemoteRelationStore } from './authorize/relations/openfga-store.ts';
 import { createCallerAddress } from './caller-address.ts';
 import type { GatewayConfig } from './config.ts';
 import type { ControlDependencies } from './control/control-dependencies.ts';
@@ -154,6 +155,7 @@ async function openServices(config: GatewayConfig, log: Logger, publicUrl: () =>
     digest: () => policies.current().digest,
     policiesCurrent: () => policies.problem() === null,
   });
+  const relationStore = openRelationStore(config, metrics, log);
   const options: PolicyHolderOptions = {
     directory: config.policies,
     requireTests: config.require_tests,
@@ -165,6 +167,7 @@ async function openServices(config: GatewayConfig, log: Logger, publicUrl: () =>
       revocations,
       issuerCa: config.issuer_ca === undefined ? undefined : readFileSync(config.issuer_ca, 'utf8'),
     },
+    ...(relationStore === null ? {} : { relations: { kind: 'remote', store: relationStore } }),
     log,
     onSwap: (swap) => {
       auditLog.append({
@@ -189,7 +192,13 @@ async function openServices(config: GatewayConfig, log: Logger, publicUrl: () =>
   try {
     policies = watchPolicies(options);
   } catch (error) {
-    await Promise.all([upstreams.close(), limitStore.close(), revocations.close(), auditLog.close()]);
+    await Promise.all([
+      upstreams.close(),
+      limitStore.close(),
+      revocations.close(),
+      auditLog.close(),
+      relationStore?.close(),
+    ]);
     throw error;
   }
   const services: Services = {
@@ -203,13 +212,28 @@ async function openServices(config: GatewayConfig, log: Logger, publicUrl: () =>
     dpop,
     revocations,
     upstreams,
+    relationStore,
   };
   return { policies, services };
 }
 
+/** The store of relations elsewhere, or null when this process holds them. */
+function openRelationStore(config: GatewayConfig, metrics: Metrics, log: Logger): RemoteRelationStore | null {
+  const { relations } = config;
+  if (relations.engine === 'embedded') return null;
+  return createOpenFgaStore(relations, {
+    onAsked: (asked) => metrics.askedOutside('relations', asked),
+    onTurn: (problem) => {
+      if (problem === null) log.info({}, 'OpenFGA answers again');
+      else log.error({ problem }, 'OpenFGA does not answer; rules that ask for relations deny');
+    },
+  });
+}
+
 /** The audit log last: the others may still have something to say. */
-async function closeServices({ upstreams, limitStore, revocations, auditLog }: Services): Promise<void> {
-  await Promise.all([upstreams.close(), limitStore.close(), revocations.close()]);
+async function closeServices(services: Services): Promise<void> {
+  const { upstreams, limitStore, revocations, relationStore, auditLog } = services;
+  await Promise.all([upstreams.close(), limitStore.close(), revocations.close(), relationStore?.close()]);
   await auditLog.close();
 }
 

@@ -3,6 +3,7 @@ import type { Logger } from '../core/log.ts';
 import type { AuditLog } from './accounting/audit-log.ts';
 import type { Metrics } from './accounting/metrics.ts';
 import type { DpopServices, Revocations } from './authenticate/index.ts';
+import type { RemoteRelationStore } from './authorize/relations/openfga-store.ts';
 import type { Upstreams } from './forward/upstreams.ts';
 import type { LimitStore } from './limit/store.ts';
 
@@ -19,4 +20,6 @@ export interface Services {
   /** What no longer works, although it looks valid. */
   readonly revocations: Revocations;
   readonly upstreams: Upstreams;
+  /** Relationships that are held elsewhere, or null. */
+  readonly relationStore: RemoteRelationStore | null;
 }

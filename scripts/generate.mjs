@@ -29,7 +29,7 @@ const documents = [
     intro: 'Whose access tokens are accepted, for whom, from which client applications.',
     module: 'gateway/authenticate/issuers-policy.ts',
     schema: 'issuersSchema',
-    sources: ['gateway/authenticate/issuers-policy.ts'],
+    sources: ['gateway/authenticate/issuers-policy.ts', 'gateway/authenticate/entra-policy.ts'],
   },
   {
     name: 'roles',

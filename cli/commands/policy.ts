@@ -102,6 +102,7 @@ function registerImport(policy: Command): void {
     .option('--out <directory>', 'folder to write, which must be new', 'imported-policies')
     .option('--audience <audience>', 'an audience that tokens must name; may be repeated', several, [])
     .option('--tenant <id>', 'the tenant, where the document names none; may be repeated', several, [])
+    .option('--named-value <name=value>', 'what {{name}} stands for; may be repeated', several, [])
     .option('--config <file>', 'configuration file', defaultConfigFile)
     .option('--json', 'print JSON')
     .action(async (file: string, options: ImportOptions) => {

@@ -9,7 +9,7 @@ import { CommandFailure } from '../failure.ts';
 import type { Terminal } from '../terminal.ts';
 import { bundleFiles } from './apim/bundle-files.ts';
 import { convert } from './apim/convert.ts';
-import { DocumentFault, readDocument } from './apim/document.ts';
+import { DocumentFault, readDocument, withNamedValues } from './apim/document.ts';
 import type { Imported, Note, Outcome } from './apim/imported.ts';
 import { locatePolicies, type PolicyOptions } from './opened-policies.ts';
 
@@ -18,11 +18,16 @@ export interface ImportOptions extends PolicyOptions {
   readonly out: string;
   readonly audience: readonly string[];
   readonly tenant: readonly string[];
+  /** `name=value` for what the document writes as `{{name}}`. */
+  readonly namedValue: readonly string[];
 }
 
 /** Writes the bundle and reports. @returns 5 when something that refuses requests in APIM was left out */
 export function importApimCommand(source: string, options: ImportOptions, terminal: Terminal): ExitCode {
-  const imported = convert(documentOf(source), { audiences: options.audience, tenants: options.tenant });
+  const imported = convert(documentOf(source, options.namedValue), {
+    audiences: options.audience,
+    tenants: options.tenant,
+  });
   const hasGap = imported.notes.some(({ outcome }) => outcome === 'missing');
   const written = imported.issuers.size === 0 ? [] : write(imported, source, options);
   if (options.json === true)
@@ -37,15 +42,28 @@ export function importApimCommand(source: string, options: ImportOptions, termin
   return hasGap ? exitCodes.testsFailed : exitCodes.done;
 }
 
-function documentOf(source: string): ReturnType<typeof readDocument> {
+function documentOf(source: string, namedValues: readonly string[]): ReturnType<typeof readDocument> {
+  const values = valuesOf(namedValues);
   try {
-    return readDocument(decodeYaml(readFileSync(source), source));
+    return readDocument(withNamedValues(decodeYaml(readFileSync(source), source), values));
   } catch (error) {
     if (error instanceof DocumentFault)
       throw new ConfigurationError([{ ...wholeFile(source, 'xml', error.message), line: error.line }]);
     if (error instanceof ConfigurationError) throw error;
     throw new CommandFailure(exitCodes.usage, `${source} cannot be read.`, { code: 'not_readable' });
   }
+}
+
+function valuesOf(namedValues: readonly string[]): ReadonlyMap<string, string> {
+  return new Map(
+    namedValues.map((pair) => {
+      const equals = pair.indexOf('=');
+      if (equals > 0) return [pair.slice(0, equals), pair.slice(equals + 1)];
+      throw new CommandFailure(exitCodes.usage, `--named-value ${pair} is not NAME=VALUE.`, {
+        code: 'usage',
+      });
+    }),
+  );
 }
 
 function write(imported: Imported, source: string, options: ImportOptions): readonly string[] {

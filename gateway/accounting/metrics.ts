@@ -4,6 +4,7 @@ import cluster from 'node:cluster';
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
 import { packageVersion } from '../../core/package.ts';
 import type { IssuerStatus, Revocations } from '../authenticate/index.ts';
+import type { AskedOutside } from '../authorize/outside/asked-outside.ts';
 import { shareWithPrimary } from './worker-metrics.ts';
 
 /** What is counted when a request has ended. */
@@ -26,6 +27,8 @@ export interface Metrics {
   requestEnded(ended: EndedRequest): void;
   /** After a policy file was saved or SIGHUP came. */
   policyReloaded(outcome: 'swapped' | 'refused' | 'tests_failed'): void;
+  /** After somebody else was asked before a decision, or a kept answer was used. */
+  askedOutside(of: 'relations' | 'decision_point', asked: AskedOutside): void;
   /** The text exposition and its content type. */
   render(): Promise<{ contentType: string; body: string }>;
 }
@@ -92,6 +95,19 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
   });
   for (const outcome of ['swapped', 'refused', 'tests_failed']) reloads.inc({ outcome }, 0);
   registerSnapshotGauges(registers, options);
+  const asked = new Counter({
+    name: 'sallyport_authorization_questions_total',
+    help: 'Questions to a store of relations or a decision point elsewhere, by outcome (answered, permit, deny, failed, cached).',
+    labelNames: ['of', 'outcome'],
+    registers,
+  });
+  const askedDuration = new Histogram({
+    name: 'sallyport_authorization_question_duration_seconds',
+    help: 'How long a store of relations or a decision point elsewhere took to answer.',
+    labelNames: ['of'],
+    buckets: [...fastBuckets, ...durationBuckets.slice(0, 9)],
+    registers,
+  });
 
   return {
     requestEnded(ended) {
@@ -104,6 +120,10 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
       if (ended.completionTokens > 0) modelTokens.inc({ model, type: 'completion' }, ended.completionTokens);
     },
     policyReloaded: (outcome) => reloads.inc({ outcome }),
+    askedOutside(of, { outcome, count, seconds }) {
+      asked.inc({ of, outcome }, count);
+      if (seconds !== null) askedDuration.observe({ of }, seconds);
+    },
     render: async () => ({ contentType: registry.contentType, body: await registry.metrics() }),
   };
 }

@@ -114,19 +114,20 @@ export function compileRules(
   };
 
   const settle = (rules: readonly Rule[], facts: RuleFacts): Candidates => {
-    const left = rules.filter(
-      (rule) => concerns(rule, facts.request) && rule.aboutWhom.every((condition) => condition.test(facts)),
-    );
+    const asked = rules.filter((rule) => concerns(rule, facts.request));
+    const left = asked.flatMap((rule) => settled(rule, facts) ?? []);
     if (left.length === 0) return none;
     const key = left.map((rule) => rule.id).join(' ');
-    const set = sets.get(key) ?? {
+    // A rule of which something cannot be said is not the one that others share.
+    const isShared = left.every((rule) => all.includes(rule));
+    const set = (isShared ? sets.get(key) : undefined) ?? {
       denies: left.filter((rule) => rule.effect === 'deny'),
       permits: left.filter((rule) => rule.effect === 'permit'),
       requires: left.filter((rule) => rule.effect === 'require' && rule.require !== null),
       obliging: left.filter((rule) => rule.obliging !== null),
       asking: left.filter((rule) => rule.asksRelations),
     };
-    if (sets.size < kept.sets) sets.set(key, set);
+    if (isShared && sets.size < kept.sets) sets.set(key, set);
     return set;
   };
 
@@ -158,6 +159,19 @@ export function compileRules(
       return obligations;
     },
   };
+}
+
+/** The rule if its settled conditions match, else null; those that cannot be said remain to fail on each request. */
+function settled(rule: Rule, facts: RuleFacts): Rule | null {
+  const unsaid: RuleCondition[] = [];
+  for (const condition of rule.aboutWhom) {
+    try {
+      if (!condition.test(facts)) return null;
+    } catch {
+      unsaid.push(condition);
+    }
+  }
+  return unsaid.length === 0 ? rule : { ...rule, changing: [...rule.changing, ...unsaid] };
 }
 
 function obligationsOfRules(rules: readonly Rule[]): Obligations {

@@ -59,6 +59,7 @@ export function factsOf(request: EvaluationRequest, parts: DecisionParts): RuleF
     model,
     principal,
     roles: authorization.effectiveRoles(principal),
+    uncertainRoles: authorization.uncertainRoles(principal),
     upstream: model === null ? '' : (models.get(model) ?? ''),
     relations: parts.relations ?? noRelations,
   };

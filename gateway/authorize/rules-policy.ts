@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { actions } from './conditions/actions.ts';
 import { clients } from './conditions/clients.ts';
+import { identityTypes } from './conditions/identity-type.ts';
 import { issuers } from './conditions/issuers.ts';
 import { models } from './conditions/models.ts';
 import { networks } from './conditions/network.ts';
@@ -30,6 +31,7 @@ const rule = z.strictObject({
   resources: resources.schema.optional(),
   issuers: issuers.schema.optional(),
   clients: clients.schema.optional(),
+  identity_type: identityTypes.schema.optional(),
   roles: roles.schema.optional(),
   scopes: scopes.schema.optional(),
   network: networks.schema.optional(),

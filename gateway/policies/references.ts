@@ -41,9 +41,39 @@ export function checkReferences(files: Readable, context: PolicyContext): Refere
 
 function issuerFaults({ issuers }: Readable, context: PolicyContext): Finding[] {
   if (issuers === undefined) return [];
-  return checkIssuers(issuers.value, context.embeddedIssuer).map(({ path, message }) =>
-    issuers.finding(path, message),
-  );
+  return [
+    ...checkIssuers(issuers.value, context.embeddedIssuer).map(({ path, message }) =>
+      issuers.finding(path, message),
+    ),
+    ...Object.keys(issuers.value.issuers).flatMap((name) => clientAudienceFaults(name, issuers)),
+  ];
+}
+
+/** `client_audiences` pairs what `client_ids` and `audiences` list; anything else would never match. */
+function clientAudienceFaults(issuer: string, issuers: PolicyFiles['issuers']): Finding[] {
+  const entry = issuers.value.issuers[issuer];
+  const listed = Array.isArray(entry?.client_ids) ? entry.client_ids : null;
+  return Object.entries(entry?.client_audiences ?? {}).flatMap(([client, audiences]) => {
+    const path = ['issuers', issuer, 'client_audiences', client];
+    const unlisted =
+      listed === null || listed.includes(client)
+        ? []
+        : [unknownName(issuers, path, { name: client, what: 'client in client_ids', known: listed })];
+    return [
+      ...unlisted,
+      ...audiences.flatMap((audience, index) =>
+        entry?.audiences.includes(audience) === true
+          ? []
+          : [
+              unknownName(issuers, [...path, index], {
+                name: audience,
+                what: 'audience in audiences',
+                known: entry?.audiences ?? [],
+              }),
+            ],
+      ),
+    ];
+  });
 }
 
 function roleFaults(files: Readable): Finding[] {
@@ -132,7 +162,7 @@ function warningsOf(files: Readable, context: PolicyContext): Finding[] {
       .flatMap((name) => noEffect(file, [section, name], `no route and no rule names this ${section.slice(0, -1)}`));
   return [
     ...ruleWarnings(files, context),
-    ...relationWarnings(relations),
+    ...relationWarnings(relations, context),
     ...Object.keys(roles.value.roles).flatMap((name) => roleWarnings(name, { roles, actions }, context)),
     ...unnamed(limits, 'limits', Object.keys(limits?.value.limits ?? {})),
     ...unnamed(guards, 'guards', Object.keys(guards?.value.guards ?? {})),

@@ -3,6 +3,7 @@
 import type { Logger } from '../../core/log.ts';
 import { formatFinding, type Finding } from '../../core/yaml-file.ts';
 import type { AuthenticationDeps } from '../authenticate/index.ts';
+import type { RelationEngine } from '../authorize/index.ts';
 import type { Snapshot } from '../snapshot.ts';
 import type { Bundle } from './bundle.ts';
 import { bundleChanges } from './bundle-changes.ts';
@@ -31,6 +32,8 @@ export interface PolicyHolderOptions {
   readonly requireTests: RequireTests;
   /** What the issuers need; `previous` is filled in here. */
   readonly authentication: Omit<AuthenticationDeps, 'previous'>;
+  /** Who holds the relationships; absent: relations.yaml says all there is. */
+  readonly relations?: RelationEngine;
   readonly log: Logger;
   /** After each swap. */
   readonly onSwap?: (swap: PolicySwap) => void;
@@ -62,9 +65,15 @@ export interface PolicyHolder {
  */
 export function watchPolicies(options: PolicyHolderOptions): PolicyHolder {
   const { directory, context, requireTests, log } = options;
+  const relations = options.relations === undefined ? {} : { relations: options.relations };
   const source: CandidateSource = { directory, context, requireTests };
   let bundle = judgeCandidate(source);
-  let snapshot = buildSnapshot(bundle, { version: 1, context, authentication: options.authentication });
+  let snapshot = buildSnapshot(bundle, {
+    version: 1,
+    context,
+    authentication: options.authentication,
+    ...relations,
+  });
   logWarnings(bundle, log);
   const ready = snapshot.authentication.start();
 
@@ -72,7 +81,7 @@ export function watchPolicies(options: PolicyHolderOptions): PolicyHolder {
     const previous = snapshot;
     const version = previous.version + 1;
     const authentication = { ...options.authentication, previous: previous.authentication };
-    const built = buildSnapshot(next, { version, context, authentication });
+    const built = buildSnapshot(next, { version, context, authentication, ...relations });
     // rules.yaml may come and go.
     const names = new Set([...bundle.fileDigests.keys(), ...next.fileDigests.keys()]);
     const changedFiles = [...names].filter(

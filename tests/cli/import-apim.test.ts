@@ -54,7 +54,7 @@ function run(xml: string, options: Partial<ImportOptions> = {}) {
   } as unknown as Terminal; // The command uses these members only.
   const exitCode = importApimCommand(
     source,
-    { config: 'config/sallyport.yaml', audience: [], tenant: [], out, ...options },
+    { config: 'config/sallyport.yaml', audience: [], tenant: [], namedValue: [], out, ...options },
     terminal,
   );
   return { out, exitCode, text: written.join(''), reported };
@@ -340,6 +340,14 @@ describe('imported limits', () => {
     it(`are reported as missing for ${xml}`, () => assert.equal(missing(limit(xml)).length, 1));
   }
 
+  it('count by the first of several alternatives of a key', () => {
+    const result = limit(
+      '<rate-limit-by-key calls="5" renewal-period="60" counter-key="@(context.Subscription?.Id ?? context.Request.IpAddress)" />',
+    );
+    assert.equal(result.limits.get('rate-limit')?.['by'], 'principal');
+    assert.ok(result.notes.every(({ text }) => !text.includes('not understood')));
+  });
+
   it('count the principal where the key is not understood, and say so', () => {
     const result = limit(
       '<rate-limit-by-key calls="5" renewal-period="60" counter-key="@(context.Request.Headers["X"] + context.Request.IpAddress + context.User.Id)" />',
@@ -448,6 +456,15 @@ describe('a document to import', () => {
       result.notes.map(({ line }) => line),
       [3, 5, 10, 11, 12],
     );
+  });
+
+  it('gets the named values that the person who imports gives', () => {
+    const xml = entraToken().replace(tenant, '{{ tenant-id }}').replace(client, '{{app}}');
+    assert.equal(run(xml).exitCode, 3);
+    const { exitCode, out } = run(xml, { namedValue: [`tenant-id=${tenant}`, 'app=a"<b'] });
+    assert.equal(exitCode, 0);
+    assert.match(readFileSync(join(out, 'issuers.yaml'), 'utf8'), /a"<b/);
+    assert.throws(() => run(xml, { namedValue: ['tenant-id'] }), /NAME=VALUE/);
   });
 
   it('without token validation takes the tokens of the shipped issuers', () => {

@@ -57,6 +57,7 @@ function services(
       metrics: {
         requestEnded: (ended) => void seen.counts.push({ ...ended }),
         policyReloaded: () => undefined,
+        askedOutside: () => undefined,
         render: () => Promise.resolve({ contentType: '', body: '' }),
       },
       limitStore: {

@@ -53,6 +53,14 @@ export function readDocument(source: string): readonly PolicyElement[] {
   }
 }
 
+/** Puts values in the place of `{{name}}`, which only APIM knows; those without a value stay. */
+export function withNamedValues(source: string, values: ReadonlyMap<string, string>): string {
+  return source.replace(/\{\{\s*([\w.-]+)\s*\}\}/g, (whole, name: string) => {
+    const value = values.get(name);
+    return value === undefined ? whole : escapeText(value);
+  });
+}
+
 function parse(text: string): readonly PolicyElement[] {
   let fault: DocumentFault | undefined;
   const parser = new DOMParser({

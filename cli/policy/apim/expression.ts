@@ -15,7 +15,10 @@ export function isExpression(text: string): boolean {
 const keys: readonly (readonly [RegExp, CounterKey])[] = [
   [/context\.request\.ipaddress/i, { by: 'caller_address', isExact: true, note: '' }],
   [/"(azp|appid|client_id)"/i, { by: 'client', isExact: true, note: '' }],
-  [/\.subject\b|"(oid|sub)"|context\.user\??\.id/i, { by: 'principal', isExact: true, note: '' }],
+  [
+    /\.subject\b|"(oid|sub|authorization)"|context\.user\??\.id/i,
+    { by: 'principal', isExact: true, note: '' },
+  ],
   [
     /context\.subscription\??\.(id|key|name)|ocp-apim-subscription-key|"api-key"/i,
     { by: 'principal', isExact: false, note: 'there are no subscriptions here: the principal is counted' },
@@ -29,9 +32,12 @@ const keys: readonly (readonly [RegExp, CounterKey])[] = [
 /** Reads a `counter-key`. A fixed text is one counter for everybody; an unknown expression counts the principal. */
 export function readCounterKey(text: string): CounterKey {
   if (!isExpression(text)) return { by: 'gateway', isExact: true, note: '' };
-  const matched = keys.filter(([pattern]) => pattern.test(text));
-  const [first] = matched;
-  if (first !== undefined && matched.length === 1) return first[1];
+  // `a ?? b` counts b only for callers without a: the first of several alternatives says whom it counts.
+  const [first = '', ...others] = text.split('??');
+  const matched = keys.filter(([pattern]) => pattern.test(first));
+  const [only] = matched;
+  if (only !== undefined && matched.length === 1)
+    return others.length === 0 ? only[1] : { ...only[1], isExact: false };
   return {
     by: 'principal',
     isExact: false,

@@ -39,20 +39,42 @@ export const requestValues: {
 const nothing: Readonly<Record<string, unknown>> = {};
 
 /** Reads `principal`. @throws Error when one of its lists is too long to be walked. */
-export function principalValues({ principal, roles }: RuleFacts): Members<'principal'> {
-  return {
+export function principalValues(facts: RuleFacts): Members<'principal'> {
+  const { principal, roles, uncertainRoles } = facts;
+  const values = {
     subject: principal.subject,
     issuer: principal.issuerName,
     client_id: principal.clientId ?? '',
     tenant_id: principal.tenantId ?? '',
     roles: bounded(roles),
     groups: bounded(principal.groups),
+    groups_known: principal.groupsUnknown !== true,
+    identity_type: principal.identityType ?? '',
     scopes: bounded(principal.scopes),
     acr: principal.acr ?? '',
     amr: bounded(principal.amr),
     claims: principal.claims,
     ...(principal.authTime === null ? {} : { authenticated_at: new Date(principal.authTime * 1_000) }),
   };
+  if (principal.groupsUnknown !== true) return values;
+  return unreadable(
+    { ...values, claims: unreadable(principal.claims, ['groups']) },
+    uncertainRoles.size === 0 ? ['groups'] : ['groups', 'roles'],
+  );
+}
+
+/** Members that fail whatever reads them or asks for them: what is not known must not look like what is not there. */
+function unreadable<Values extends object>(values: Values, names: readonly string[]): Values {
+  const copy = { ...values };
+  for (const name of names) {
+    Object.defineProperty(copy, name, {
+      enumerable: true,
+      get: (): never => {
+        throw new Error('the groups are not known');
+      },
+    });
+  }
+  return copy;
 }
 
 function bounded(values: Iterable<string>): readonly string[] {

@@ -17,6 +17,15 @@ const bearer = {
     .min(1)
     .optional()
     .describe('The client application; default: the first that the issuer lists.'),
+  tenant: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('Tenant of an Entra token, listed or not; default: the first that the issuer lists.'),
+  overage: z
+    .boolean()
+    .optional()
+    .describe('An Entra token of somebody in too many groups: it lists none, and says so.'),
   roles: texts.optional().describe('Roles that the token claims.'),
   groups: texts.optional().describe('Groups that the token claims.'),
   scopes: texts
