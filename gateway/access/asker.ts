@@ -1,5 +1,5 @@
 // Who asks: how long the event loop may be kept, whether reasons are shown, and what the audit record says of it.
-import { decide, evaluationRequest } from '../authorize/index.ts';
+import { decideAsking, evaluationRequest } from '../authorize/index.ts';
 import type { Asked, Guarded, Searched } from '../exchange.ts';
 import type { Answer, Circumstances } from './judge.ts';
 import type { Question } from './question.ts';
@@ -22,13 +22,13 @@ export interface Asker extends Circumstances {
 const longestTurnMs = 10;
 
 /** The asking service of a request. */
-export function askerOf(guarded: Guarded, asked: (Asked | Searched)[]): Asker {
+export async function askerOf(guarded: Guarded, asked: (Asked | Searched)[]): Promise<Asker> {
   const { snapshot, receivedAt } = guarded;
   let since = performance.now();
   return {
     snapshot,
     now: receivedAt,
-    explains: mayLearnWhy(guarded),
+    explains: await mayLearnWhy(guarded),
     note({ subject, action, resource }, { permitted, code }) {
       asked.push({
         subject: `${subject.type}:${subject.id}`,
@@ -51,7 +51,7 @@ export function askerOf(guarded: Guarded, asked: (Asked | Searched)[]): Asker {
   };
 }
 
-function mayLearnWhy(guarded: Guarded): boolean {
+async function mayLearnWhy(guarded: Guarded): Promise<boolean> {
   const request = { ...evaluationRequest(guarded, null), action: { name: explainAction } };
-  return decide(request, guarded.snapshot).decision === 'permit';
+  return (await decideAsking(request, guarded.snapshot)).decision === 'permit';
 }

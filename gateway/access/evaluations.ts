@@ -1,7 +1,7 @@
 // Several questions in one request: defaults, and the three ways of going through them.
 import { GatewayError } from '../../core/errors.ts';
 import { decisionObject } from './answer.ts';
-import { judge, type Answer } from './judge.ts';
+import { judgeAll, prepare, type Prepared } from './judge.ts';
 import { isObject, malformed, questionOf, withDefaults, type Json, type Question } from './question.ts';
 import type { Asker } from './asker.ts';
 
@@ -12,9 +12,11 @@ const semantics = ['execute_all', 'deny_on_first_deny', 'permit_on_first_permit'
 type Semantic = (typeof semantics)[number];
 
 /** Answers one question. @throws GatewayError `body_invalid` */
-export function evaluate(json: Json, asker: Asker): Json {
+export async function evaluate(json: Json, asker: Asker): Promise<Json> {
   const question = questionOf(json);
-  const answer = judge(question, asker);
+  const prepared = prepare(question, asker);
+  const judge = await judgeAll([prepared], asker.snapshot);
+  const answer = judge(prepared);
   asker.note(question, answer);
   return decisionObject(answer, asker.explains);
 }
@@ -32,48 +34,48 @@ export async function evaluateAll(json: Json, asker: Asker): Promise<Json> {
   if (evaluations.length > maxEvaluations)
     throw malformed(`there are more than ${maxEvaluations} evaluations`, 'evaluations');
   const semantic = semanticOf(json);
+  const items = (evaluations as unknown[]).map((item) => readOne(item, json, asker));
+  const judge = await judgeAll(
+    items.flatMap((item) => (item instanceof GatewayError ? [] : [item.prepared])),
+    asker.snapshot,
+  );
   const answers: Json[] = [];
-  for (const item of evaluations as unknown[]) {
+  for (const item of items) {
     await asker.breathe();
-    const { object, permitted } = evaluateOne(item, json, asker);
-    answers.push(object);
-    if (permitted ? semantic === 'permit_on_first_permit' : semantic === 'deny_on_first_deny') break;
+    let isPermitted = false;
+    if (item instanceof GatewayError) answers.push(errorObject(item));
+    else {
+      const answer = judge(item.prepared);
+      isPermitted = answer.permitted;
+      asker.note(item.question, answer);
+      answers.push(decisionObject(answer, asker.explains));
+    }
+    if (isPermitted ? semantic === 'permit_on_first_permit' : semantic === 'deny_on_first_deny') break;
   }
   return { evaluations: answers };
 }
 
-function evaluateOne(item: unknown, defaults: Json, asker: Asker): { object: Json; permitted: boolean } {
-  const read = readOne(item, defaults);
-  if (read instanceof GatewayError) return failed(read);
-  const answer = answerOne(read, asker);
-  if (answer instanceof GatewayError) return failed(answer);
-  asker.note(read, answer);
-  return { object: decisionObject(answer, asker.explains), permitted: answer.permitted };
+interface Item {
+  readonly question: Question;
+  readonly prepared: Prepared;
 }
 
-const failed = (error: GatewayError): { object: Json; permitted: boolean } => ({
-  object: {
-    decision: false,
-    context: { error: { status: error.definition.status, message: error.publicMessage } },
-  },
-  permitted: false,
-});
-
-const readOne = (item: unknown, defaults: Json): Question | GatewayError =>
-  orRefusal(() => questionOf(withDefaults(item, defaults)));
-
-const answerOne = (question: Question, asker: Asker): Answer | GatewayError =>
-  orRefusal(() => judge(question, asker));
-
-/** A request that is not of the form is an answer here; anything else is a fault of ours and ends the whole. */
-function orRefusal<T>(run: () => T): T | GatewayError {
+/** A question of several; one that is not of the form is an answer here, anything else a fault of ours. */
+function readOne(item: unknown, defaults: Json, asker: Asker): Item | GatewayError {
   try {
-    return run();
+    const question = questionOf(withDefaults(item, defaults));
+    return { question, prepared: prepare(question, asker) };
   } catch (error) {
     if (error instanceof GatewayError && error.code === 'body_invalid') return error;
     throw error;
   }
 }
+
+// AuthZEN 1.0 §7.2.1: a decision that fails is closed, and says so in its own context.
+const errorObject = (error: GatewayError): Json => ({
+  decision: false,
+  context: { error: { status: error.definition.status, message: error.publicMessage } },
+});
 
 function semanticOf({ options }: Json): Semantic {
   if (options === undefined) return 'execute_all';

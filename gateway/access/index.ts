@@ -26,7 +26,7 @@ export async function answerAccess(guarded: Guarded): Promise<void> {
   const json = parse(await readQuestion(guarded));
   const asked: (Asked | Searched)[] = [];
   outcome.asked = asked;
-  const answer = await answers[operation](json, askerOf(guarded, asked));
+  const answer = await answers[operation](json, await askerOf(guarded, asked));
   if (outcome.aborted) return;
   if (signal.aborted) throw refusalOfAbort(signal);
   const bytes = Buffer.from(JSON.stringify(answer));
@@ -35,7 +35,7 @@ export async function answerAccess(guarded: Guarded): Promise<void> {
   response.end(bytes);
 }
 
-const answers: Readonly<Record<AccessOperation, (json: Json, asker: Asker) => Json | Promise<Json>>> = {
+const answers: Readonly<Record<AccessOperation, (json: Json, asker: Asker) => Promise<Json>>> = {
   evaluation: evaluate,
   evaluations: evaluateAll,
   'search/subject': (json, asker) => search('subject', json, asker),

@@ -1,7 +1,8 @@
-// Answers one question from the snapshot: by the very decision that requests get (authorize/decide.ts). What is unknown is
+// Answers questions from the snapshot: by the very decision that requests get (authorize/decide.ts). What is unknown is
 // denied: types, actions, subjects without an issuer on the gateway's own resources.
 import { GatewayError } from '../../core/errors.ts';
-import { decide, type Decision, type EvaluationRequest } from '../authorize/index.ts';
+import { decide, type Decision, type DecisionParts, type EvaluationRequest } from '../authorize/index.ts';
+import { gatherAnswers, mustGather } from '../authorize/relations/gather.ts';
 import type { Route } from '../policies/routes.ts';
 import { anonymousPrincipal, strangerPrincipal, type Principal } from '../principal.ts';
 import type { Snapshot } from '../snapshot.ts';
@@ -23,57 +24,66 @@ export interface Answer {
   readonly decision: Decision | null;
 }
 
+/** What is put to decide.ts, or the code of why nothing is. */
+export type Prepared = EvaluationRequest | string;
+
 /**
- * Judges one question.
+ * Prepares one question.
  * Checks: that type and action are known; for the gateway's own resources that the subject is a principal whose claims its
- * issuer's entry accepts; what decide.ts checks.
- * Does not check: who asks (the route's action), limits and guards of the route that is asked about.
+ * issuer's entry accepts.
+ * Does not check: what decide.ts does (judgeAll); who asks (the route's action), limits and guards of the route that is asked about.
  * @throws GatewayError `body_invalid` for a context that cannot be read
  */
-export function judge(question: Question, { snapshot, now }: Circumstances): Answer {
+export function prepare(question: Question, { snapshot, now }: Circumstances): Prepared {
   const { type } = question.resource;
   return type === 'model' || type === 'gateway'
-    ? judgeOwn(question, { snapshot, now })
-    : judgeForeign(question, { snapshot, now });
+    ? prepareOwn(question, { snapshot, now })
+    : prepareForeign(question, { snapshot, now });
 }
 
-const refused = (code: string): Answer => ({ permitted: false, code, decision: null });
+/** Judges prepared questions, each when it is asked for; whoever holds relations elsewhere is asked once for all. */
+export async function judgeAll(
+  prepared: readonly Prepared[],
+  snapshot: Snapshot,
+): Promise<(each: Prepared) => Answer> {
+  const requests = prepared.filter((each) => typeof each !== 'string');
+  const parts = mustGather(requests, snapshot) ? await gatherAnswers(requests, snapshot) : snapshot;
+  return (each) => answerOf(each, parts);
+}
 
-function answerOf(request: EvaluationRequest, snapshot: Snapshot): Answer {
-  const decision = decide(request, snapshot);
+function answerOf(prepared: Prepared, parts: DecisionParts): Answer {
+  if (typeof prepared === 'string') return { permitted: false, code: prepared, decision: null };
+  const decision = decide(prepared, parts);
   return { permitted: decision.decision === 'permit', code: decision.code, decision };
 }
 
 /** May this principal do this on a model, or at the gateway: the question that its own request would put. */
-function judgeOwn(
+function prepareOwn(
   { subject, action, resource, context }: Question,
   { snapshot, now }: Circumstances,
-): Answer {
+): Prepared {
   const { access } = snapshot;
   const isModel = resource.type === 'model';
   const routes = (isModel ? access.modelRoutes : access.gatewayRoutes).get(action.name);
   const named = textIn(context, 'route');
   const route = routes?.find(({ name }) => named === '' || name === named);
-  if (route === undefined) return refused('action_unknown');
+  if (route === undefined) return 'action_unknown';
   const callerAddress = textIn(context, 'ip_address');
   const principal = route.anonymous
     ? anonymousPrincipal(callerAddress)
     : principalOf(subject, { snapshot, now });
-  if (typeof principal === 'string') return refused(principal);
-  if (lacksBinding(route, principal)) return refused('unbound');
-  return answerOf(
-    {
-      subject: {
-        type: route.anonymous ? 'anonymous' : 'principal',
-        id: principal.key,
-        properties: principal,
-      },
-      action: { name: action.name },
-      resource: isModel ? { type: 'model', id: resource.id } : { type: 'gateway', id: 'sallyport' },
-      context: { now, callerAddress, route: route.name, body: bodyOf(route, action.properties) },
+  if (typeof principal === 'string') return principal;
+  if (lacksBinding(route, principal)) return 'unbound';
+  return {
+    subject: {
+      type: route.anonymous ? 'anonymous' : 'principal',
+      id: principal.key,
+      properties: principal,
     },
-    snapshot,
-  );
+    action: { name: action.name },
+    resource: isModel ? { type: 'model', id: resource.id } : { type: 'gateway', id: 'sallyport' },
+    context: { now, callerAddress, route: route.name, body: bodyOf(route, action.properties) },
+  };
 }
 
 const lacksBinding = ({ requiresBoundToken }: Route, { binding }: Principal): boolean =>
@@ -84,30 +94,27 @@ const bodyOf = ({ kind }: Route, properties: Json): Json | null =>
   kind === 'openai' || kind === 'generate' ? properties : null;
 
 /** May this subject do this on a resource of another service. */
-function judgeForeign(question: Question, { snapshot, now }: Circumstances): Answer {
+function prepareForeign(question: Question, { snapshot, now }: Circumstances): Prepared {
   const { subject, action, resource } = question;
   const type = snapshot.access.resourceTypes.get(resource.type);
-  if (type === undefined) return refused('resource_type_unknown');
-  if (!type.actions.has(action.name)) return refused('action_unknown');
+  if (type === undefined) return 'resource_type_unknown';
+  if (!type.actions.has(action.name)) return 'action_unknown';
   const known = type.resources.get(resource.id);
   const found = subjectOf(subject, { snapshot, now });
-  if (typeof found === 'string') return refused(found);
+  if (typeof found === 'string') return found;
   const { principal, properties } = found;
-  return answerOf(
-    {
-      subject: { type: 'principal', id: principal.key, properties: principal },
-      action: { name: action.name },
-      resource: { type: 'foreign', id: resource.id },
-      context: { now, callerAddress: textIn(question.context, 'ip_address'), route: '', body: null },
-      foreign: {
-        ...question,
-        subject: { ...subject, properties },
-        // What the operator wrote overrules what the asking service states.
-        resource: { ...resource, properties: { ...resource.properties, ...known } },
-      },
+  return {
+    subject: { type: 'principal', id: principal.key, properties: principal },
+    action: { name: action.name },
+    resource: { type: 'foreign', id: resource.id },
+    context: { now, callerAddress: textIn(question.context, 'ip_address'), route: '', body: null },
+    foreign: {
+      ...question,
+      subject: { ...subject, properties },
+      // What the operator wrote overrules what the asking service states.
+      resource: { ...resource, properties: { ...resource.properties, ...known } },
     },
-    snapshot,
-  );
+  };
 }
 
 interface FoundSubject {

@@ -2,7 +2,7 @@
 // names; a result is what an evaluation of it would permit.
 import { hash } from 'node:crypto';
 import type { Asker } from './asker.ts';
-import { judge } from './judge.ts';
+import { judgeAll, prepare } from './judge.ts';
 import {
   actionOf,
   contextOf,
@@ -20,6 +20,9 @@ export type Sought = 'subject' | 'resource' | 'action';
 /** Results of one page, when the request does not say and at most. */
 export const pageSize = { usual: 100, most: 1_000 };
 
+/** Candidates that are judged together. */
+const chunkSize = 100;
+
 interface Candidate {
   readonly question: Question;
   readonly result: Json;
@@ -31,16 +34,22 @@ export async function search(sought: Sought, json: Json, asker: Asker): Promise<
   const page = pageOf(sought, json);
   const results: Json[] = [];
   let next = '';
-  for (let index = page.from; index < candidates.length; index++) {
-    await asker.breathe();
-    const candidate = candidates[index];
-    if (candidate === undefined || !judge(candidate.question, asker).permitted) continue;
-    if (results.length === page.limit) {
+  for (let start = page.from; start < candidates.length && next === ''; start += chunkSize) {
+    const chunk = candidates
+      .slice(start, start + chunkSize)
+      .map(({ question, result }) => ({ prepared: prepare(question, asker), result }));
+    const judge = await judgeAll(
+      chunk.map((each) => each.prepared),
+      asker.snapshot,
+    );
+    for (const [index, { prepared, result }] of chunk.entries()) {
+      await asker.breathe();
+      if (!judge(prepared).permitted) continue;
       // The page ends where the next result is, so that an empty token means that there is none.
-      next = `${index}.${page.fingerprint}`;
-      break;
+      if (results.length === page.limit) next = `${start + index}.${page.fingerprint}`;
+      if (next !== '') break;
+      results.push(result);
     }
-    results.push(candidate.result);
   }
   asker.noteSearch({ ...shownQuestion(sought, json), found: results.length });
   const isPaged = page.isAsked || next !== '';

@@ -1,5 +1,5 @@
 // A started gateway that decides for other services, by the policies of a folder laid over the shipped ones.
-import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { packageRoot } from '../../core/package.ts';
 import { startTestGateway, type TestGateway } from '../support/start-gateway.ts';
@@ -22,9 +22,11 @@ export async function startAccessGateway(
   files: Readonly<Record<string, string>> = {},
 ): Promise<AccessGateway> {
   const gateway = await startTestGateway();
+  // The tests of the shipped policies are not about these.
+  rmSync(join(gateway.policies, 'tests'), { recursive: true });
   const laid = { ...(folder === null ? {} : filesIn(folder)), ...files };
   for (const [name, text] of Object.entries(laid)) writeFileSync(join(gateway.policies, name), text);
-  gateway.running.reload();
+  await gateway.running.reload();
   const accessToken = await gateway.mint({ sub: 'asking-service', roles: ['Access.Evaluator'] });
   return {
     ...gateway,
