@@ -1,11 +1,13 @@
 // What is said about one decision, by whatever way it was come by: every stage, what would permit it, and what the
 // caller was told.
 import { matchesAction } from '../../gateway/authorize/patterns.ts';
+import { shownObligations, type ShownObligations } from '../../gateway/authorize/index.ts';
 import type { GatewayError } from '../../core/errors.ts';
 import { decide } from '../../gateway/authorize/decide.ts';
 import type { Principal } from '../../gateway/principal.ts';
 import { printable } from '../wording.ts';
 import type { Answer, Evaluator, Question } from '../../gateway/policies/evaluation/evaluate.ts';
+import { obligationWords } from './obligation-words.ts';
 import type { OpenedPolicies } from './opened-policies.ts';
 import type { Paint } from './paint.ts';
 import { deciderPlace, explainAnswer, inOneLine, routePlace, type Explanation } from './reason-words.ts';
@@ -36,6 +38,8 @@ export interface ExplainedRequest {
   readonly outcome: string;
   readonly reason: string | null;
   readonly decided_by: string | null;
+  /** What the permit is bound to; of a request in the audit log, the rules alone. */
+  readonly obligations: ShownObligations | null;
   readonly stages: readonly ExplainedStage[];
   readonly would_permit: readonly string[];
   /** Status, code and sentence as the caller saw them; null for a request that was permitted. */
@@ -64,6 +68,7 @@ export function explainQuestion(
     outcome: refusal?.code ?? 'permit',
     reason: refusal?.reason ?? null,
     decided_by: answer.decidedBy,
+    obligations: answer.obligations === null ? null : shownObligations(answer.obligations),
     stages: stagesOf(question, answer, opened),
     would_permit: refusal === null ? [] : waysIn(question, answer, { evaluator, opened }),
     told: refusal === null ? null : toldOf(refusal),
@@ -109,28 +114,31 @@ function stagesOf(question: Question, answer: Answer, opened: OpenedPolicies): E
     outcome: 'passed',
     explanation: authorizationOf(answer, opened),
   };
+  const obliged = answer.obligations;
   const limits: ExplainedStage = {
     stage: 'limit',
     outcome: 'not_asked',
     explanation: {
       place: routePlace(answer, opened),
-      text:
-        answer.route.limits.length === 0
-          ? 'no limits'
-          : `limits of the route: ${answer.route.limits.join(', ')}`,
+      text: namesOf('limits', answer.route.limits, obliged?.limits) ?? 'no limits',
     },
   };
   if (answer.stage === 'guard')
     return [authenticated, authorized, limits, refused('guard'), ...later('not_reached', 'forward')];
+  const guardsAsked = namesOf('guards', answer.route.guards, obliged?.guards);
   const guards: ExplainedStage = {
     stage: 'guard',
     outcome: 'not_asked',
-    explanation:
-      answer.route.guards.length === 0
-        ? null
-        : { place: null, text: `guards of the route: ${answer.route.guards.join(', ')}` },
+    explanation: guardsAsked === null ? null : { place: null, text: guardsAsked },
   };
   return [authenticated, authorized, limits, guards];
+}
+
+/** `limits of the route: a, b; of rules: c`, or null when there are none. */
+function namesOf(what: string, own: readonly string[], obliged: readonly string[] = []): string | null {
+  const added = obliged.filter((name) => !own.includes(name));
+  if (own.length === 0) return added.length === 0 ? null : `${what} of rules: ${added.join(', ')}`;
+  return `${what} of the route: ${own.join(', ')}${added.length === 0 ? '' : `; of rules: ${added.join(', ')}`}`;
 }
 
 const authorizationOf = (answer: Answer, opened: OpenedPolicies): Explanation =>
@@ -244,6 +252,14 @@ const marks: Readonly<Record<StageOutcome, string>> = {
   not_asked: '·',
 };
 
+/** What a permit is bound to, and by which rules. */
+function boundLines(obligations: ShownObligations | null, paint: Paint): string[] {
+  if (obligations === null) return [];
+  const words = obligationWords(obligations);
+  const by = `by ${obligations.rules.map((rule) => printable(rule)).join(', ')}`;
+  return [`${paint.dim('·')} ${'bound'.padEnd(13)} ${words === '' ? by : `${words} (${by})`}`];
+}
+
 /** At most 25 lines for people. */
 export function formatExplanation(explained: ExplainedRequest, paint: Paint): string {
   const { action, model, at, told } = explained;
@@ -269,6 +285,7 @@ export function formatExplanation(explained: ExplainedRequest, paint: Paint): st
     ](marks[outcome]);
     lines.push(`${mark} ${stage.padEnd(13)} ${inOneLine(explanation)}`);
   }
+  lines.push(...boundLines(explained.obligations, paint));
   if (silent.length > 0) lines.push(`${paint.dim('-')} ${silent.join(', ')}: not reached`);
   lines.push('');
   if (explained.would_permit.length > 0)

@@ -77,7 +77,17 @@ function rules(bundle: Bundle): Mutation[] {
       description: `rule ${rule.name}: drop it`,
       bundle: withRules(without(entries, index)),
     };
-    if (rule.effect === undefined) return [dropped];
+    const { obligations = {} } = rule;
+    const loosened = Object.keys(obligations).map((key) => {
+      const left = Object.fromEntries(Object.entries(obligations).filter(([other]) => other !== key));
+      return {
+        ...place,
+        path: [...place.path, 'obligations', key],
+        description: `rule ${rule.name}: drop ${key} from obligations`,
+        bundle: withRules(entries.map((each, at) => (at === index ? { ...each, obligations: left } : each))),
+      };
+    });
+    if (rule.effect === undefined) return [dropped, ...loosened];
     const effect = rule.effect === 'deny' ? ('permit' as const) : ('deny' as const);
     return [
       dropped,
@@ -86,6 +96,7 @@ function rules(bundle: Bundle): Mutation[] {
         description: `rule ${rule.name}: ${effect} instead of ${rule.effect}`,
         bundle: withRules(entries.map((each, at) => (at === index ? { ...each, effect } : each))),
       },
+      ...loosened,
     ];
   });
 }

@@ -239,7 +239,7 @@ Access.Evaluator  -          access.evaluate, access.search
 
   it('as CSV and JSON, for one role or one model', async () => {
     const csv = (await access('--format', 'csv', '--role', 'LLM.User', '--model', 'tiny-gpt2')).stdout;
-    assert.equal(csv.split('\r\n')[0], 'role,model,action,decided_by');
+    assert.equal(csv.split('\r\n')[0], 'role,model,action,decided_by,obliged_by');
     assert.equal(csv.split('\r\n').length, 5);
     const [entry] = JSON.parse((await access('--json', '--role', 'LLM.Admin')).stdout);
     assert.deepEqual(entry, {
@@ -248,6 +248,7 @@ Access.Evaluator  -          access.evaluate, access.search
       action: 'models.list',
       decided_by: 'roles.LLM.User',
       place: 'policies/roles.yaml:4',
+      obligations: null,
     });
   });
 

@@ -11,7 +11,7 @@ import type { IssuerRules } from '../../authenticate/issuer-rules.ts';
 import { authorize, evaluationRequest, oblige, type Obligations } from '../../authorize/index.ts';
 import { decide } from '../../authorize/decide.ts';
 import type { Decision } from '../../authorize/evaluation.ts';
-import { newOutcome, type Limited, type Parsed } from '../../exchange.ts';
+import { newOutcome, type Limited, type Outcome, type Parsed } from '../../exchange.ts';
 import { guard } from '../../guard/index.ts';
 import type { Bundle } from '../bundle.ts';
 import type { PolicyContext } from '../context.ts';
@@ -122,11 +122,13 @@ function answer(question: Question, snapshot: Snapshot, issuers: ReadonlyMap<str
     obligations: null,
   };
   let stage: Stage = 'authenticate';
+  let outcome: Outcome | null = null;
   try {
     const principal = authenticated(question, found, issuers);
     found.principal = principal;
     stage = 'authorize';
     const parsed = exchangeFor(question, { route, principal, snapshot });
+    outcome = parsed.outcome;
     found.decision = decide(evaluationRequest(parsed, question.model), snapshot, { trace: true });
     const authorized = authorize(parsed);
     found.model = authorized.model;
@@ -140,8 +142,8 @@ function answer(question: Question, snapshot: Snapshot, issuers: ReadonlyMap<str
     if (!(error instanceof GatewayError)) throw error;
     found.refusal = error;
     found.stage = stage;
-    // For a request that names no model, the stage's own decision is about the model that it chose.
-    if (stage === 'authorize') found.decidedBy = found.decidedBy ?? found.decision?.decidedBy ?? null;
+    // The stage's own word comes first: it knows the model that it chose, and whose obligations cannot be fulfilled.
+    if (stage === 'authorize') found.decidedBy = outcome?.decidedBy ?? found.decision?.decidedBy ?? null;
   }
   return found;
 }

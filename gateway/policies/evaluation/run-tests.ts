@@ -1,5 +1,7 @@
 // Runs policy tests against a compiled bundle. Pure but for the clock that measures it.
+import { shownObligations, type ObligationsEntry } from '../../authorize/index.ts';
 import type { Answer, Evaluator } from './evaluate.ts';
+import { isDeepStrictEqual } from 'node:util';
 import { syntheticToken, type TokenSurroundings } from './synthetic-token.ts';
 import type { TestFile } from './test-files.ts';
 import type { PolicyTest } from './test-schema.ts';
@@ -75,5 +77,22 @@ function isAsExpected(test: PolicyTest, answer: Answer): boolean {
   const code = refusal?.code ?? 'permit';
   const isOutcome = test.expect === 'deny' ? refusal !== null : test.expect === code;
   const isDecider = test.by === undefined || test.by === answer.decidedBy;
-  return isOutcome && isDecider && (test.because === undefined || reasonCodes(answer).includes(test.because));
+  return (
+    isOutcome &&
+    isDecider &&
+    (test.because === undefined || reasonCodes(answer).includes(test.because)) &&
+    (test.expect_obligations === undefined || isBoundAs(test.expect_obligations, answer))
+  );
 }
+
+/** Whether each obligation that is stated is what applies; lists in any order. */
+function isBoundAs(expected: 'none' | ObligationsEntry, { obligations }: Answer): boolean {
+  if (expected === 'none' || obligations === null) return expected === 'none' && obligations === null;
+  const found: Readonly<Record<string, unknown>> = { ...shownObligations(obligations) };
+  return Object.entries(expected).every(
+    ([name, value]) => value === undefined || isDeepStrictEqual(sorted(value), sorted(found[name])),
+  );
+}
+
+const sorted = (value: unknown): unknown =>
+  Array.isArray(value) ? (value as readonly string[]).toSorted() : value; // Lists of obligations hold names.

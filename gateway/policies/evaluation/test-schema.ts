@@ -3,6 +3,7 @@ import { isIP } from 'node:net';
 import { z } from 'zod';
 import { tupleText } from '../../authorize/relations/relations-policy.ts';
 import type { ErrorCode } from '../../../core/errors.ts';
+import { obligationsSchema } from '../../authorize/index.ts';
 
 const texts = z.array(z.string());
 
@@ -89,7 +90,8 @@ const outcomes = [
   'content_blocked',
 ] as const satisfies readonly (ErrorCode | 'permit' | 'deny')[];
 
-const policyTest = z.strictObject({
+const policyTest = z
+ .strictObject({
   /** What must hold, as a sentence; unique within the file. */
   name: z.string().min(1),
   /** Who asks: `nobody` sends no credential; else an access token, written in full (`claims`) or by what matters in it. */
@@ -125,6 +127,16 @@ const policyTest = z.strictObject({
   by: z.string().optional(),
   /** Code of a reason that must be given, e.g. `client_id` or `when_matched`. */
   because: z.string().optional(),
+  /** What a permit must be bound to, in the words of rules.yaml; keys that are not stated may be anything. `none`: to nothing. */
+  expect_obligations: z
+    .union([z.literal('none'), obligationsSchema], {
+      error: '`none`, or a mapping such as { limits: [interns] }',
+    })
+    .optional(),
+})
+.refine((test) => test.expect_obligations === undefined || test.expect === 'permit', {
+  path: ['expect_obligations'],
+  error: 'only a permit is bound to anything',
 });
 export type PolicyTest = z.output<typeof policyTest>;
 
