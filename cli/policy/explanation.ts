@@ -64,7 +64,7 @@ export function explainQuestion(
     at: new Date(question.now).toISOString(),
     caller: callerOf(answer),
     digest: opened.bundle.digest,
-    note: typeof question.credential === 'string' ? 'The signature of the token is not checked here.' : null,
+    note: noteOn(question),
     outcome: refusal?.code ?? 'permit',
     reason: refusal?.reason ?? null,
     decided_by: answer.decidedBy,
@@ -73,6 +73,14 @@ export function explainQuestion(
     would_permit: refusal === null ? [] : waysIn(question, answer, { evaluator, opened }),
     told: refusal === null ? null : toldOf(refusal),
   };
+}
+
+/** What is not checked of a credential that is judged; null for somebody who is only imagined. */
+function noteOn({ credential }: Question): string | null {
+  if (typeof credential === 'string') return 'The signature of the token is not checked here.';
+  return credential !== null && 'certificate' in credential
+    ? 'Chain and revocation of the certificate are not checked here.'
+    : null;
 }
 
 /** What the caller sees of a refusal. */
@@ -104,7 +112,7 @@ function stagesOf(question: Question, answer: Answer, opened: OpenedPolicies): E
     return [refused('authenticate'), ...later('not_reached', 'authorize', 'limit', 'guard', 'forward')];
   const authenticated: ExplainedStage = {
     stage: 'authenticate',
-    outcome: typeof question.credential === 'string' ? 'passed' : 'not_asked',
+    outcome: noteOn(question) === null ? 'not_asked' : 'passed',
     explanation: authenticationOf(question, answer, opened),
   };
   if (answer.stage === 'authorize')
@@ -150,6 +158,11 @@ function authenticationOf(
   opened: OpenedPolicies,
 ): Explanation {
   if (route.anonymous) return { place: routePlace({ route }, opened), text: 'the route is open to anybody' };
+  if (principal?.credential.kind === 'client_certificate')
+    return {
+      place: opened.placeOf('issuers.yaml', ['client_certificates', principal.issuerName]),
+      text: printable(`${principal.issuerName}: the certificate is that of ${principal.subject}`),
+    };
   if (issuer === null || typeof question.credential !== 'string')
     return { place: null, text: `somebody with the roles ${[...(principal?.roles ?? [])].join(', ')}` };
   const expiry = accessToken?.claims['exp'];

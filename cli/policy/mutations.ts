@@ -12,7 +12,13 @@ export interface Mutation {
 
 /** Every mutation of a bundle, in the order of its files. */
 export function mutationsOf(bundle: Bundle): Mutation[] {
-  return [...requiredClaims(bundle), ...roles(bundle), ...assignments(bundle), ...rules(bundle)];
+  return [
+    ...requiredClaims(bundle),
+    ...certificates(bundle),
+    ...roles(bundle),
+    ...assignments(bundle),
+    ...rules(bundle),
+  ];
 }
 
 function requiredClaims(bundle: Bundle): Mutation[] {
@@ -28,11 +34,30 @@ function requiredClaims(bundle: Bundle): Mutation[] {
         path: ['issuers', name, 'required_claims', claim],
         bundle: {
           ...bundle,
-          issuers: { issuers: { ...issuers, [name]: { ...entry, required_claims: remaining } } },
+          issuers: {
+            ...bundle.issuers,
+            issuers: { ...issuers, [name]: { ...entry, required_claims: remaining } },
+          },
         },
       };
     }),
   );
+}
+
+function certificates(bundle: Bundle): Mutation[] {
+  const entries = Object.entries(bundle.issuers.client_certificates);
+  return entries.map(([name]) => ({
+    description: `client certificates ${name}: drop the entry`,
+    file: 'issuers.yaml' as const,
+    path: ['client_certificates', name],
+    bundle: {
+      ...bundle,
+      issuers: {
+        ...bundle.issuers,
+        client_certificates: Object.fromEntries(entries.filter(([other]) => other !== name)),
+      },
+    },
+  }));
 }
 
 function roles(bundle: Bundle): Mutation[] {

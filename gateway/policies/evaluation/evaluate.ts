@@ -6,6 +6,7 @@ import { GatewayError } from '../../../core/errors.ts';
 import { createLog } from '../../../core/log.ts';
 import { parseAccessToken, type UnverifiedAccessToken } from '../../authenticate/access-token.ts';
 import { invalidToken } from '../../authenticate/invalid-token.ts';
+import { certificatePrincipal, type ShownCertificate } from '../../authenticate/certificate/index.ts';
 import { checkHeader, judgeClaims, rulesByIssuer } from '../../authenticate/judge-claims.ts';
 import type { IssuerRules } from '../../authenticate/issuer-rules.ts';
 import { authorize, evaluationRequest, oblige, type Obligations } from '../../authorize/index.ts';
@@ -22,8 +23,11 @@ import type { Snapshot } from '../../snapshot.ts';
 
 /** Who asks for what. */
 export interface Question {
-  /** A compact JWS whose signature is not looked at, a principal that stands for one, or null for no credential. */
-  readonly credential: string | Principal | null;
+  /**
+   * A compact JWS whose signature is not looked at, a client certificate whose chain and revocation are not, a principal
+   * that stands for one, or null for no credential.
+   */
+  readonly credential: string | Principal | { readonly certificate: ShownCertificate } | null;
   readonly action: string;
   /** Name of the route; null takes the first with the action. */
   readonly route: string | null;
@@ -124,7 +128,7 @@ function answer(question: Question, snapshot: Snapshot, issuers: ReadonlyMap<str
   let stage: Stage = 'authenticate';
   let outcome: Outcome | null = null;
   try {
-    const principal = authenticated(question, found, issuers);
+    const principal = authenticated(question, found, { issuers, snapshot });
     found.principal = principal;
     stage = 'authorize';
     const parsed = exchangeFor(question, { route, principal, snapshot });
@@ -151,11 +155,17 @@ function answer(question: Question, snapshot: Snapshot, issuers: ReadonlyMap<str
 function authenticated(
   { credential, now, from }: Question,
   found: { accessToken: UnverifiedAccessToken | null; issuer: IssuerRules | null; readonly route: Route },
-  issuers: ReadonlyMap<string, IssuerRules>,
+  { issuers, snapshot }: { issuers: ReadonlyMap<string, IssuerRules>; snapshot: Snapshot },
 ): Principal {
   if (found.route.anonymous) return anonymousPrincipal(from);
   if (credential === null) throw new GatewayError('missing_credentials', { reason: 'no_credentials' });
-  if (typeof credential !== 'string') return credential;
+  if (typeof credential !== 'string') {
+    if (!('certificate' in credential)) return credential;
+    const { clientCertificates } = snapshot;
+    if (clientCertificates === null)
+      throw new GatewayError('missing_credentials', { reason: 'no_credentials' });
+    return certificatePrincipal(credential.certificate, clientCertificates, now);
+  }
   const accessToken = parseAccessToken(credential);
   found.accessToken = accessToken;
   const rules = issuers.get(accessToken.issuer);

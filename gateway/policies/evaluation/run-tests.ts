@@ -1,7 +1,8 @@
 // Runs policy tests against a compiled bundle. Pure but for the clock that measures it.
-import { shownObligations, type ObligationsEntry } from '../../authorize/index.ts';
-import type { Answer, Evaluator } from './evaluate.ts';
 import { isDeepStrictEqual } from 'node:util';
+import { shownObligations, type ObligationsEntry } from '../../authorize/index.ts';
+import type { Answer, Evaluator, Question } from './evaluate.ts';
+import { syntheticCertificate } from './synthetic-certificate.ts';
 import { syntheticToken, type TokenSurroundings } from './synthetic-token.ts';
 import type { TestFile } from './test-files.ts';
 import type { PolicyTest } from './test-schema.ts';
@@ -53,7 +54,7 @@ export function runTests(
 export function answerTo(test: PolicyTest, evaluator: Evaluator, surroundings: TokenSurroundings): Answer {
   const now = Date.parse(test.now);
   return evaluator.answer({
-    credential: test.as === 'nobody' ? null : syntheticToken(test.as, now, surroundings),
+    credential: credentialOf(test.as, now, surroundings),
     action: test.do,
     route: test.route ?? null,
     model: test.model ?? null,
@@ -63,6 +64,16 @@ export function answerTo(test: PolicyTest, evaluator: Evaluator, surroundings: T
     from: test.from,
     ...(test.relations === undefined ? {} : { relations: test.relations }),
   });
+}
+
+function credentialOf(
+  as: PolicyTest['as'],
+  now: number,
+  surroundings: TokenSurroundings,
+): Question['credential'] {
+  if (as === 'nobody') return null;
+  if (as.certificate !== undefined) return { certificate: syntheticCertificate(as.certificate, now) };
+  return syntheticToken(as, now, surroundings);
 }
 
 /** Every code that speaks for this answer: the refusal's private reason and the codes of the decision. */

@@ -42,7 +42,22 @@ const bearer = {
 const bearerSchema = z.strictObject(bearer);
 export type Bearer = z.output<typeof bearerSchema>;
 
-const kinds = ['claims', 'entra-v1', 'entra-v2', 'app-only'] as const;
+const kinds = ['claims', 'entra-v1', 'entra-v2', 'app-only', 'certificate'] as const;
+
+const certificate = z.strictObject({
+  subject: z
+    .record(z.string(), z.union([z.string(), texts]))
+    .optional()
+    .describe('Attributes of the subject, e.g. `{ O: Example, OU: [Lab, Berlin] }`.'),
+  uri: texts.optional().describe('Subject alternative names that are URIs, such as a SPIFFE id.'),
+  dns: texts.optional().describe('Subject alternative names that are DNS names.'),
+  email: texts.optional().describe('Subject alternative names that are mail addresses.'),
+  ip: texts.optional().describe('Subject alternative names that are IP addresses.'),
+  fingerprint: z.string().optional().describe('SHA-256 of the certificate, hex.'),
+  issued_by: texts.optional().describe('SHA-256 fingerprints of the authorities above it, hex.'),
+});
+/** What a test writes down of a client certificate. */
+export type WrittenCertificate = z.output<typeof certificate>;
 
 const credentialShape = {
   ...bearer,
@@ -59,6 +74,9 @@ const credentialShape = {
   'app-only': bearerSchema
     .optional()
     .describe("An application's own access token (client credentials): roles, no scopes, nobody behind it."),
+  certificate: certificate
+    .optional()
+    .describe('No access token but a client certificate that is valid and for client authentication.'),
 };
 
 const credential = z.strictObject(credentialShape).superRefine((given, context) => {
