@@ -171,7 +171,7 @@ export const errorCatalogue = {
   },
   limit_store_unavailable: server(503, 'The store of the rate limits does not answer.'),
   audit_unavailable: server(503, 'The audit log cannot be written, so nothing is answered.'),
-  issuer_unavailable: server(503, 'The keys of the token issuer cannot be fetched.'),
+  issuer_unavailable: server(503, 'The issuer of the credential cannot be asked whether it is good.'),
   revocation_unavailable: server(503, 'The revocation could not be recorded everywhere. Try again.'),
   upstream_unavailable: server(502, 'The model server cannot be reached.'),
   upstream_invalid_response: server(502, 'The model server sent an invalid answer.'),

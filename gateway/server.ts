@@ -4,18 +4,27 @@ import { createServer, type Server } from 'node:http';
 import { join } from 'node:path';
 import cluster from 'node:cluster';
 import type { ListenAddress } from '../core/address.ts';
+import { gatewaySubject } from '../core/assertion.ts';
 import { followCertificate } from '../core/certificate-renewal.ts';
 import { createLog, type Logger } from '../core/log.ts';
 import { readSecret } from '../core/secret.ts';
 import { createAuditLog } from './accounting/audit-log.ts';
 import { createMetrics } from './accounting/metrics.ts';
 import { createControlApp, createInternalApp } from './app.ts';
-import { createDpopServices, openDpopNonces, openRevocations } from './authenticate/index.ts';
+import {
+  createDpopServices,
+  createIdentityApi,
+  openDpopNonces,
+  openRevocations,
+  type IdentityApi,
+  type Revocations,
+} from './authenticate/index.ts';
 import { createCallerAddress } from './caller-address.ts';
 import type { GatewayConfig } from './config.ts';
 import type { ControlDependencies } from './control/control-dependencies.ts';
 import { createEntry, type Entry } from './entry.ts';
-import { openAssertionSigner } from './forward/assertion.ts';
+import { openAssertionSigner, type AssertionSigner } from './forward/assertion.ts';
+import { parseUpstreamUrl } from './forward/upstream-address.ts';
 import { createUpstreams } from './forward/upstreams.ts';
 import { createLimitStore } from './limit/store.ts';
 import { createListener, followedFiles } from './listener.ts';
@@ -131,20 +140,18 @@ async function openServices(config: GatewayConfig, log: Logger, publicUrl: () =>
   const dpop = createDpopServices(openDpopNonces(config.data));
   const upstreams = createUpstreams(config.upstreams, { signer });
   const redis = config.redis?.url;
+  const redisUrl = redis === undefined ? null : /^(env|file):/.test(redis) ? readSecret(redis) : redis;
   const limitStore = await createLimitStore({
     folder: config.data,
-    redisUrl: redis === undefined ? null : /^(env|file):/.test(redis) ? readSecret(redis) : redis,
+    redisUrl,
     log,
   });
   const auditLog = createAuditLog(join(config.data, 'audit'), {
     log,
     ...(cluster.worker === undefined ? {} : { writer: `gateway-${cluster.worker.id}` }),
   });
-  const revocations = openRevocations({
-    folder: join(config.data, 'revocations'),
-    keepMs: config.revocations.keep,
-    log,
-  });
+  const identityApi = identityApiOf(config, signer);
+  const revocations = revocationsOf(config, { identityApi, redisUrl, log });
   const metrics = createMetrics({
     revocations: () => revocations,
     issuers: () => policies.current().authentication.status(),
@@ -158,6 +165,8 @@ async function openServices(config: GatewayConfig, log: Logger, publicUrl: () =>
       dataDir: config.data,
       log,
       revocations,
+      ...(identityApi === null ? {} : { identityApi }),
+      onIntrospection: (issuer, outcome) => metrics.introspected(issuer, outcome),
       issuerCa: config.issuer_ca === undefined ? undefined : readFileSync(config.issuer_ca, 'utf8'),
     },
     log,
@@ -181,6 +190,7 @@ async function openServices(config: GatewayConfig, log: Logger, publicUrl: () =>
     policies = watchPolicies(options);
   } catch (error) {
     await Promise.all([upstreams.close(), limitStore.close(), revocations.close(), auditLog.close()]);
+    await identityApi?.close();
     throw error;
   }
   const services: Services = {
@@ -192,15 +202,55 @@ async function openServices(config: GatewayConfig, log: Logger, publicUrl: () =>
     metrics,
     limitStore,
     dpop,
+    identityApi,
     revocations,
     upstreams,
   };
   return { policies, services };
 }
 
+/** Null when there is no embedded identity, or its address is not known. */
+function identityApiOf(config: GatewayConfig, signer: AssertionSigner): IdentityApi | null {
+  const { embedded_identity: identity } = config;
+  if (identity === undefined) return null;
+  return createIdentityApi({
+    ...parseUpstreamUrl(identity.url),
+    ca: identity.ca === undefined ? undefined : readFileSync(identity.ca, 'utf8'),
+    sign: () =>
+      signer.sign({
+        subject: gatewaySubject,
+        clientId: null,
+        roles: new Set(),
+        credential: 'none',
+        service: 'identity',
+      }),
+  });
+}
+
+interface RevocationParts {
+  readonly identityApi: IdentityApi | null;
+  readonly redisUrl: string | null;
+  readonly log: Logger;
+}
+
+function revocationsOf(config: GatewayConfig, { identityApi, redisUrl, log }: RevocationParts): Revocations {
+  const { embedded_identity: identity, embedded_issuer: issuer } = config;
+  const toleranceMs = identity?.tolerate_feed_loss ?? 0;
+  return openRevocations({
+    folder: join(config.data, 'revocations'),
+    keepMs: config.revocations.keep,
+    ...(redisUrl === null ? {} : { redisUrl }),
+    ...(identityApi === null || issuer === undefined
+      ? {}
+      : { feed: { api: identityApi, issuer, toleranceMs } }),
+    log,
+  });
+}
+
 /** The audit log last: the others may still have something to say. */
-async function closeServices({ upstreams, limitStore, revocations, auditLog }: Services): Promise<void> {
-  await Promise.all([upstreams.close(), limitStore.close(), revocations.close()]);
+async function closeServices(services: Services): Promise<void> {
+  const { upstreams, limitStore, revocations, identityApi, auditLog } = services;
+  await Promise.all([upstreams.close(), limitStore.close(), revocations.close(), identityApi?.close()]);
   await auditLog.close();
 }
 

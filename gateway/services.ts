@@ -2,7 +2,7 @@
 import type { Logger } from '../core/log.ts';
 import type { AuditLog } from './accounting/audit-log.ts';
 import type { Metrics } from './accounting/metrics.ts';
-import type { DpopServices, Revocations } from './authenticate/index.ts';
+import type { DpopServices, IdentityApi, Revocations } from './authenticate/index.ts';
 import type { Upstreams } from './forward/upstreams.ts';
 import type { LimitStore } from './limit/store.ts';
 
@@ -18,5 +18,7 @@ export interface Services {
   readonly dpop: DpopServices;
   /** What no longer works, although it looks valid. */
   readonly revocations: Revocations;
+  /** The embedded identity; null when there is none. */
+  readonly identityApi: IdentityApi | null;
   readonly upstreams: Upstreams;
 }

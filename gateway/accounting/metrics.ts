@@ -26,6 +26,8 @@ export interface Metrics {
   requestEnded(ended: EndedRequest): void;
   /** After a policy file was saved or SIGHUP came. */
   policyReloaded(outcome: 'swapped' | 'refused'): void;
+  /** After an issuer was asked about a credential. */
+  introspected(issuer: string, outcome: 'accepted' | 'refused' | 'failed'): void;
   /** The text exposition and its content type. */
   render(): Promise<{ contentType: string; body: string }>;
 }
@@ -89,6 +91,12 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     registers,
   });
   for (const outcome of ['swapped', 'refused']) reloads.inc({ outcome }, 0);
+  const introspections = new Counter({
+    name: 'sallyport_introspections_total',
+    help: 'Questions to issuers about credentials, by issuer and outcome (accepted, refused, failed).',
+    labelNames: ['issuer', 'outcome'],
+    registers,
+  });
   registerSnapshotGauges(registers, options);
 
   return {
@@ -102,6 +110,7 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
       if (ended.completionTokens > 0) modelTokens.inc({ model, type: 'completion' }, ended.completionTokens);
     },
     policyReloaded: (outcome) => reloads.inc({ outcome }),
+    introspected: (issuer, outcome) => introspections.inc({ issuer, outcome }),
     render: async () => ({ contentType: registry.contentType, body: await registry.metrics() }),
   };
 }

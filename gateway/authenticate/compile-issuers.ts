@@ -7,6 +7,12 @@ import type {
   IssuerStatus,
 } from './authentication.ts';
 import { documentFetcher, issuerDispatcher } from './fetch-document.ts';
+import {
+  checkIntrospection,
+  compileIntrospection,
+  type OpaqueCredentials,
+} from './introspection/compile-introspection.ts';
+import { invalidToken } from './invalid-token.ts';
 import { issuerRules, requestedScopes } from './issuer-rules.ts';
 import { checkIssuers, issuerForms, type IssuerForm } from './issuer-url.ts';
 import type { IssuerPolicy, IssuersPolicy } from './issuers-policy.ts';
@@ -31,7 +37,7 @@ interface NamedKeySet {
  */
 export function compileIssuers(policy: IssuersPolicy, deps: AuthenticationDeps): Authentication {
   const embeddedIssuer = deps.embeddedIssuer ?? null;
-  const [fault] = checkIssuers(policy, embeddedIssuer);
+  const [fault] = [...checkIssuers(policy, embeddedIssuer), ...checkIntrospection(policy)];
   if (fault !== undefined) throw new Error(`${fault.path.join('.')}: ${fault.message}`);
   const previous =
     deps.previous instanceof CompiledAuthentication ? deps.previous.keySets : new Map<string, NamedKeySet>();
@@ -48,7 +54,13 @@ export function compileIssuers(policy: IssuersPolicy, deps: AuthenticationDeps):
     }
   }
   const scopes = new Set(entries.flatMap(([, entry]) => requestedScopes(entry)));
-  return new CompiledAuthentication(accepted, keySets, [...scopes], deps);
+  return new CompiledAuthentication({
+    accepted,
+    keySets,
+    scopesSupported: [...scopes],
+    opaque: compileIntrospection(policy, deps),
+    deps,
+  });
 }
 
 type OptionsOf = (entry: IssuerPolicy, form: IssuerForm, forms: readonly IssuerForm[]) => KeySetOptions;
@@ -101,6 +113,14 @@ function namedKeySet(previous: NamedKeySet | undefined, options: KeySetOptions):
   return { settings, keySet };
 }
 
+interface CompiledParts {
+  readonly accepted: ReadonlyMap<string, AcceptedIssuer>;
+  readonly keySets: ReadonlyMap<string, NamedKeySet>;
+  readonly scopesSupported: readonly string[];
+  readonly opaque: OpaqueCredentials | null;
+  readonly deps: AuthenticationDeps;
+}
+
 class CompiledAuthentication implements Authentication {
   readonly issuers: readonly string[];
   readonly accepted: readonly AcceptedIssuerName[];
@@ -109,14 +129,11 @@ class CompiledAuthentication implements Authentication {
   readonly keySets: ReadonlyMap<string, NamedKeySet>;
   readonly #accepted: ReadonlyMap<string, AcceptedIssuer>;
   readonly #verified: VerifiedTokens;
+  readonly #opaque: OpaqueCredentials | null;
   #isStarted = false;
 
-  constructor(
-    accepted: ReadonlyMap<string, AcceptedIssuer>,
-    keySets: ReadonlyMap<string, NamedKeySet>,
-    scopesSupported: readonly string[],
-    { now = Date.now, revocations }: AuthenticationDeps,
-  ) {
+  constructor({ accepted, keySets, scopesSupported, opaque, deps }: CompiledParts) {
+    const { now = Date.now, revocations } = deps;
     this.#accepted = accepted;
     this.keySets = keySets;
     this.issuers = [...accepted.keys()];
@@ -124,9 +141,10 @@ class CompiledAuthentication implements Authentication {
       name: rules.name,
       issuer: rules.issuer,
       tenantId: rules.entra?.tenantId ?? null,
-      credentialsMayLast: false,
+      credentialsMayLast: opaque?.byName.has(rules.name) === true,
     }));
     this.scopesSupported = scopesSupported;
+    this.#opaque = opaque;
     this.#verified = new VerifiedTokens(
       (accessToken) => verifyAccessToken(accessToken, accepted, now),
       now,
@@ -135,7 +153,14 @@ class CompiledAuthentication implements Authentication {
   }
 
   verify(accessToken: string): Principal | Promise<Principal> {
-    return this.#verified.principalOf(accessToken);
+    const introspector = this.#opaque?.introspectorFor(accessToken);
+    if (introspector != null) return introspector.principalOf(accessToken);
+    const principal = this.#verified.principalOf(accessToken);
+    const confirming = this.#opaque?.confirming;
+    if (confirming == null) return principal;
+    const confirm = (verified: Principal): Principal | Promise<Principal> =>
+      confirmed(verified, accessToken, confirming);
+    return principal instanceof Promise ? principal.then(confirm) : confirm(principal);
   }
 
   status(): readonly IssuerStatus[] {
@@ -145,6 +170,7 @@ class CompiledAuthentication implements Authentication {
       metadataUrl: keySet.metadataUrl,
       ready: keySet.isUsable,
       problem: keySet.problem,
+      ...introspectionProblem(this.#opaque, rules.name),
       keyCount: keySet.keyCount,
       keysFetchedAt: keySet.fetchedAt,
     }));
@@ -169,4 +195,27 @@ class CompiledAuthentication implements Authentication {
   #eachKeySet<T>(act: (keySet: KeySet) => T): T[] {
     return [...this.keySets.values()].map(({ keySet }) => act(keySet));
   }
+}
+
+function introspectionProblem(
+  opaque: OpaqueCredentials | null,
+  name: string,
+): Pick<IssuerStatus, 'introspectionProblem'> {
+  const introspector = opaque?.byName.get(name);
+  return introspector === undefined ? {} : { introspectionProblem: introspector.problem };
+}
+
+/** The issuer of a JWT is asked about it too, where its entry says so, and must speak of the same principal. */
+function confirmed(
+  principal: Principal,
+  accessToken: string,
+  confirming: NonNullable<OpaqueCredentials['confirming']>,
+): Principal | Promise<Principal> {
+  const asked = confirming.get(principal.issuer)?.principalOf(accessToken);
+  const agreed = ({ key }: Principal): Principal => {
+    if (key !== principal.key) throw invalidToken('sub');
+    return principal;
+  };
+  if (asked === undefined) return principal;
+  return asked instanceof Promise ? asked.then(agreed) : agreed(asked);
 }

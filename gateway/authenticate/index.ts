@@ -8,6 +8,8 @@ import { checkSender, provesNothing } from './sender-constraint.ts';
 
 export type { Authentication, AuthenticationDeps, IssuerStatus } from './authentication.ts';
 export { compileIssuers } from './compile-issuers.ts';
+export { checkIntrospection } from './introspection/compile-introspection.ts';
+export { createIdentityApi, type IdentityApi } from './identity-api.ts';
 export { checkIssuers, type IssuerFault } from './issuer-url.ts';
 export { openDpopNonces } from './dpop-nonces.ts';
 export {

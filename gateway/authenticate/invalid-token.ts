@@ -35,6 +35,7 @@ export const invalidTokenReasons = [
   'certificate_expired',
   'certificate_mismatch',
   'claim_type',
+  'inactive',
 ] as const;
 /** One of them. */
 export type InvalidTokenReason = (typeof invalidTokenReasons)[number];

@@ -1,6 +1,7 @@
 // What no single file can show: names that another file or the configuration must know, and combinations of routes that
 // would open something. Runs over whatever files could be read.
 import type { Finding, YamlFile } from '../../core/yaml-file.ts';
+import { checkIntrospection } from '../authenticate/introspection/compile-introspection.ts';
 import { checkIssuers } from '../authenticate/issuer-url.ts';
 import { matchesAction, modelMatcher } from '../authorize/patterns.ts';
 import type { PolicyFiles } from './bundle.ts';
@@ -38,7 +39,8 @@ export function checkReferences(files: Readable, context: PolicyContext): Refere
 
 function issuerFaults({ issuers }: Readable, context: PolicyContext): Finding[] {
   if (issuers === undefined) return [];
-  return checkIssuers(issuers.value, context.embeddedIssuer).map(({ path, message }) =>
+  const faults = [...checkIssuers(issuers.value, context.embeddedIssuer), ...checkIntrospection(issuers.value)];
+  return faults.map(({ path, message }) =>
     issuers.finding(path, message),
   );
 }
