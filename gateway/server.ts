@@ -4,32 +4,31 @@ import { createServer, type Server } from 'node:http';
 import { join } from 'node:path';
 import cluster from 'node:cluster';
 import type { ListenAddress } from '../core/address.ts';
-import { gatewaySubject } from '../core/assertion.ts';
 import { followCertificate } from '../core/certificate-renewal.ts';
 import { createLog, type Logger } from '../core/log.ts';
 import { readSecret } from '../core/secret.ts';
 import { createAuditLog } from './accounting/audit-log.ts';
-import { createMetrics } from './accounting/metrics.ts';
+import { createMetrics, type Metrics } from './accounting/metrics.ts';
 import { createControlApp, createInternalApp } from './app.ts';
 import {
   createDpopServices,
-  createIdentityApi,
+  openClientTrust,
   openDpopNonces,
-  openRevocations,
-  type IdentityApi,
-  type Revocations,
+  type ClientTrust,
 } from './authenticate/index.ts';
+import { createOpenFgaStore, type RemoteRelationStore } from './authorize/relations/openfga-store.ts';
 import { createCallerAddress } from './caller-address.ts';
 import type { GatewayConfig } from './config.ts';
 import type { ControlDependencies } from './control/control-dependencies.ts';
+import { identityApiOf, revocationsOf } from './embedded-identity.ts';
 import { createEntry, type Entry } from './entry.ts';
-import { openAssertionSigner, type AssertionSigner } from './forward/assertion.ts';
-import { parseUpstreamUrl } from './forward/upstream-address.ts';
+import { openAssertionSigner } from './forward/assertion.ts';
 import { createUpstreams } from './forward/upstreams.ts';
 import { createLimitStore } from './limit/store.ts';
 import { createListener, followedFiles } from './listener.ts';
 import { startWorkers } from './workers.ts';
 import { policyContext } from './policies/context.ts';
+import { testFailed } from './policies/candidate.ts';
 import { watchPolicies, type PolicyHolder, type PolicyHolderOptions } from './policies/reload.ts';
 import type { Services } from './services.ts';
 
@@ -44,7 +43,7 @@ export interface RunningGateway {
   /** Settles when issuers and upstreams have answered, or after `limitMs`: what starts beside the gateway has come up. */
   readonly settled: (limitMs: number) => Promise<void>;
   /** Reads the policies again; for SIGHUP. */
-  reload(): void;
+  reload(): Promise<void>;
   /** Stops accepting, lets requests end within `drain_ms`, then cuts them. Idempotent. */
   close(): Promise<void>;
 }
@@ -69,13 +68,15 @@ export async function startGateway(
 
 async function startOne(config: GatewayConfig, log: Logger): Promise<RunningGateway> {
   const callerAddress = createCallerAddress(config.trusted_proxies);
+  const clientTrust = openClientTrust(config.tls);
   const listener = createListener({
     tls: config.tls,
+    clientTrust,
     onRequest: (request, response) => entry.onRequest(request, response),
     onMalformed: (refusal, socket, isUnderWay) => entry.onMalformed(refusal, socket, isUnderWay),
   });
   let publicUrl = config.public_url?.replace(/\/+$/, '') ?? urlOf(config.listen, config.tls !== undefined);
-  const { policies, services } = await openServices(config, log, () => publicUrl);
+  const { policies, services } = await openServices(config, log, { clientTrust, publicUrl: () => publicUrl });
   let stopping = false;
 
   const control: ControlDependencies = {
@@ -106,7 +107,7 @@ async function startOne(config: GatewayConfig, log: Logger): Promise<RunningGate
     throw error;
   }
   if (config.public_url === undefined) publicUrl = urlOf(config.listen, config.tls !== undefined, listener);
-  const forgetCertificate = followCertificate(listener, followedFiles(config.tls), log);
+  const forgetCertificate = followCertificate(listener, followedFiles(config.tls, clientTrust), log);
 
   let closing: Promise<void> | undefined;
   const close = async (): Promise<void> => {
@@ -125,7 +126,9 @@ async function startOne(config: GatewayConfig, log: Logger): Promise<RunningGate
     internalAddress: urlOf(config.internal_listen, false, internal ?? undefined),
     active: () => entry.active(),
     settled: (limitMs) => settled(policies, services, limitMs),
-    reload: () => void policies.reload(),
+    reload: async () => {
+      await policies.reload();
+    },
     close: () => (closing ??= close()),
   };
 }
@@ -135,7 +138,11 @@ interface Opened {
   readonly services: Services;
 }
 
-async function openServices(config: GatewayConfig, log: Logger, publicUrl: () => string): Promise<Opened> {
+async function openServices(
+  config: GatewayConfig,
+  log: Logger,
+  { clientTrust, publicUrl }: { readonly clientTrust: ClientTrust | null; readonly publicUrl: () => string },
+): Promise<Opened> {
   const signer = await openAssertionSigner({ folder: config.data, jwksFile: config.assertion_jwks });
   const dpop = createDpopServices(openDpopNonces(config.data));
   const upstreams = createUpstreams(config.upstreams, { signer });
@@ -156,9 +163,12 @@ async function openServices(config: GatewayConfig, log: Logger, publicUrl: () =>
     revocations: () => revocations,
     issuers: () => policies.current().authentication.status(),
     digest: () => policies.current().digest,
+    policiesCurrent: () => policies.problem() === null,
   });
+  const relationStore = openRelationStore(config, metrics, log);
   const options: PolicyHolderOptions = {
     directory: config.policies,
+    requireTests: config.require_tests,
     context: policyContext(config),
     authentication: {
       embeddedIssuer: config.embedded_issuer,
@@ -169,6 +179,7 @@ async function openServices(config: GatewayConfig, log: Logger, publicUrl: () =>
       onIntrospection: (issuer, outcome) => metrics.introspected(issuer, outcome),
       issuerCa: config.issuer_ca === undefined ? undefined : readFileSync(config.issuer_ca, 'utf8'),
     },
+    ...(relationStore === null ? {} : { relations: { kind: 'remote', store: relationStore } }),
     log,
     onSwap: (swap) => {
       auditLog.append({
@@ -177,20 +188,30 @@ async function openServices(config: GatewayConfig, log: Logger, publicUrl: () =>
         old_digest: swap.oldDigest,
         new_digest: swap.newDigest,
         changed_files: swap.changedFiles,
+        changes: swap.changes,
         version: swap.version,
+        // Each worker swaps for itself, in its own chain.
+        worker: cluster.worker?.id ?? null,
       });
       metrics.policyReloaded('swapped');
     },
     onProblem: (findings) => {
-      if (findings.length > 0) metrics.policyReloaded('refused');
+      if (findings.length > 0)
+        metrics.policyReloaded(findings.some(({ code }) => code === testFailed) ? 'tests_failed' : 'refused');
     },
   };
   let policies: PolicyHolder;
   try {
     policies = watchPolicies(options);
   } catch (error) {
-    await Promise.all([upstreams.close(), limitStore.close(), revocations.close(), auditLog.close()]);
-    await identityApi?.close();
+    await Promise.all([
+      upstreams.close(),
+      limitStore.close(),
+      revocations.close(),
+      auditLog.close(),
+      relationStore?.close(),
+      identityApi?.close(),
+    ]);
     throw error;
   }
   const services: Services = {
@@ -203,54 +224,37 @@ async function openServices(config: GatewayConfig, log: Logger, publicUrl: () =>
     limitStore,
     dpop,
     identityApi,
+    clientTrust,
     revocations,
     upstreams,
+    relationStore,
   };
   return { policies, services };
 }
 
-/** Null when there is no embedded identity, or its address is not known. */
-function identityApiOf(config: GatewayConfig, signer: AssertionSigner): IdentityApi | null {
-  const { embedded_identity: identity } = config;
-  if (identity === undefined) return null;
-  return createIdentityApi({
-    ...parseUpstreamUrl(identity.url),
-    ca: identity.ca === undefined ? undefined : readFileSync(identity.ca, 'utf8'),
-    sign: () =>
-      signer.sign({
-        subject: gatewaySubject,
-        clientId: null,
-        roles: new Set(),
-        credential: 'none',
-        service: 'identity',
-      }),
-  });
-}
-
-interface RevocationParts {
-  readonly identityApi: IdentityApi | null;
-  readonly redisUrl: string | null;
-  readonly log: Logger;
-}
-
-function revocationsOf(config: GatewayConfig, { identityApi, redisUrl, log }: RevocationParts): Revocations {
-  const { embedded_identity: identity, embedded_issuer: issuer } = config;
-  const toleranceMs = identity?.tolerate_feed_loss ?? 0;
-  return openRevocations({
-    folder: join(config.data, 'revocations'),
-    keepMs: config.revocations.keep,
-    ...(redisUrl === null ? {} : { redisUrl }),
-    ...(identityApi === null || issuer === undefined
-      ? {}
-      : { feed: { api: identityApi, issuer, toleranceMs } }),
-    log,
+/** The store of relations elsewhere, or null when this process holds them. */
+function openRelationStore(config: GatewayConfig, metrics: Metrics, log: Logger): RemoteRelationStore | null {
+  const { relations } = config;
+  if (relations.engine === 'embedded') return null;
+  return createOpenFgaStore(relations, {
+    onAsked: (asked) => metrics.askedOutside('relations', asked),
+    onTurn: (problem) => {
+      if (problem === null) log.info({}, 'OpenFGA answers again');
+      else log.error({ problem }, 'OpenFGA does not answer; rules that ask for relations deny');
+    },
   });
 }
 
 /** The audit log last: the others may still have something to say. */
 async function closeServices(services: Services): Promise<void> {
-  const { upstreams, limitStore, revocations, identityApi, auditLog } = services;
-  await Promise.all([upstreams.close(), limitStore.close(), revocations.close(), identityApi?.close()]);
+  const { upstreams, limitStore, revocations, relationStore, identityApi, auditLog } = services;
+  await Promise.all([
+    upstreams.close(),
+    limitStore.close(),
+    revocations.close(),
+    relationStore?.close(),
+    identityApi?.close(),
+  ]);
   await auditLog.close();
 }
 

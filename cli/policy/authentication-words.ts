@@ -1,4 +1,5 @@
 // Why a credential was refused, in plain words: which line of issuers.yaml asks for what, and what the token says.
+import { identityTypeOf } from '../../gateway/authenticate/entra-claims.ts';
 import type { IssuerRules } from '../../gateway/authenticate/issuer-rules.ts';
 import type { Answer } from '../../gateway/policies/evaluation/evaluate.ts';
 import type { OpenedPolicies } from './opened-policies.ts';
@@ -22,6 +23,10 @@ export function explainAuthentication(answer: Answer, opened: OpenedPolicies): E
       text: `no issuer (${names}) has the exact iss ${said}`,
     };
   }
+  if (reason.startsWith('certificate_')) {
+    const words = certificateWords[reason] ?? `the certificate does not pass the check ${reason}`;
+    return { place: opened.placeOf('issuers.yaml', ['client_certificates']), text: words };
+  }
   if (issuer === null || accessToken === null)
     return { place: null, text: `the token is not well-formed (${reason})` };
   const read = { type: accessToken.type, algorithm: accessToken.algorithm, claims: accessToken.claims };
@@ -32,6 +37,13 @@ export function explainAuthentication(answer: Answer, opened: OpenedPolicies): E
       : requiredClaimWords(required, issuer, read);
   return { place: opened.placeOf('issuers.yaml', ['issuers', issuer.name, ...path]), text };
 }
+
+const certificateWords: Readonly<Record<string, string>> = {
+  certificate_unknown: 'no entry has conditions that this certificate meets',
+  certificate_usage: 'the certificate is an authority or does not list client authentication among its uses',
+  certificate_expired: 'the certificate is not valid at this time',
+  certificate_form: 'the certificate cannot be read',
+};
 
 interface ReadToken {
   readonly type: string;
@@ -66,6 +78,21 @@ const wordsFor: Readonly<Record<string, (issuer: IssuerRules, read: ReadToken) =
         : `needs a client id in the claim that this kind of token has for it; the token's is ${shownValue(client)}`,
     ];
   },
+  client_audience: ({ clientAudiences }, { claims }) => {
+    const client = String(claims['azp'] ?? claims['appid'] ?? claims['client_id']);
+    return [
+      ['client_audiences', client],
+      `lets the client ${shownValue(client)} use the audiences ${shownList(clientAudiences.get(client) ?? [])}; the token says ${shownValue(claims['aud'])}`,
+    ];
+  },
+  identity_type: ({ entra }, { claims }) => [
+    ['entra', 'identity_type'],
+    `accepts tokens of identity type ${entra?.identityType ?? ''}; this one is ${identityTypeOf(claims)} (idtyp ${shownValue(claims['idtyp'])}, scp ${shownValue(claims['scp'])})`,
+  ],
+  client_authentication: ({ entra }, { claims }) => [
+    ['entra', 'client_authentication'],
+    `asks for a client that authenticated by ${entra?.clientAuthentication ?? ''}; the token says ${shownValue(claims[entra?.version === '1.0' ? 'appidacr' : 'azpacr'])}`,
+  ],
   typ: ({ types }, { type }) => [
     ['token_types'],
     `accepts the types ${shownList(types)}; the header says ${shownValue(type)}`,

@@ -58,11 +58,34 @@ function explainRule(decidedBy: string, answer: Answer, opened: OpenedPolicies):
   const rule = opened.bundle.rules.rules.find((each) => each.name === name);
   const verb =
     refusal === null ? 'permits' : decision?.stepUp === null ? 'denies' : 'asks for another sign-in for';
+  const problem = /^\S+ obligation_unfulfilled (.*)$/.exec(refusal?.reason ?? '')?.[1];
+  if (problem !== undefined)
+    return {
+      place: deciderPlace(decidedBy, opened),
+      text: `rule ${name} obliges to what cannot be done for ${askedFor(route.action, model)}: ${unfulfilledWords(problem)}`,
+    };
   const codes = ownCodes(decision?.reasons ?? [], decidedBy);
   return {
     place: deciderPlace(decidedBy, opened),
     text: `rule ${name} ${verb} ${askedFor(route.action, model)}: ${conditionsOf(name, opened)} (${codes.join(', ')})${claimsSeen(rule, answer)}`,
   };
+}
+
+/** Why an obligation could not be fulfilled. */
+export function unfulfilledWords(problem: string): string {
+  const [word = '', detail = ''] = problem.split(' ');
+  switch (word) {
+    case 'header_conflict':
+      return `another rule sets the header ${detail} to a different value`;
+    case 'no_header_value':
+      return 'the principal lacks what a header is to hold';
+    case 'body_unread':
+      return 'the route reads no body that guards and ceilings could judge';
+    case 'no_messages':
+      return 'the route has no messages for a system message';
+    default:
+      return problem;
+  }
 }
 
 const askedFor = (action: string, model: string | null): string =>
@@ -74,7 +97,7 @@ function whyNoRole(
 ): string {
   const roles = [...(decision?.roles ?? [])].filter((role) => Object.hasOwn(bundle.roles.roles, role));
   if (roles.length === 0)
-    return `no role of roles.yaml is held: the roles claimed are ${shownList(principal?.roles ?? []) || 'none'}, the groups ${shownList(principal?.groups ?? []) || 'none'}`;
+    return `no role of roles.yaml is held: the roles claimed are ${shownList(principal?.roles ?? []) || 'none'}, the groups ${groupsSeen(principal)}`;
   if (model !== null && !context.models.has(model))
     return `no upstream serves the model ${shownValue(model)}`;
   const permitting = roles.filter((role) =>
@@ -85,11 +108,16 @@ function whyNoRole(
   return `no role held permits ${route.action} on ${model ?? 'any model'}: ${models.join('; ')}`;
 }
 
+function groupsSeen(principal: Answer['principal']): string {
+  if (principal?.groupsUnknown === true) return 'not known (too many for the token)';
+  return shownList(principal?.groups ?? []) || 'none';
+}
+
 /** The conditions of a rule as they are written, in one line. */
 function conditionsOf(name: string, { writtenRules }: OpenedPolicies): string {
   const rule = writtenRules().find((each) => each['name'] === name) ?? {};
   const text = Object.entries(rule)
-    .filter(([key]) => !['name', 'description', 'effect'].includes(key))
+    .filter(([key]) => !['name', 'description', 'effect', 'obligations'].includes(key))
     .map(([key, value]) => `${key} ${typeof value === 'string' ? value : JSON.stringify(value)}`)
     .join('; ');
   return text.length > 160 ? `${text.slice(0, 157)}…` : text;

@@ -14,7 +14,14 @@ import {
 } from './introspection/compile-introspection.ts';
 import { invalidToken } from './invalid-token.ts';
 import { issuerRules, requestedScopes } from './issuer-rules.ts';
-import { checkIssuers, issuerForms, type IssuerForm } from './issuer-url.ts';
+import type { KeyIssuers } from './issuer-keys.ts';
+import {
+  checkIssuers,
+  entraIssuerTemplate,
+  issuerForms,
+  type IssuerForm,
+  type KeySource,
+} from './issuer-url.ts';
 import type { IssuerPolicy, IssuersPolicy } from './issuers-policy.ts';
 import { KeySet, type KeySetOptions } from './key-set.ts';
 import { lastGoodKeys } from './last-good-keys.ts';
@@ -41,15 +48,18 @@ export function compileIssuers(policy: IssuersPolicy, deps: AuthenticationDeps):
   if (fault !== undefined) throw new Error(`${fault.path.join('.')}: ${fault.message}`);
   const previous =
     deps.previous instanceof CompiledAuthentication ? deps.previous.keySets : new Map<string, NamedKeySet>();
+  // An entry that was renamed goes on with the keys of its documents.
+  const previousOf = (key: string, { source }: IssuerForm): NamedKeySet | undefined =>
+    previous.get(key) ?? [...previous.values()].find(({ keySet }) => keySet.issuer === source.issuer);
   const optionsOf = keySetOptions(deps);
   const keySets = new Map<string, NamedKeySet>();
   const accepted = new Map<string, AcceptedIssuer>();
   const entries = Object.entries(policy.issuers);
   for (const [name, entry] of entries) {
-    const forms = issuerForms(entry, embeddedIssuer);
-    for (const form of forms) {
-      const named = namedKeySet(previous.get(form.issuer), optionsOf(entry, form, forms));
-      keySets.set(form.issuer, named);
+    for (const form of issuerForms(entry, embeddedIssuer)) {
+      const key = keySetName(name, entry, form);
+      const named = keySets.get(key) ?? namedKeySet(previousOf(key, form), optionsOf(entry, form.source));
+      keySets.set(key, named);
       accepted.set(form.issuer, { rules: issuerRules(name, entry, form), keySet: named.keySet });
     }
   }
@@ -63,14 +73,19 @@ export function compileIssuers(policy: IssuersPolicy, deps: AuthenticationDeps):
   });
 }
 
-type OptionsOf = (entry: IssuerPolicy, form: IssuerForm, forms: readonly IssuerForm[]) => KeySetOptions;
+// One issuer has one set of keys; entries that share Entra's documents each have their own, for their own tenants.
+function keySetName(name: string, entry: IssuerPolicy, { source }: IssuerForm): string {
+  return entry.entra?.isMultiTenant === true ? `${source.issuer} ${name}` : source.issuer;
+}
+
+type OptionsOf = (entry: IssuerPolicy, source: KeySource) => KeySetOptions;
 
 function keySetOptions(deps: AuthenticationDeps): OptionsOf {
   const fetchDocument = documentFetcher(deps.dispatcher ?? issuerDispatcher(deps.issuerCa));
   const { dataDir = null, log, now = Date.now, monotonic = () => performance.now() } = deps;
-  return (entry, form, forms) => ({
+  return (entry, form) => ({
     form,
-    requirements: { algorithms: entry.algorithms, keyIssuers: keyIssuersOf(entry, forms) },
+    requirements: { algorithms: entry.algorithms, keyIssuers: keyIssuersOf(entry) },
     maxAgeMs: entry.jwks.max_age,
     cooldownMs: entry.jwks.cooldown,
     refreshMs: entry.jwks.refresh,
@@ -85,28 +100,18 @@ function keySetOptions(deps: AuthenticationDeps): OptionsOf {
 }
 
 // Entra's keys name the v2.0 form of their issuer, also in the v1.0 document.
-function keyIssuersOf(
-  entry: IssuerPolicy,
-  forms: readonly IssuerForm[],
-): KeySetOptions['requirements']['keyIssuers'] {
-  if (entry.entra === undefined) return null;
-  const { authority, tenant_id: tenantId } = entry.entra;
+function keyIssuersOf({ entra }: IssuerPolicy): KeyIssuers | null {
+  if (entra === undefined) return null;
+  const versions = new Set([...entra.versions, '2.0' as const]);
   return {
-    tenantId,
-    issuers: new Set([...forms.map((form) => form.issuer), `${authority}/${tenantId}/v2.0`]),
+    tenants: entra.tenants,
+    templates: [...versions].map((version) => entraIssuerTemplate(entra, version)),
   };
 }
 
 function namedKeySet(previous: NamedKeySet | undefined, options: KeySetOptions): NamedKeySet {
   const { form, requirements, maxAgeMs, cooldownMs, refreshMs, allowsPlainHttp } = options;
-  const settings = JSON.stringify([
-    form,
-    requirements.algorithms,
-    maxAgeMs,
-    cooldownMs,
-    refreshMs,
-    allowsPlainHttp,
-  ]);
+  const settings = JSON.stringify([form, requirements, maxAgeMs, cooldownMs, refreshMs, allowsPlainHttp]);
   if (previous?.settings === settings) return previous;
   const keySet = new KeySet(options);
   if (previous !== undefined) keySet.inherit(previous.keySet);
@@ -164,13 +169,15 @@ class CompiledAuthentication implements Authentication {
   }
 
   status(): readonly IssuerStatus[] {
-    return [...this.#accepted.values()].map(({ rules, keySet }) => ({
-      name: rules.name,
-      issuer: rules.issuer,
+    // Tenants that share their keys stand and fall together.
+    const sets = new Map([...this.#accepted.values()].map(({ rules, keySet }) => [keySet, rules.name]));
+    return [...sets].map(([keySet, name]) => ({
+      name,
+      issuer: keySet.issuer,
       metadataUrl: keySet.metadataUrl,
       ready: keySet.isUsable,
       problem: keySet.problem,
-      ...introspectionProblem(this.#opaque, rules.name),
+      ...introspectionProblem(this.#opaque, name),
       keyCount: keySet.keyCount,
       keysFetchedAt: keySet.fetchedAt,
     }));

@@ -32,6 +32,7 @@ export async function forwardOpenAi(guarded: Guarded): Promise<void> {
     headers: headFor(upstream, assertion, {
       id: guarded.id,
       accept: isStream ? 'text/event-stream' : 'application/json',
+      obliged: guarded.effective.upstreamHeaders,
     }),
     body: bytes,
     id: guarded.id,

@@ -2,7 +2,7 @@
 // tokens are reserved here, all that the request may come to, and settled when its answer has ended (settle.ts).
 // Also the gate before authenticate: an address that keeps presenting bad credentials is not listened to.
 import { formatDuration } from '../../core/duration.ts';
-import { GatewayError } from '../../core/errors.ts';
+import { GatewayError, type ErrorCode } from '../../core/errors.ts';
 import type { Authorized, Limited, Received } from '../exchange.ts';
 import { addressKey } from './address-key.ts';
 import { estimatedTokens } from './estimated-tokens.ts';
@@ -45,17 +45,18 @@ export async function admit(received: Received): Promise<void> {
 }
 
 /** After a 401: counts the bad credential against its address; a request that brought none costs nothing. Never throws. */
-export function countFailedAuthentication(received: Received): void {
+export function countFailedAuthentication(received: Received, code: ErrorCode): void {
   const { authorization, 'api-key': apiKey } = received.request.headers;
-  if (authorization === undefined && apiKey === undefined) return;
+  if (authorization === undefined && apiKey === undefined && code === 'missing_credentials') return;
   const rule = received.snapshot.limits.failedAuthentications;
   // A store that is down tells of it itself; the caller already has a 401.
   received.services.limitStore.consume(rule, addressKey(received.callerAddress)).catch(() => undefined);
 }
 
 /**
- * Counts the request against the limits of its route, in their order; the first that is exceeded refuses it, the
- * later ones are not counted, and model tokens reserved by the earlier ones are given back.
+ * Counts the request against the limits of its route, in their order, then against those that rules oblige to; the first
+ * that is exceeded refuses it, the later ones are not counted, and model tokens reserved by the earlier ones are given
+ * back.
  * Does not check: model tokens of requests without a parsed body (kind http), which have none that we know.
  * @throws GatewayError `rate_limit_exceeded`, `insufficient_quota`, `limit_store_unavailable`
  */
@@ -63,7 +64,7 @@ export async function limit(authorized: Authorized): Promise<Limited> {
   const { snapshot, services, route } = authorized;
   const counted: Counted[] = [];
   let held: Held[] = noneHeld;
-  for (const name of route.limits) {
+  for (const name of limitsOf(route.limits, authorized.effective.obligations)) {
     const entry = snapshot.limits.byName.get(name);
     // The policy loader refuses such a bundle; were one to slip through, no limit must not mean no limit.
     if (entry === undefined) throw new GatewayError('internal_error', { reason: `unknown limit ${name}` });
@@ -87,6 +88,15 @@ export async function limit(authorized: Authorized): Promise<Limited> {
 }
 
 const noneHeld: Held[] = [];
+
+/** No limit counts a request twice. */
+function limitsOf(
+  own: readonly string[],
+  obligations: Authorized['effective']['obligations'],
+): readonly string[] {
+  if (obligations === null || obligations.limits.length === 0) return own;
+  return [...own, ...obligations.limits.filter((name) => !own.includes(name))];
+}
 
 /** A store that fails in the middle must not keep what was reserved before. */
 async function consumed<T>(consume: Promise<T>, authorized: Authorized, held: readonly Held[]): Promise<T> {

@@ -6,6 +6,8 @@ import { parseTuple } from '../authorize/relations/names.ts';
 import { memberRelation, type PrincipalNames } from '../authorize/relations/principal-subject.ts';
 import { objectionTo } from '../authorize/relations/tuple-index.ts';
 import type { PolicyFiles } from './bundle.ts';
+import { issuerNames } from './certificate-faults.ts';
+import type { PolicyContext } from './context.ts';
 import { unknownName } from './unknown-name.ts';
 
 type Relations = PolicyFiles['relations'];
@@ -106,7 +108,7 @@ function principalFaults(
   issuers: PolicyFiles['issuers'] | undefined,
 ): Finding[] {
   const { principals } = relations.value;
-  const trusted = issuers === undefined ? null : Object.keys(issuers.value.issuers);
+  const trusted = issuers === undefined ? null : issuerNames(issuers.value);
   if (principals === undefined) {
     // OpenID Connect Core §5.7: only issuer and subject together identify a person.
     if (model.size === 0 || trusted === null || trusted.length < 2) return [];
@@ -139,13 +141,22 @@ function nameFaults(
   return [relations.finding(path, message)];
 }
 
-/** Odd but harmless, where it is meant: two issuers whose people share names. */
-export function relationWarnings(relations: Relations | undefined): Finding[] {
+/** Odd but harmless, where it is meant: tuples that nobody asks, and two issuers whose people share names. */
+export function relationWarnings(relations: Relations | undefined, { relationsElsewhere }: PolicyContext): Finding[] {
+  const unused =
+    relationsElsewhere === true && relations !== undefined && relations.value.tuples.length > 0
+      ? [
+          relations.finding(['tuples'], 'gateway.relations asks OpenFGA: these tuples answer the offline tools alone', {
+            code: 'no_effect',
+          }),
+        ]
+      : [];
   const entries = Object.entries(relations?.value.principals ?? {});
-  return entries.flatMap(([issuer, { subject }], index) => {
+  const shared = entries.flatMap(([issuer, { subject }], index) => {
     const other = entries.slice(0, index).find(([, called]) => called.subject === subject);
     if (other === undefined || relations === undefined) return [];
     const message = `the people of ${issuer} and ${other[0]} are called alike: one subject at both is one ${subject}`;
     return [relations.finding(['principals', issuer, 'subject'], message, { code: 'too_permissive' })];
   });
+  return [...unused, ...shared];
 }

@@ -58,6 +58,7 @@ function services(
         requestEnded: (ended) => void seen.counts.push({ ...ended }),
         introspected: () => undefined,
         policyReloaded: () => undefined,
+        askedOutside: () => undefined,
         render: () => Promise.resolve({ contentType: '', body: '' }),
       },
       limitStore: {

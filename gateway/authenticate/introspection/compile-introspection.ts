@@ -130,7 +130,7 @@ function askersOf(deps: AuthenticationDeps): Askers {
   const { identityApi, monotonic = () => performance.now() } = deps;
   const dispatcher = deps.dispatcher ?? issuerDispatcher(deps.issuerCa, connections);
   const fetchDocument = documentFetcher(dispatcher);
-  return (entry, policy, { issuer, metadataUrl }) => {
+  return (entry, policy, { issuer, source: { metadataUrl } }) => {
     if (entry.issuer !== 'embedded') {
       const allowsPlainHttp = entry.insecure_plain_http;
       return foreignIntrospection({

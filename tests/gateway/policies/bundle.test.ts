@@ -285,7 +285,7 @@ describe('a policy bundle', () => {
       [
         'roles.yaml:4:25 roles.LLM.User.models.1: no upstream serves the model gpt2',
         'roles.yaml:4:31 roles.LLM.User.models.2: no upstream serves the model old-*',
-        'limits.yaml:3:3 limits.unused: no route names this limit',
+        'limits.yaml:3:3 limits.unused: no route and no rule names this limit',
       ],
     );
   });
