@@ -42,6 +42,8 @@ const commands = [
   'policy access',
   'policy init',
   'policy fmt',
+  'policy import',
+  'policy import apim',
   'completion',
 ];
 
