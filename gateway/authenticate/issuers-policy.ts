@@ -204,7 +204,7 @@ function introspectionFaults({
 /** Paths of the addresses that are plain HTTP beyond loopback. */
 function plainHttpPaths(entry: {
   readonly issuer?: string | undefined;
-  readonly entra?: Pick<EntraPolicy, 'authority'> | undefined;
+  readonly entra?: Pick<EntraPolicy, 'authority' | 'directory'> | undefined;
   readonly metadata_url?: string | undefined;
   readonly jwks_url?: string | undefined;
   readonly introspection?: { readonly endpoint?: string | undefined } | undefined;
@@ -212,6 +212,7 @@ function plainHttpPaths(entry: {
   const addresses: [string[], string | undefined][] = [
     [['issuer'], entry.issuer],
     [['entra', 'authority'], entry.entra?.authority],
+    [['entra', 'directory', 'endpoint'], entry.entra?.directory?.endpoint],
     [['metadata_url'], entry.metadata_url],
     [['jwks_url'], entry.jwks_url],
     [['introspection', 'endpoint'], entry.introspection?.endpoint],
