@@ -32,6 +32,7 @@ const documents = [
     sources: [
       'gateway/authenticate/issuers-policy.ts',
       'gateway/authenticate/entra-policy.ts',
+      'gateway/authenticate/introspection/introspection-policy.ts',
       'gateway/authenticate/certificate/certificates-policy.ts',
     ],
   },

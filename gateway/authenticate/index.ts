@@ -17,6 +17,8 @@ export {
 export { noteHandshakes } from './certificate/connection-certificate.ts';
 export { revocationBlocks } from './certificate/revocation-list.ts';
 export { compileIssuers } from './compile-issuers.ts';
+export { checkIntrospection } from './introspection/compile-introspection.ts';
+export { createIdentityApi, type IdentityApi } from './identity-api.ts';
 export { checkIssuers, type IssuerFault } from './issuer-url.ts';
 export { openDpopNonces } from './dpop-nonces.ts';
 export {

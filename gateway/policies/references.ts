@@ -1,6 +1,7 @@
 // What no single file can show: names that another file or the configuration must know, and combinations of routes that
 // would open something. Runs over whatever files could be read.
 import type { Finding, YamlFile } from '../../core/yaml-file.ts';
+import { checkIntrospection } from '../authenticate/introspection/compile-introspection.ts';
 import { checkIssuers } from '../authenticate/issuer-url.ts';
 import { matchesAction, modelMatcher } from '../authorize/patterns.ts';
 import { checkAccess } from './access-faults.ts';
@@ -45,7 +46,7 @@ export function checkReferences(files: Readable, context: PolicyContext): Refere
 function issuerFaults({ issuers }: Readable, context: PolicyContext): Finding[] {
   if (issuers === undefined) return [];
   return [
-    ...checkIssuers(issuers.value, context.embeddedIssuer).map(({ path, message }) =>
+    ...[...checkIssuers(issuers.value, context.embeddedIssuer), ...checkIntrospection(issuers.value)].map(({ path, message }) =>
       issuers.finding(path, message),
     ),
     ...Object.keys(issuers.value.issuers).flatMap((name) => clientAudienceFaults(name, issuers)),
