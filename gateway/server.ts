@@ -14,7 +14,6 @@ import {
   createDpopServices,
   openClientTrust,
   openDpopNonces,
-  openRevocations,
   type ClientTrust,
 } from './authenticate/index.ts';
 import { openOutside } from './authorize/open-outside.ts';
@@ -22,6 +21,7 @@ import { createCallerAddress } from './caller-address.ts';
 import type { GatewayConfig } from './config.ts';
 import type { ControlDependencies } from './control/control-dependencies.ts';
 import { openDecisionServices } from './decision-services.ts';
+import { identityApiOf, revocationsOf } from './embedded-identity.ts';
 import { createEntry, type Entry } from './entry.ts';
 import { openAssertionSigner } from './forward/assertion.ts';
 import { createUpstreams } from './forward/upstreams.ts';
@@ -148,20 +148,18 @@ async function openServices(
   const dpop = createDpopServices(openDpopNonces(config.data));
   const upstreams = createUpstreams(config.upstreams, { signer });
   const redis = config.redis?.url;
+  const redisUrl = redis === undefined ? null : /^(env|file):/.test(redis) ? readSecret(redis) : redis;
   const limitStore = await createLimitStore({
     folder: config.data,
-    redisUrl: redis === undefined ? null : /^(env|file):/.test(redis) ? readSecret(redis) : redis,
+    redisUrl,
     log,
   });
   const auditLog = createAuditLog(join(config.data, 'audit'), {
     log,
     ...(cluster.worker === undefined ? {} : { writer: `gateway-${cluster.worker.id}` }),
   });
-  const revocations = openRevocations({
-    folder: join(config.data, 'revocations'),
-    keepMs: config.revocations.keep,
-    log,
-  });
+  const identityApi = identityApiOf(config, signer);
+  const revocations = revocationsOf(config, { identityApi, redisUrl, log });
   const metrics = createMetrics({
     revocations: () => revocations,
     issuers: () => policies.current().authentication.status(),
@@ -178,6 +176,8 @@ async function openServices(
       dataDir: config.data,
       log,
       revocations,
+      ...(identityApi === null ? {} : { identityApi }),
+      onIntrospection: (issuer, outcome) => metrics.introspected(issuer, outcome),
       issuerCa: config.issuer_ca === undefined ? undefined : readFileSync(config.issuer_ca, 'utf8'),
     },
     ...(relationStore === null ? {} : { relations: { kind: 'remote', store: relationStore } }),
@@ -212,6 +212,7 @@ async function openServices(
       auditLog.close(),
       relationStore?.close(),
       decisionPoint?.close(),
+      identityApi?.close(),
     ]);
     throw error;
   }
@@ -225,6 +226,7 @@ async function openServices(
     ...openDecisionServices(config, { context: options.context, log, metrics }),
     limitStore,
     dpop,
+    identityApi,
     clientTrust,
     revocations,
     upstreams,
@@ -236,7 +238,8 @@ async function openServices(
 
 /** The audit log last: the others may still have something to say. */
 async function closeServices(services: Services): Promise<void> {
-  const { upstreams, limitStore, revocations, relationStore, decisionPoint, auditLog } = services;
+  const { upstreams, limitStore, revocations, relationStore, decisionPoint, identityApi, auditLog } =
+    services;
   services.shadow?.close();
   await Promise.all([
     upstreams.close(),
@@ -244,6 +247,7 @@ async function closeServices(services: Services): Promise<void> {
     revocations.close(),
     relationStore?.close(),
     decisionPoint?.close(),
+    identityApi?.close(),
     services.decisions?.close(),
   ]);
   await auditLog.close();

@@ -31,6 +31,8 @@ export interface Metrics {
   decisionsLost(count: number): void;
   /** One decision made again under the shadow policies; `rule` is empty where the two agree. */
   shadowCompared(live: string, candidate: string, rule: string): void;
+  /** After an issuer was asked about a credential. */
+  introspected(issuer: string, outcome: 'accepted' | 'refused' | 'failed'): void;
   /** After somebody else was asked before a decision, or a kept answer was used. */
   askedOutside(of: 'relations' | 'decision_point', asked: AskedOutside): void;
   /** The text exposition and its content type. */
@@ -109,6 +111,12 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     labelNames: ['live', 'candidate', 'rule'],
     registers,
   });
+  const introspections = new Counter({
+    name: 'sallyport_introspections_total',
+    help: 'Questions to issuers about credentials, by issuer and outcome (accepted, refused, failed).',
+    labelNames: ['issuer', 'outcome'],
+    registers,
+  });
   registerSnapshotGauges(registers, options);
   const asked = new Counter({
     name: 'sallyport_authorization_questions_total',
@@ -137,6 +145,7 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     policyReloaded: (outcome) => reloads.inc({ outcome }),
     decisionsLost: (count) => decisionsLost.inc(count),
     shadowCompared: (live, candidate, rule) => shadow.inc({ live, candidate, rule }),
+    introspected: (issuer, outcome) => introspections.inc({ issuer, outcome }),
     askedOutside(of, { outcome, count, seconds }) {
       asked.inc({ of, outcome }, count);
       if (seconds !== null) askedDuration.observe({ of }, seconds);
