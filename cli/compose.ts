@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { formatAddress, type ListenAddress } from '../core/address.ts';
 import { ConfigurationError, nearest, readYamlFile, type Finding, type YamlFile } from '../core/yaml-file.ts';
 import { gatewayConfigSchema, type GatewayConfig } from '../gateway/config.ts';
+import { modelIdOf } from '../gateway/model-attributes.ts';
 import { identityConfigSchema, type IdentityConfig } from '../identity/config.ts';
 import { modelServerConfigSchema, type ModelServerConfig } from '../model-server/config.ts';
 import { environmentOverrides, flagOverrides, setAt, type Override, type StartFlags } from './overrides.ts';
@@ -198,7 +199,11 @@ function agreedGateway({ base, merged, isSet, authority }: Agreement, gateway: G
       upstream.url === originOf(base.model_server)
     ) {
       if (!isSet(`gateway.upstreams.${name}.url`)) moved.url = originOf(modelServer);
-      if (!isSet(`gateway.upstreams.${name}.models`)) moved.models = Object.keys(modelServer.models);
+      if (!isSet(`gateway.upstreams.${name}.models`))
+        // What the file states about a model stays with it.
+        moved.models = Object.keys(modelServer.models).map(
+          (id) => upstream.models.find((entry) => modelIdOf(entry) === id) ?? id,
+        );
     }
     if (identity !== undefined && base.identity !== undefined && upstream.url === originOf(base.identity)) {
       if (!isSet(`gateway.upstreams.${name}.url`)) moved.url = originOf(identity);
