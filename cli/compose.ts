@@ -222,7 +222,19 @@ function agreedGateway({ base, merged, isSet, authority }: Agreement, gateway: G
       ? { embedded_issuer: issuer }
       : {}),
     ...(authority === undefined ? {} : { issuer_ca: authority }),
+    ...agreedEmbeddedIdentity({ base, merged, isSet, authority }, gateway),
   };
+}
+
+/** The address of the identity server follows that server, as upstreams do. */
+function agreedEmbeddedIdentity(
+  { base, merged, isSet, authority }: Pick<Agreement, 'base' | 'merged' | 'isSet' | 'authority'>,
+  { embedded_identity: embedded }: GatewayConfig,
+): Pick<GatewayConfig, 'embedded_identity'> {
+  const isBeside = base.identity !== undefined && embedded?.url === originOf(base.identity);
+  if (embedded === undefined || merged.identity === undefined || !isBeside) return {};
+  const url = isSet('gateway.embedded_identity.url') ? embedded.url : originOf(merged.identity);
+  return { embedded_identity: { ...embedded, url, ...(authority === undefined ? {} : { ca: authority }) } };
 }
 
 function agreedIdentity({ base, merged, isSet, raw }: Agreement, identity: IdentityConfig): IdentityConfig {
