@@ -6,6 +6,7 @@ import type { CheckOptions } from '../policy/check.ts';
 import type { ExplainOptions } from '../policy/explain-command.ts';
 import type { FmtOptions } from '../policy/fmt.ts';
 import type { ImportOptions } from '../policy/import-apim-command.ts';
+import type { ReplOptions } from '../policy/repl.ts';
 import type { ReplayOptions } from '../policy/replay-command.ts';
 import type { TestOptions } from '../policy/test-command.ts';
 import { processTerminal } from '../terminal.ts';
@@ -84,6 +85,24 @@ export function registerPolicyCommands(program: Command): void {
     .action(async (options: ReplayOptions) => {
       const { replayCommand } = await import('../policy/replay-command.ts');
       process.exitCode = await replayCommand(options, processTerminal());
+    });
+  command(
+    'repl',
+    'Evaluate expressions of rules, line by line, for one caller and one request.',
+    'repl --claims claims.json --model tiny-gpt2',
+  )
+    .option('--policies <directory>', 'policies to judge by')
+    .option('--token-file <file>', 'an access token; its signature is not checked')
+    .option('--claims <file>', 'claims as a JSON object')
+    .option('--certificate <file>', 'a client certificate (PEM)')
+    .option('--roles <roles>', 'somebody who holds these roles, separated by commas')
+    .option('--action <action>', 'what is asked for', 'chat.completions.create')
+    .option('--model <model>', 'the model that is asked for')
+    .option('--request <file>', 'the request body as JSON')
+    .option('--from <address>', 'address of the caller', '127.0.0.1')
+    .action(async (options: ReplOptions) => {
+      const { replCommand } = await import('../policy/repl.ts');
+      process.exitCode = await replCommand(options, processTerminal());
     });
   command('fmt [directory]', 'Lay the files out alike; comments and values stay.', 'fmt --check')
     .option('--check', 'write nothing; fail when a file would change')
