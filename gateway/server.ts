@@ -20,7 +20,7 @@ import { openOutside } from './authorize/open-outside.ts';
 import { createCallerAddress } from './caller-address.ts';
 import type { GatewayConfig } from './config.ts';
 import type { ControlDependencies } from './control/control-dependencies.ts';
-import { identityApiOf, revocationsOf } from './embedded-identity.ts';
+import { identityApiOf, identityTuplesOf, revocationsOf } from './embedded-identity.ts';
 import { createEntry, type Entry } from './entry.ts';
 import { openAssertionSigner } from './forward/assertion.ts';
 import { createUpstreams } from './forward/upstreams.ts';
@@ -158,7 +158,8 @@ async function openServices(
     ...(cluster.worker === undefined ? {} : { writer: `gateway-${cluster.worker.id}` }),
   });
   const identityApi = identityApiOf(config, signer);
-  const revocations = revocationsOf(config, { identityApi, redisUrl, log });
+  const identityTuples = identityTuplesOf(config, { identityApi, log });
+  const revocations = revocationsOf(config, { identityApi, redisUrl, identityTuples, log });
   const metrics = createMetrics({
     revocations: () => revocations,
     issuers: () => policies.current().authentication.status(),
@@ -179,7 +180,10 @@ async function openServices(
       onIntrospection: (issuer, outcome) => metrics.introspected(issuer, outcome),
       issuerCa: config.issuer_ca === undefined ? undefined : readFileSync(config.issuer_ca, 'utf8'),
     },
-    ...(relationStore === null ? {} : { relations: { kind: 'remote', store: relationStore } }),
+    relations:
+      relationStore === null
+        ? { kind: 'embedded', learned: identityTuples }
+        : { kind: 'remote', store: relationStore },
     log,
     onSwap: (swap) => {
       auditLog.append({
@@ -229,6 +233,7 @@ async function openServices(
     revocations,
     upstreams,
     relationStore,
+    identityTuples,
     decisionPoint,
   };
   return { policies, services };
@@ -236,6 +241,7 @@ async function openServices(
 
 /** The audit log last: the others may still have something to say. */
 async function closeServices(services: Services): Promise<void> {
+  services.identityTuples?.close();
   const { upstreams, limitStore, revocations, relationStore, decisionPoint, identityApi, auditLog } =
     services;
   await Promise.all([

@@ -33,7 +33,7 @@ export interface IdentityTuplesOptions {
   readonly log: Logger;
 }
 
-/** Begins to follow them; never throws, and never keeps the process alive. */
+/** Follows them from when they are wanted; never throws, and never keeps the process alive. */
 export function followIdentityTuples(options: IdentityTuplesOptions): IdentityTuples {
   const { fetch, toleranceMs, log } = options;
   const { pollMs = 15_000, retryMs = 1_000, timeoutMs = 5_000, clock = () => performance.now() } = options;
@@ -43,6 +43,7 @@ export function followIdentityTuples(options: IdentityTuplesOptions): IdentityTu
   let problem: string | null = 'the relations of the identity server have not been read yet';
   let timer: NodeJS.Timeout | undefined;
   let isReading = false;
+  let isWanted = false;
   let changes = 0;
 
   const fail = (error: unknown): void => {
@@ -78,12 +79,18 @@ export function followIdentityTuples(options: IdentityTuplesOptions): IdentityTu
     timer = setTimeout(() => void run(), problem === null ? pollMs : retryMs);
     timer.unref();
   };
-  void run();
 
   return {
+    wanted() {
+      if (isWanted) return;
+      isWanted = true;
+      void run();
+    },
     current: () => (known !== null && clock() - readAt <= toleranceMs + pollMs ? known.tuples : null),
-    changed: () => void run(),
-    problem: () => problem,
+    changed() {
+      if (isWanted) void run();
+    },
+    problem: () => (isWanted ? problem : null),
     close() {
       stop.abort();
       clearTimeout(timer);

@@ -42,6 +42,7 @@ function follow(
     log: createLog('test', 'silent'),
     ...options,
   });
+  followed.wanted();
   closing.push(() => followed.close());
   return followed;
 }
