@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { duration } from '../../core/duration.ts';
 import { certificatesSchema } from './certificate/certificates-policy.ts';
 import { entraSchema, type EntraPolicy } from './entra-policy.ts';
+import { introspectionSchema, type IntrospectionPolicy } from './introspection/introspection-policy.ts';
 import { isSecureOrLoopback } from './issuer-url.ts';
 
 /** Signature algorithms that a policy may list: asymmetric ones only, so neither `none` nor HS* can be configured. */
@@ -110,8 +111,20 @@ const issuer = z
     jwks_url: documentUrl.optional(),
     /** Plain HTTP beyond loopback: whoever is on the path can hand us keys of his own. */
     insecure_plain_http: z.boolean().default(false),
-    /** Accepted `aud` values, exact; never empty. */
-    audiences: nonEmptyTexts,
+    /** Accepted `aud` values, exact; never empty. `{ insecure_any: true }` also takes tokens that are for other services. */
+    audiences: z.union(
+      [
+        nonEmptyTexts,
+        z.strictObject({
+          insecure_any: z
+            .literal(true)
+            .describe(
+              'Accepts tokens for every audience, of listed clients: any service they call can use them here.',
+            ),
+        }),
+      ],
+      { error: 'audiences is a list of at least one audience' },
+    ),
     /** Accepted client applications (azp, appid or client_id); `{ any: true }` accepts every one. */
     client_ids: z.union(
       [nonEmptyTexts, z.strictObject({ any: z.literal(true).describe('Accepts every client.') })],
@@ -140,6 +153,8 @@ const issuer = z
         nonce: z.boolean().default(false),
       })
       .prefault({}),
+    /** Opaque credentials of this issuer, such as API keys, are looked up at it (RFC 7662). */
+    introspection: introspectionSchema.optional(),
     /** Where this issuer puts what we need. */
     claims: z
       .strictObject({
@@ -159,12 +174,19 @@ const issuer = z
       context.addIssue({ code: 'custom', message: 'state either issuer: … or entra: { tenant_id: … }' });
       return;
     }
+    if (!Array.isArray(entry.audiences) && !Array.isArray(entry.client_ids)) {
+      const message =
+        'any audience is accepted from listed clients only; otherwise every token of the issuer would do';
+      context.addIssue({ code: 'custom', path: ['audiences'], message });
+    }
     if (!entry.insecure_plain_http) {
       for (const path of plainHttpPaths(entry)) {
         const message = 'http:// is accepted on loopback only; insecure_plain_http: true lifts this';
         context.addIssue({ code: 'custom', path, message });
       }
     }
+    for (const { path, message } of introspectionFaults(entry))
+      context.addIssue({ code: 'custom', path: ['introspection', ...path], message });
     for (const key of ['metadata_url', 'jwks_url'] as const) {
       if (entry.entra === undefined || entry[key] === undefined) continue;
       const message = 'it goes with issuer: …; the documents of entra lie at its authority';
@@ -172,12 +194,37 @@ const issuer = z
     }
   });
 
+/** What `introspection` cannot be for this kind of issuer. */
+function introspectionFaults({
+  issuer: of,
+  introspection,
+}: {
+  readonly issuer?: string | undefined;
+  readonly introspection?: IntrospectionPolicy | undefined;
+}): { path: string[]; message: string }[] {
+  if (introspection === undefined) return [];
+  if (of === undefined)
+    return [{ path: [], message: 'Entra has no introspection; its access tokens are JWTs' }];
+  const own = ['endpoint', 'client_id', 'client_secret'] as const;
+  if (of === 'embedded')
+    return own
+      .filter((key) => introspection[key] !== undefined)
+      .map((key) => ({
+        path: [key],
+        message: 'the embedded identity is asked at gateway.embedded_identity',
+      }));
+  return own
+    .filter((key) => key !== 'endpoint' && introspection[key] === undefined)
+    .map((key) => ({ path: [key], message: `${key} is how the gateway authenticates at the issuer` }));
+}
+
 /** Paths of the addresses that are plain HTTP beyond loopback. */
 function plainHttpPaths(entry: {
   readonly issuer?: string | undefined;
   readonly entra?: Pick<EntraPolicy, 'authority' | 'directory'> | undefined;
   readonly metadata_url?: string | undefined;
   readonly jwks_url?: string | undefined;
+  readonly introspection?: { readonly endpoint?: string | undefined } | undefined;
 }): string[][] {
   const addresses: [string[], string | undefined][] = [
     [['issuer'], entry.issuer],
@@ -185,6 +232,7 @@ function plainHttpPaths(entry: {
     [['entra', 'directory', 'endpoint'], entry.entra?.directory?.endpoint],
     [['metadata_url'], entry.metadata_url],
     [['jwks_url'], entry.jwks_url],
+    [['introspection', 'endpoint'], entry.introspection?.endpoint],
   ];
   return addresses
     .filter(([, address]) => address !== undefined && isPlainHttpElsewhere(address))
@@ -216,3 +264,8 @@ export const issuersSchema = z.strictObject({
 export type IssuersPolicy = z.output<typeof issuersSchema>;
 /** One entry of issuers.yaml. */
 export type IssuerPolicy = IssuersPolicy['issuers'][string];
+
+/** The audiences that an entry lists; none where it accepts every one. */
+export function listedAudiences({ audiences }: Pick<IssuerPolicy, 'audiences'>): readonly string[] {
+  return Array.isArray(audiences) ? audiences : [];
+}

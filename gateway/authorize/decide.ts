@@ -84,6 +84,9 @@ function judge(facts: RuleFacts, parts: DecisionParts): Decision {
   if (demand !== null) return denied(facts, demand);
   const bound = candidates.obliging.length === 0 ? nothing : bindings(candidates.obliging, facts);
   if (bound.denial !== null) return denied(facts, bound.denial);
+  const obligations = bound.rules.length === 0 ? null : rules.obligationsOf(bound.rules);
+  if (obligations !== null && obligations.conflict !== null)
+    return denied(facts, contradiction(bound.rules, obligations.conflict));
   return {
     decision: 'permit',
     reasons: base.reasons,
@@ -91,7 +94,7 @@ function judge(facts: RuleFacts, parts: DecisionParts): Decision {
     code: base.reasons[0]?.code ?? 'role_permits',
     stepUp: null,
     roles: facts.roles,
-    obligations: bound.rules.length === 0 ? null : rules.obligationsOf(bound.rules),
+    obligations,
   };
 }
 
@@ -112,6 +115,19 @@ function bindings(obliging: readonly Rule[], facts: RuleFacts): Bindings {
     if (matched && rule.require?.test(facts) !== false) rules.push(rule);
   }
   return { rules, denial: null };
+}
+
+/** Two rules set one header field to different values: nothing could fulfil both. */
+function contradiction(rules: readonly Rule[], header: string): Denial {
+  const rule = rules.find(({ obliging }) =>
+    Object.hasOwn(obliging?.obligations.upstream_headers ?? {}, header),
+  );
+  const [matched] = rule?.matched ?? [];
+  return {
+    decidedBy: rule?.id ?? null,
+    reasons:
+      matched === undefined ? [] : [{ ...matched, condition: 'obligations', code: 'obligations_conflict' }],
+  };
 }
 
 interface Denial {
@@ -177,7 +193,11 @@ function baseOf(facts: RuleFacts, { authorization, models }: DecisionParts, perm
   });
   if (facts.request.subject.type === 'anonymous')
     return { permitted: true, by: 'anonymous', reasons: [inRoles('anonymous', 'route_is_anonymous')] };
-  const role = authorization.permits(principal, action, model);
+  const { foreign } = facts.request;
+  const role =
+    foreign === undefined
+      ? authorization.permits(principal, action, model)
+      : authorization.permitsOn(principal, action, foreign.resource);
   // A role's models are configured ones; a permit rule must not reach beyond them either.
   if (role !== null) {
     const rule = `roles.${role}`;

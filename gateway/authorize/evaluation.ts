@@ -14,7 +14,9 @@ export interface EvaluationRequest {
   };
   readonly action: { readonly name: string };
   /** The model that the request is about; type `gateway` for actions about none, whatever the id. */
-  readonly resource: { readonly type: 'model' | 'gateway'; readonly id: string };
+  readonly resource: { readonly type: 'model' | 'gateway' | 'foreign'; readonly id: string };
+  /** For type `foreign`: the resource of another service, and what that service stated (gateway/access). */
+  readonly foreign?: ForeignQuestion;
   readonly context: {
     /** Epoch ms. */
     readonly now: number;
@@ -28,6 +30,21 @@ export interface EvaluationRequest {
   };
 }
 
+/** A subject or a resource in the words of another service. */
+export interface Entity {
+  readonly type: string;
+  readonly id: string;
+  readonly properties: Readonly<Record<string, unknown>>;
+}
+
+/** What another service asks about: subject, action, resource and context as AuthZEN has them. */
+export interface ForeignQuestion {
+  readonly subject: Entity;
+  readonly action: { readonly name: string; readonly properties: Readonly<Record<string, unknown>> };
+  readonly resource: Entity;
+  readonly context: Readonly<Record<string, unknown>>;
+}
+
 /** One thing that spoke for or against: a role, or a condition of a rule, and where it is written. */
 export interface Reason {
   /** `roles.LLM.User` or `rules.freeze-weekends`; `default` when nothing permits. */
@@ -38,7 +55,7 @@ export interface Reason {
   readonly line: number;
   /** The key of the rule (`models`, `when` …), or `permits`, `separation_of_duties` for roles. */
   readonly condition: string;
-  /** `<condition>_matched`, `<condition>_not_matched`, `when_failed`, or a code of the roles (`role_permits`, `model_unknown` …). */
+  /** `<condition>_matched`, `<condition>_not_matched`, `when_failed`, `obligations_conflict`, or a code of the roles (`role_permits`, `model_unknown` …). */
   readonly code: string;
 }
 

@@ -310,17 +310,19 @@ describe('an obligation that cannot be fulfilled refuses', () => {
     assert.match(refusalOf(() => authorize(request)).reason ?? '', /no_header_value/);
   });
 
-  it('two values for one header field, and names the field', () => {
+  it('two values for one header field: the decision itself denies', () => {
     const rules = [
       { name: 'other', obligations: { limits: ['few'] } },
       { name: 'a', obligations: { upstream_headers: { 'x-team': 'red', 'x-same': '1' } } },
       { name: 'b', obligations: { upstream_headers: { 'x-team': 'blue', 'x-same': '1' } } },
     ];
-    const request = ask({ rules });
-    assert.equal(
-      refusalOf(() => authorize(request)).reason,
-      'rules.a obligation_unfulfilled header_conflict x-team',
+    const decision = decided({ rules });
+    assert.deepEqual(
+      [decision.decision, decision.decidedBy, decision.code, decision.obligations],
+      ['deny', 'rules.a', 'obligations_conflict', null],
     );
+    const refusal = refusalOf(() => authorize(ask({ rules })));
+    assert.deepEqual([refusal.code, refusal.reason], ['access_denied', 'rules.a obligations_conflict']);
   });
 
   it('but not what a list of models has no use for: guards, ceilings, header fields', () => {
@@ -413,7 +415,7 @@ describe('a body that rules oblige to change', () => {
     assert.deepEqual(lengthOf({ ...hello, max_length: 7 }), [20, undefined, 7, undefined]);
     const completions = { action: 'completions.create', upstreamPath: '/v1/completions' };
     assert.deepEqual(lengthOf({ prompt: 'x', max_completion_tokens: 7 }, completions), [
-      20,
+      16,
       7,
       undefined,
       undefined,
@@ -424,6 +426,12 @@ describe('a body that rules oblige to change', () => {
       20,
       undefined,
     ]);
+    // What the API defines is never made longer.
+    const wide = [{ name: 'c', obligations: { ceilings: { max_tokens: 4_096 } } }];
+    const widely = (route: Partial<Route>): unknown =>
+      obliged({ rules: wide, body: { prompt: 'x' }, route: { ...completions, ...route } }).body?.json;
+    assert.deepEqual(widely({}), { prompt: 'x', max_tokens: 16 });
+    assert.deepEqual(widely({ kind: 'generate' }), { prompt: 'x', max_length: 50 });
     assert.deepEqual(lengthOf({ input: 'x' }, { upstreamPath: '/v1/embeddings' }), [undefined, ...none]);
     assert.deepEqual(lengthOf({ input: 'x' }, { upstreamPath: '/v1/responses' }), [...none, 20]);
   });

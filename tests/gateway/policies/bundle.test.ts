@@ -42,7 +42,7 @@ describe('a policy bundle', () => {
       'a YAML file that is not part of a bundle',
       { 'role.yaml': 'roles: {}' },
       [
-        'role.yaml:1:1 a policy directory holds issuers.yaml, roles.yaml, rules.yaml, relations.yaml, limits.yaml, guards.yaml, routes.yaml and no other YAML file; did you mean "roles.yaml"?',
+        'role.yaml:1:1 a policy directory holds issuers.yaml, roles.yaml, rules.yaml, access.yaml, relations.yaml, limits.yaml, guards.yaml, routes.yaml and no other YAML file; did you mean "roles.yaml"?',
       ],
     ],
     [
@@ -53,7 +53,7 @@ describe('a policy bundle', () => {
     [
       'a missing audience list',
       edited('issuers.yaml', '    audiences: [api://sallyport]\n', ''),
-      ['issuers.yaml:2:3 issuers.embedded.audiences: this key is missing (a list)'],
+      ['issuers.yaml:2:3 issuers.embedded.audiences: this key is missing'],
     ],
     [
       'a misspelt key',
