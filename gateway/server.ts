@@ -258,7 +258,12 @@ async function settled(policies: PolicyHolder, services: Services, limitMs: numb
   while (performance.now() < deadline) {
     const issuers = policies.current().authentication.status();
     const upstreams = await services.upstreams.status();
-    if ([...issuers, ...upstreams].every(({ ready }) => ready)) return;
+    const sources = services.revocations.status();
+    if (
+      [...issuers, ...upstreams].every(({ ready }) => ready) &&
+      sources.every(({ problem }) => problem === null)
+    )
+      return;
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }
