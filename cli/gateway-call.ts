@@ -17,14 +17,14 @@ export interface OpenAiError {
 export async function callGateway(
   connection: Connection,
   path: string,
-  init: { body?: unknown; signal?: AbortSignal } = {},
+  init: { method?: 'DELETE'; body?: unknown; signal?: AbortSignal } = {},
 ): Promise<Response> {
   const { gateway } = connection.address;
   const session = await connection.session();
   let response: Response;
   try {
     response = await connection.fetch(`${gateway}${path}`, {
-      method: init.body === undefined ? 'GET' : 'POST',
+      method: init.method ?? (init.body === undefined ? 'GET' : 'POST'),
       headers: {
         authorization: `Bearer ${session.access_token}`,
         accept: 'application/json',
@@ -92,10 +92,18 @@ export function parseError(value: unknown): OpenAiError {
   };
 }
 
+/** RFC 9457: the shape of refusals outside the OpenAI paths; `type` links the page when it is an address. */
+function parseProblem(problem: object): OpenAiError {
+  const { detail, type, ...members } = problem as Record<string, unknown>;
+  const page = typeof type === 'string' && /^https?:/.test(type) ? { doc_url: type } : {};
+  return parseError({ ...members, message: detail, ...page });
+}
+
 async function readError(response: Response): Promise<OpenAiError> {
   try {
     const body: unknown = await response.json();
     if (typeof body === 'object' && body !== null && 'error' in body) return parseError(body.error);
+    if (typeof body === 'object' && body !== null && 'detail' in body) return parseProblem(body);
   } catch {
     // Not JSON: something else answered.
   }

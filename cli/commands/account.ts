@@ -2,23 +2,18 @@
 // or not. Whoever may write that database is an administrator; no password or token is asked for.
 import type { Command } from 'commander';
 import {
-  AdministrationError,
   createAccount,
   disableAccount,
   grantRole,
-  openForAdministration,
   resetPassword,
   revokeRole,
   signOutEverywhere,
 } from '../../identity/administration.ts';
 import { listAccounts, type Account } from '../../identity/accounts/accounts.ts';
-import { defaultConfigFile, loadConfiguration } from '../compose.ts';
-import { exitCodes } from '../exit-codes.ts';
-import { CommandFailure } from '../failure.ts';
+import { defaultConfigFile } from '../compose.ts';
+import { withIdentityDatabase, type IdentityDatabase } from '../identity-database.ts';
 import { processTerminal, type Terminal } from '../terminal.ts';
 import { printable } from '../wording.ts';
-
-type Database = Awaited<ReturnType<typeof openForAdministration>>;
 
 interface CommonOptions {
   readonly config: string;
@@ -48,19 +43,16 @@ export function registerAccountCommands(program: Command): void {
     .option('--email <address>', 'e-mail address')
     .option('--password-stdin', 'read the password from standard input')
     .action((username: string, options: AddOptions) => withDatabase(options, add(username, options)));
-  command(
-    'grant <username> <role>',
-    'Give a role; the next access token carries it.',
-    'grant ada LLM.Admin',
-  ).action((username: string, role: string, options: CommonOptions) =>
-    withDatabase(
-      options,
-      change(options, (database) => grantRole(database, username, role)),
-    ),
+  command('grant <username> <role>', 'Give a role, from the next token on.', 'grant ada LLM.Admin').action(
+    (username: string, role: string, options: CommonOptions) =>
+      withDatabase(
+        options,
+        change(options, (database) => grantRole(database, username, role)),
+      ),
   );
   command(
     'revoke <username> <role>',
-    'Take a role away; access tokens already issued keep it until they expire or the account is signed out.',
+    'Take a role away from the next token on.',
     'revoke ada LLM.Admin',
   ).action((username: string, role: string, options: CommonOptions) =>
     withDatabase(
@@ -107,25 +99,10 @@ interface AddOptions extends PasswordOptions {
   readonly email?: string;
 }
 
-type Action = (database: Database, terminal: Terminal) => Promise<void>;
+type Action = (database: IdentityDatabase, terminal: Terminal) => Promise<void>;
 
-async function withDatabase(options: CommonOptions, act: Action): Promise<void> {
-  const { identity } = loadConfiguration({ configFile: options.config, env: process.env });
-  if (identity === undefined) {
-    throw new CommandFailure(exitCodes.configurationInvalid, `${options.config} has no identity section.`);
-  }
-  try {
-    const database = await openForAdministration(identity);
-    try {
-      await act(database, processTerminal());
-    } finally {
-      await database.destroy();
-    }
-  } catch (error) {
-    if (error instanceof AdministrationError)
-      throw new CommandFailure(exitCodes.unexpected, sentence(error.message));
-    throw error;
-  }
+function withDatabase(options: CommonOptions, act: Action): Promise<void> {
+  return withIdentityDatabase(options.config, (database) => act(database, processTerminal()));
 }
 
 function list(options: CommonOptions): Action {
@@ -178,7 +155,7 @@ function signOut(username: string, options: CommonOptions): Action {
   };
 }
 
-function change(options: CommonOptions, act: (database: Database) => Promise<Account>): Action {
+function change(options: CommonOptions, act: (database: IdentityDatabase) => Promise<Account>): Action {
   return async (database, terminal) => {
     const account = await act(database);
     const state = account.disabled ? 'disabled' : account.roles.join(', ') || 'no roles';
@@ -218,8 +195,4 @@ function jsonView(account: Account): Record<string, unknown> {
     disabled,
     created_at: new Date(account.createdAt * 1000).toISOString(),
   };
-}
-
-function sentence(text: string): string {
-  return `${text.charAt(0).toUpperCase()}${text.slice(1).replace(/\.$/, '')}.`;
 }

@@ -87,6 +87,16 @@ function contradictions(route: RouteEntry): { path: readonly PropertyKey[]; mess
     ['path'],
     'a route of kind http has no model',
   );
+  object(
+    route.path.includes('{id}') && route.kind !== 'http',
+    ['path'],
+    'only routes of kind http have an {id}',
+  );
+  object(
+    route.upstream_path !== undefined && route.path.includes('{id}') !== route.upstream_path.includes('{id}'),
+    ['upstream_path'],
+    'path and upstream_path both have an {id}, or neither',
+  );
   return found;
 }
 

@@ -42,6 +42,15 @@ const commands = [
   'policy access',
   'policy init',
   'policy fmt',
+  'key',
+  'key create',
+  'key list',
+  'key revoke',
+  'relation',
+  'relation list',
+  'relation add',
+  'relation remove',
+  'account sign-out',
   'completion',
 ];
 
