@@ -76,6 +76,13 @@ export const errorCatalogue = {
     challenge: 'invalid_token',
     retryable: false,
   },
+  credential_revoked: {
+    status: 401,
+    message: 'The access token or API key was revoked. Sign in again, or use another key.',
+    openAiType: 'authentication_error',
+    challenge: 'invalid_token',
+    retryable: false,
+  },
   invalid_dpop_proof: {
     status: 401,
     message: 'The DPoP proof is missing or not valid for this request and access token.',
@@ -165,6 +172,7 @@ export const errorCatalogue = {
   limit_store_unavailable: server(503, 'The store of the rate limits does not answer.'),
   audit_unavailable: server(503, 'The audit log cannot be written, so nothing is answered.'),
   issuer_unavailable: server(503, 'The keys of the token issuer cannot be fetched.'),
+  revocation_unavailable: server(503, 'The revocation could not be recorded everywhere. Try again.'),
   upstream_unavailable: server(502, 'The model server cannot be reached.'),
   upstream_invalid_response: server(502, 'The model server sent an invalid answer.'),
   upstream_timeout: server(504, 'The model server did not answer in time.'),

@@ -6,7 +6,7 @@ import type { Authenticated, Parsed, RequestBody } from './exchange.ts';
 import { parseStrictJson } from './strict-json.ts';
 
 /**
- * Reads and parses the body of routes whose content is judged (`openai`, `generate`), and names the model.
+ * Reads and parses the body of routes whose content is judged (`openai`, `generate`, `revocations`), and names the model.
  * Checks: media type, no content coding, size, arrival in time (server options), JSON (strict-json.ts), that the model in
  * the path and the one in the body agree.
  * Does not check: that the model exists (authorize) or what the members mean (guard).
@@ -17,11 +17,11 @@ export async function readBody(authenticated: Authenticated): Promise<Parsed> {
   const { route, request } = authenticated;
   parsed.body = null;
   parsed.model = authenticated.pathModel;
-  if (route.kind === 'openai' || route.kind === 'generate') {
+  if (route.kind === 'openai' || route.kind === 'generate' || route.kind === 'revocations') {
     requireJson(request);
     const bytes = await collect(authenticated);
     parsed.body = { bytes, json: parse(bytes) };
-    parsed.model = modelOf(parsed.body, authenticated.pathModel);
+    if (route.kind !== 'revocations') parsed.model = modelOf(parsed.body, authenticated.pathModel);
   }
   parsed.outcome.model = parsed.model;
   return parsed;

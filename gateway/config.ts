@@ -1,7 +1,9 @@
 // The gateway's section of config/sallyport.yaml. Secure defaults; switching something off needs a key that says so.
 import { z } from 'zod';
 import { isLoopback, listenAddress } from '../core/address.ts';
+import { duration } from '../core/duration.ts';
 import { secretReference } from '../core/secret.ts';
+import { relationsConfigSchema } from './authorize/relations/relations-config.ts';
 import { createCallerAddress } from './caller-address.ts';
 import { parseUpstreamUrl } from './forward/upstream-address.ts';
 import { attributeFaults, modelEntry } from './model-attributes.ts';
@@ -101,6 +103,12 @@ export const gatewayConfigSchema = z
       .default([]),
     /** Folder of the policies. */
     policies: z.string().default('policies'),
+    /**
+     * Whether a bundle is used only when its own tests (`tests/` in the folder of the policies) pass: `true` also asks that
+     * there is a test; `when_present` takes a bundle without tests, and leaves out tests about models that no upstream serves;
+     * `false` leaves tests to the command line.
+     */
+    require_tests: z.union([z.boolean(), z.literal('when_present')]).default('when_present'),
     /** Folder for the audit log and the issuers' last good keys. */
     data: z.string().default('data/gateway'),
     /** What `issuer: embedded` in issuers.yaml stands for. */
@@ -124,6 +132,15 @@ export const gatewayConfigSchema = z
         url: redisUrl,
       })
       .optional(),
+    /** Who holds the relationships that rules ask for with `related`. */
+    relations: relationsConfigSchema.prefault({ engine: 'embedded' }),
+    /** Access tokens and API keys that were revoked before they expire. */
+    revocations: z
+      .strictObject({
+        /** How long one is remembered when nothing tells when its credentials expire: at least the longest lifetime of an access token. */
+        keep: duration.refine((ms) => ms >= 3_600_000, 'keep is at least 1h').prefault('28h'),
+      })
+      .prefault({}),
     /** Processes that share the public address and its counters. */
     workers: z.int().min(1).max(64).default(1),
     /** How long a stop waits for running requests, milliseconds. */

@@ -40,12 +40,19 @@ export function createEntry(options: EntryOptions): Entry {
   return new RequestEntry(options);
 }
 
+/** A request under way: what ends it, and whose it is. */
+interface Running {
+  readonly controller: AbortController;
+  readonly outcome: Outcome;
+}
+
 class RequestEntry implements Entry {
   readonly #options: EntryOptions;
-  readonly #running = new Set<AbortController>();
+  readonly #running = new Set<Running>();
 
   constructor(options: EntryOptions) {
     this.#options = options;
+    options.services.revocations.onChange(() => this.#cutRevoked());
   }
 
   readonly active = (): number => this.#running.size;
@@ -84,7 +91,7 @@ class RequestEntry implements Entry {
   }
 
   abortAll(): void {
-    for (const controller of this.#running) controller.abort();
+    for (const { controller } of this.#running) controller.abort();
   }
 
   #receive(request: IncomingMessage, response: ServerResponse): void {
@@ -117,12 +124,22 @@ class RequestEntry implements Entry {
     }); // Never rejects.
   }
 
-  /** Aborts when the caller goes away before the answer is whole, or when `abortAll` is called. */
+  /** Ends what runs on a credential that no longer works: its caller learns why, streams included. */
+  #cutRevoked(): void {
+    const { revocations } = this.#options.services;
+    for (const { controller, outcome } of this.#running) {
+      if (outcome.principal !== null && revocations.isRevoked(outcome.principal))
+        controller.abort(new GatewayError('credential_revoked', { reason: 'revoked_in_mid_request' }));
+    }
+  }
+
+  /** Aborts when the caller goes away before the answer is whole, when `abortAll` is called, or with a refusal as its reason. */
   #signalFor(response: ServerResponse, outcome: Outcome): AbortSignal {
     const controller = new AbortController();
-    this.#running.add(controller);
+    const running: Running = { controller, outcome };
+    this.#running.add(running);
     response.once('close', () => {
-      this.#running.delete(controller);
+      this.#running.delete(running);
       if (response.writableFinished) return;
       outcome.aborted = true;
       controller.abort();

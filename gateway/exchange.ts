@@ -53,6 +53,8 @@ export interface Outcome {
   model: string | null;
   /** Roles and rule that decided, e.g. `roles.LLM.User`; null before authorize. */
   decidedBy: string | null;
+  /** Rules whose obligations bind the permit, or null. */
+  obligedBy: readonly string[] | null;
   upstream: string | null;
   promptTokens: number | null;
   completionTokens: number | null;
@@ -72,6 +74,7 @@ export function newOutcome(): Outcome {
     principal: null,
     model: null,
     decidedBy: null,
+    obligedBy: null,
     upstream: null,
     promptTokens: null,
     completionTokens: null,

@@ -3,7 +3,7 @@
 import { GatewayError } from '../core/errors.ts';
 import { account } from './accounting/index.ts';
 import { authenticate } from './authenticate/index.ts';
-import { authorize } from './authorize/index.ts';
+import { authorizeAsking, oblige } from './authorize/index.ts';
 import { readBody } from './body.ts';
 import { refuse } from './error-response.ts';
 import type { Received } from './exchange.ts';
@@ -17,15 +17,20 @@ export async function handle(received: Received): Promise<void> {
     await admit(received);
     const authenticated = await authenticate(received);
     const parsed = await readBody(authenticated);
-    const authorized = authorize(parsed);
-    const limited = await limit(authorized);
+    const authorizing = authorizeAsking(parsed);
+    // Waits only where somebody else was asked.
+    const authorized = authorizing instanceof Promise ? await authorizing : authorizing;
+    const limited = await limit(oblige(authorized));
     const guarded = guard(limited);
     await forward(guarded);
   } catch (error) {
     const refusal =
       error instanceof GatewayError ? error : new GatewayError('internal_error', { cause: error });
-    // Neither a nonce nor a new sign-in is asked of bad credentials: they were good by then.
-    const wereGood = refusal.code === 'use_dpop_nonce' || refusal.stepUp !== undefined;
+    // Neither a nonce nor a new sign-in is asked of bad credentials, and what is revoked in mid-request was good by then.
+    const wereGood =
+      refusal.code === 'use_dpop_nonce' ||
+      refusal.stepUp !== undefined ||
+      received.signal.reason instanceof GatewayError;
     if (refusal.definition.status === 401 && !wereGood) countFailedAuthentication(received);
     refuse(received, refusal);
   } finally {

@@ -33,6 +33,10 @@ export interface Principal {
   /** Roles as claimed; assignments and hierarchy are applied by authorize. */
   readonly roles: ReadonlySet<string>;
   readonly groups: ReadonlySet<string>;
+  /** The credential says that there are more groups than it lists: `groups` is empty, and none counts as absent. */
+  readonly groupsUnknown?: boolean | undefined;
+  /** Whether a person or an application is behind it; undefined where the issuer draws no such line. */
+  readonly identityType?: 'user' | 'app' | 'unproven' | undefined;
   readonly scopes: ReadonlySet<string>;
   readonly acr: string | null;
   readonly amr: readonly string[];

@@ -8,9 +8,10 @@ import { followCertificate } from '../core/certificate-renewal.ts';
 import { createLog, type Logger } from '../core/log.ts';
 import { readSecret } from '../core/secret.ts';
 import { createAuditLog } from './accounting/audit-log.ts';
-import { createMetrics } from './accounting/metrics.ts';
+import { createMetrics, type Metrics } from './accounting/metrics.ts';
 import { createControlApp, createInternalApp } from './app.ts';
-import { createDpopServices, openDpopNonces } from './authenticate/index.ts';
+import { createDpopServices, openDpopNonces, openRevocations } from './authenticate/index.ts';
+import { createOpenFgaStore, type RemoteRelationStore } from './authorize/relations/openfga-store.ts';
 import { createCallerAddress } from './caller-address.ts';
 import type { GatewayConfig } from './config.ts';
 import type { ControlDependencies } from './control/control-dependencies.ts';
@@ -21,6 +22,7 @@ import { createLimitStore } from './limit/store.ts';
 import { createListener, followedFiles } from './listener.ts';
 import { startWorkers } from './workers.ts';
 import { policyContext } from './policies/context.ts';
+import { testFailed } from './policies/candidate.ts';
 import { watchPolicies, type PolicyHolder, type PolicyHolderOptions } from './policies/reload.ts';
 import type { Services } from './services.ts';
 
@@ -35,7 +37,7 @@ export interface RunningGateway {
   /** Settles when issuers and upstreams have answered, or after `limitMs`: what starts beside the gateway has come up. */
   readonly settled: (limitMs: number) => Promise<void>;
   /** Reads the policies again; for SIGHUP. */
-  reload(): void;
+  reload(): Promise<void>;
   /** Stops accepting, lets requests end within `drain_ms`, then cuts them. Idempotent. */
   close(): Promise<void>;
 }
@@ -93,7 +95,7 @@ async function startOne(config: GatewayConfig, log: Logger): Promise<RunningGate
   } catch (error) {
     listener.close();
     policies.close();
-    await Promise.all([services.upstreams.close(), services.limitStore.close(), services.auditLog.close()]);
+    await closeServices(services);
     throw error;
   }
   if (config.public_url === undefined) publicUrl = urlOf(config.listen, config.tls !== undefined, listener);
@@ -109,15 +111,16 @@ async function startOne(config: GatewayConfig, log: Logger): Promise<RunningGate
       ...(internal === null ? [] : [ending(internal)]),
     ]);
     policies.close();
-    await Promise.all([services.upstreams.close(), services.limitStore.close()]);
-    await services.auditLog.close();
+    await closeServices(services);
   };
   return {
     address: urlOf(config.listen, config.tls !== undefined, listener),
     internalAddress: urlOf(config.internal_listen, false, internal ?? undefined),
     active: () => entry.active(),
     settled: (limitMs) => settled(policies, services, limitMs),
-    reload: () => void policies.reload(),
+    reload: async () => {
+      await policies.reload();
+    },
     close: () => (closing ??= close()),
   };
 }
@@ -141,19 +144,30 @@ async function openServices(config: GatewayConfig, log: Logger, publicUrl: () =>
     log,
     ...(cluster.worker === undefined ? {} : { writer: `gateway-${cluster.worker.id}` }),
   });
+  const revocations = openRevocations({
+    folder: join(config.data, 'revocations'),
+    keepMs: config.revocations.keep,
+    log,
+  });
   const metrics = createMetrics({
+    revocations: () => revocations,
     issuers: () => policies.current().authentication.status(),
     digest: () => policies.current().digest,
+    policiesCurrent: () => policies.problem() === null,
   });
+  const relationStore = openRelationStore(config, metrics, log);
   const options: PolicyHolderOptions = {
     directory: config.policies,
+    requireTests: config.require_tests,
     context: policyContext(config),
     authentication: {
       embeddedIssuer: config.embedded_issuer,
       dataDir: config.data,
       log,
+      revocations,
       issuerCa: config.issuer_ca === undefined ? undefined : readFileSync(config.issuer_ca, 'utf8'),
     },
+    ...(relationStore === null ? {} : { relations: { kind: 'remote', store: relationStore } }),
     log,
     onSwap: (swap) => {
       auditLog.append({
@@ -162,19 +176,29 @@ async function openServices(config: GatewayConfig, log: Logger, publicUrl: () =>
         old_digest: swap.oldDigest,
         new_digest: swap.newDigest,
         changed_files: swap.changedFiles,
+        changes: swap.changes,
         version: swap.version,
+        // Each worker swaps for itself, in its own chain.
+        worker: cluster.worker?.id ?? null,
       });
       metrics.policyReloaded('swapped');
     },
     onProblem: (findings) => {
-      if (findings.length > 0) metrics.policyReloaded('refused');
+      if (findings.length > 0)
+        metrics.policyReloaded(findings.some(({ code }) => code === testFailed) ? 'tests_failed' : 'refused');
     },
   };
   let policies: PolicyHolder;
   try {
     policies = watchPolicies(options);
   } catch (error) {
-    await Promise.all([upstreams.close(), limitStore.close(), auditLog.close()]);
+    await Promise.all([
+      upstreams.close(),
+      limitStore.close(),
+      revocations.close(),
+      auditLog.close(),
+      relationStore?.close(),
+    ]);
     throw error;
   }
   const services: Services = {
@@ -186,9 +210,31 @@ async function openServices(config: GatewayConfig, log: Logger, publicUrl: () =>
     metrics,
     limitStore,
     dpop,
+    revocations,
     upstreams,
+    relationStore,
   };
   return { policies, services };
+}
+
+/** The store of relations elsewhere, or null when this process holds them. */
+function openRelationStore(config: GatewayConfig, metrics: Metrics, log: Logger): RemoteRelationStore | null {
+  const { relations } = config;
+  if (relations.engine === 'embedded') return null;
+  return createOpenFgaStore(relations, {
+    onAsked: (asked) => metrics.askedOutside('relations', asked),
+    onTurn: (problem) => {
+      if (problem === null) log.info({}, 'OpenFGA answers again');
+      else log.error({ problem }, 'OpenFGA does not answer; rules that ask for relations deny');
+    },
+  });
+}
+
+/** The audit log last: the others may still have something to say. */
+async function closeServices(services: Services): Promise<void> {
+  const { upstreams, limitStore, revocations, relationStore, auditLog } = services;
+  await Promise.all([upstreams.close(), limitStore.close(), revocations.close(), relationStore?.close()]);
+  await auditLog.close();
 }
 
 async function settled(policies: PolicyHolder, services: Services, limitMs: number): Promise<void> {

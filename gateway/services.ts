@@ -2,7 +2,8 @@
 import type { Logger } from '../core/log.ts';
 import type { AuditLog } from './accounting/audit-log.ts';
 import type { Metrics } from './accounting/metrics.ts';
-import type { DpopServices } from './authenticate/index.ts';
+import type { DpopServices, Revocations } from './authenticate/index.ts';
+import type { RemoteRelationStore } from './authorize/relations/openfga-store.ts';
 import type { Upstreams } from './forward/upstreams.ts';
 import type { LimitStore } from './limit/store.ts';
 
@@ -16,5 +17,9 @@ export interface Services {
   readonly limitStore: LimitStore;
   /** Nonces and proofs seen: they outlive a reload of the policies. */
   readonly dpop: DpopServices;
+  /** What no longer works, although it looks valid. */
+  readonly revocations: Revocations;
   readonly upstreams: Upstreams;
+  /** Relationships that are held elsewhere, or null. */
+  readonly relationStore: RemoteRelationStore | null;
 }

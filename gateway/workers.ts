@@ -10,7 +10,7 @@ import { createPrimaryMetrics } from './accounting/worker-metrics.ts';
 import type { GatewayConfig } from './config.ts';
 import { openAssertionSigner } from './forward/assertion.ts';
 import { hostClusterCounters } from './limit/cluster-store.ts';
-import { loadBundle } from './policies/bundle.ts';
+import { judgeCandidate } from './policies/candidate.ts';
 import { policyContext } from './policies/context.ts';
 import type { RunningGateway } from './server.ts';
 
@@ -21,7 +21,12 @@ const restartMs = 1_000;
  * @throws ConfigurationError for policies with a fault; Error when a worker ends before it listens
  */
 export async function startWorkers(config: GatewayConfig, log: Logger): Promise<RunningGateway> {
-  loadBundle(config.policies, policyContext(config)); // A fault is told once, here, not by every worker.
+  // A fault or a failing test is told once, here, not by every worker.
+  judgeCandidate({
+    directory: config.policies,
+    context: policyContext(config),
+    requireTests: config.require_tests,
+  });
   await openAssertionSigner({ folder: config.data, jwksFile: config.assertion_jwks }); // One key, made before it is shared.
   if (config.redis === undefined) hostClusterCounters();
   const metrics = createPrimaryMetrics();
@@ -69,7 +74,10 @@ export async function startWorkers(config: GatewayConfig, log: Logger): Promise<
         : `http://${where.host}:${(internal.address() as AddressInfo).port}`, // A TCP server.
     active: () => Object.keys(cluster.workers ?? {}).length,
     settled: () => Promise.resolve(),
-    reload: () => each((worker) => worker.process.kill('SIGHUP')),
+    reload: () => {
+      each((worker) => worker.process.kill('SIGHUP'));
+      return Promise.resolve();
+    },
     close: () => {
       stopping = true;
       closing ??= allEnded().then(() => new Promise((resolve) => internal.close(() => resolve())));

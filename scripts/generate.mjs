@@ -29,7 +29,7 @@ const documents = [
     intro: 'Whose access tokens are accepted, for whom, from which client applications.',
     module: 'gateway/authenticate/issuers-policy.ts',
     schema: 'issuersSchema',
-    sources: ['gateway/authenticate/issuers-policy.ts'],
+    sources: ['gateway/authenticate/issuers-policy.ts', 'gateway/authenticate/entra-policy.ts'],
   },
   {
     name: 'roles',
@@ -46,7 +46,7 @@ const documents = [
     intro: rulesIntro(),
     module: 'gateway/authorize/rules-policy.ts',
     schema: 'rulesSchema',
-    sources: ['gateway/authorize/rules-policy.ts'],
+    sources: ['gateway/authorize/rules-policy.ts', 'gateway/authorize/obligations-policy.ts'],
   },
   {
     name: 'relations',
@@ -127,9 +127,9 @@ export async function generate() {
   return files;
 }
 
-const policyPreface = `A policy directory holds these seven files (\`rules.yaml\` and \`relations.yaml\` may be left out) and no other YAML file; together they are one bundle with one digest (SHA-256), which every audit record names. The bundle is read when the gateway starts and again whenever a file changes (written in place, replaced, swapped through a symbolic link or a Kubernetes \`..data\` link) or the process gets SIGHUP. It is used as a whole or not at all: an edit with a fault leaves the old bundle in use, is logged once with file, line, column and the nearest known key, and shows in \`/readyz\` and metrics until it is put right. A gateway does not start with a faulty bundle.
+const policyPreface = `A policy directory holds these seven files (\`rules.yaml\` and \`relations.yaml\` may be left out) and no other YAML file; together they are one bundle with one digest (SHA-256), which every audit record names. The bundle is read when the gateway starts and again whenever a file changes (written in place, replaced, swapped through a symbolic link or a Kubernetes \`..data\` link) or the process gets SIGHUP. It is used as a whole or not at all: an edit with a fault, or one that fails its own tests in \`tests/\` (\`gateway.require_tests\`), leaves the old bundle in use, is logged once with file, line, column and the nearest known key, and shows in \`/readyz\` and metrics until it is put right. A gateway does not start with a faulty bundle.
 
-Besides each file by itself, the loader refuses names that another file does not know (limits, guards, roles, issuers, upstreams, actions of roles and rules), roles that include themselves, roles and assignments that join separated duties, expressions with a fault, relations and tuples that the types do not know, permit rules that do not say for whom, two routes for one request, guards on routes whose body is not read, and open (\`anonymous\`) routes to models, to administration or without a limit.
+Besides each file by itself, the loader refuses names that another file does not know (limits, guards, roles, issuers, upstreams, actions of roles and rules), roles that include themselves, roles and assignments that join separated duties, expressions with a fault, relations and tuples that the types do not know, permit rules that do not say for whom, two routes for one request, guards on routes whose body is not read, obligations that no request of the rule could fulfil, and open (\`anonymous\`) routes to models, to administration or without a limit.
 
 Durations are a whole number and a unit: \`500ms\`, \`30s\`, \`1m\`, \`24h\`, \`7d\`.`;
 
@@ -140,6 +140,7 @@ function rulesIntro() {
 1. Roles permit, and else a rule of effect \`permit\` (on configured models only); without either, the answer is no.
 2. A rule of effect \`deny\` that matches overrules all permits. One whose \`when\` fails on a request (a claim that is not there, a type that does not fit) denies, too; a permit rule whose \`when\` fails permits nothing.
 3. A rule without an effect has \`require\`: if it matches and the caller's sign-in does not satisfy it, the answer is 401 \`insufficient_user_authentication\` with \`acr_values\` and \`max_age\` (RFC 9470). A permit rule with \`require\` permits those who have signed in so.
+4. Once permitted, by whatever, the \`obligations\` of all rules that match (of effect \`permit\` or without one) hold together: limits and guards besides those of the route, the lowest of each ceiling, a system message in front of the conversation, header fields for the upstream. A rule with obligations whose \`when\` fails denies, since what it obliges to is not known; so does an obligation that cannot be fulfilled.
 
 A permit rule names its actions (not \`*\`) and says for whom. A model that a deny rule takes from a caller for \`models.list\` is not listed; asked for by name it is answered 403 \`access_denied\`, and 404 \`model_not_found\` when nothing permits it.
 
@@ -148,7 +149,7 @@ A permit rule names its actions (not \`*\`) and says for whom. A model that a de
 | variable | members |
 | --- | --- |
 | \`principal\` | \`subject\`, \`issuer\` (name in issuers.yaml), \`client_id\`, \`tenant_id\`, \`acr\` (texts, empty when absent), \`roles\` (effective), \`groups\`, \`scopes\`, \`amr\` (lists of text), \`authenticated_at\` (timestamp; absent when the issuer does not say), \`claims\` (all claims of the access token by name) |
-| \`request\` | \`route\`, \`action\`, \`model\` (texts), \`stream\` (bool), \`max_tokens\` (0 when not given, which leaves it to the model server), \`n\`, \`message_count\`, \`prompt_count\`, \`tool_count\` (whole numbers) |
+| \`request\` | \`route\`, \`action\`, \`model\` (texts), \`stream\` (bool), \`max_tokens\` (0 when not given, which leaves it to the model server), \`n\`, \`message_count\`, \`prompt_count\`, \`tool_count\` (whole numbers), \`headers\` (texts by name in lower case, without those that carry credentials; ask with \`"x-team" in request.headers\`) |
 | \`resource\` | \`type\` (\`model\` or \`gateway\`), \`id\`, \`upstream\` (texts), \`attributes\` (what \`gateway.upstreams.<name>.models[].attributes\` states about the model, by name) |
 | \`environment\` | \`now\` (timestamp), \`caller_address\` (text) |
 
@@ -197,10 +198,10 @@ function documentedObjects(source) {
     ) {
       objects.push(
         new Map(
-          node.arguments[0].properties.map((property) => [
-            property.name.getText(file),
-            commentAbove(property, text),
-          ]),
+          // A spread has no name; the keys that it brings are described where they are made.
+          node.arguments[0].properties.flatMap((property) =>
+            property.name ? [[property.name.getText(file), commentAbove(property, text)]] : [],
+          ),
         ),
       );
     }

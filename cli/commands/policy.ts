@@ -5,6 +5,7 @@ import type { AccessOptions } from '../policy/access-command.ts';
 import type { CheckOptions } from '../policy/check.ts';
 import type { ExplainOptions } from '../policy/explain-command.ts';
 import type { FmtOptions } from '../policy/fmt.ts';
+import type { ImportOptions } from '../policy/import-apim-command.ts';
 import type { TestOptions } from '../policy/test-command.ts';
 import { processTerminal } from '../terminal.ts';
 
@@ -83,6 +84,30 @@ export function registerPolicyCommands(program: Command): void {
     .action(async (directory: string, options: { readonly json?: boolean }) => {
       const { initCommand } = await import('../policy/init.ts');
       initCommand(directory, options, processTerminal());
+    });
+  registerImport(policy);
+}
+
+/** `policy import apim`; further sources would stand beside it. */
+function registerImport(policy: Command): void {
+  const several = (value: string, before: readonly string[]): readonly string[] => [...before, value];
+  policy
+    .command('import')
+    .description('Turn policies of other gateways into ours.')
+    .helpCommand(false)
+    .addHelpText('before', 'Example:\n  sallyport policy import apim policy.xml --audience api://my-api\n')
+    .command('apim <file>')
+    .description('Import an Azure API Management policy document, and report what has no equivalent.')
+    .addHelpText('before', 'Example:\n  sallyport policy import apim policy.xml --audience api://my-api\n')
+    .option('--out <directory>', 'folder to write, which must be new', 'imported-policies')
+    .option('--audience <audience>', 'an audience that tokens must name; may be repeated', several, [])
+    .option('--tenant <id>', 'the tenant, where the document names none; may be repeated', several, [])
+    .option('--named-value <name=value>', 'what {{name}} stands for; may be repeated', several, [])
+    .option('--config <file>', 'configuration file', defaultConfigFile)
+    .option('--json', 'print JSON')
+    .action(async (file: string, options: ImportOptions) => {
+      const { importApimCommand } = await import('../policy/import-apim-command.ts');
+      process.exitCode = importApimCommand(file, options, processTerminal());
     });
 }
 

@@ -1,4 +1,5 @@
 // Why a credential was refused, in plain words: which line of issuers.yaml asks for what, and what the token says.
+import { identityTypeOf } from '../../gateway/authenticate/entra-claims.ts';
 import type { IssuerRules } from '../../gateway/authenticate/issuer-rules.ts';
 import type { Answer } from '../../gateway/policies/evaluation/evaluate.ts';
 import type { OpenedPolicies } from './opened-policies.ts';
@@ -66,6 +67,21 @@ const wordsFor: Readonly<Record<string, (issuer: IssuerRules, read: ReadToken) =
         : `needs a client id in the claim that this kind of token has for it; the token's is ${shownValue(client)}`,
     ];
   },
+  client_audience: ({ clientAudiences }, { claims }) => {
+    const client = String(claims['azp'] ?? claims['appid'] ?? claims['client_id']);
+    return [
+      ['client_audiences', client],
+      `lets the client ${shownValue(client)} use the audiences ${shownList(clientAudiences.get(client) ?? [])}; the token says ${shownValue(claims['aud'])}`,
+    ];
+  },
+  identity_type: ({ entra }, { claims }) => [
+    ['entra', 'identity_type'],
+    `accepts tokens of identity type ${entra?.identityType ?? ''}; this one is ${identityTypeOf(claims)} (idtyp ${shownValue(claims['idtyp'])}, scp ${shownValue(claims['scp'])})`,
+  ],
+  client_authentication: ({ entra }, { claims }) => [
+    ['entra', 'client_authentication'],
+    `asks for a client that authenticated by ${entra?.clientAuthentication ?? ''}; the token says ${shownValue(claims[entra?.version === '1.0' ? 'appidacr' : 'azpacr'])}`,
+  ],
   typ: ({ types }, { type }) => [
     ['token_types'],
     `accepts the types ${shownList(types)}; the header says ${shownValue(type)}`,

@@ -9,7 +9,7 @@ const guid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 /**
  * Warnings about a bundle that loaded.
- * Checks: near-miss audiences, constructs that open a lot, roles that can permit nothing, rules behind a
+ * Checks: near-miss audiences, audiences without a client, constructs that open a lot, roles that can permit nothing, rules behind a
  * wider deny rule.
  * Does not check: names and references (the loader), limits and guards that no route names (its own warnings), and
  * whether anybody holds a role, since issuers claim roles that no file lists.
@@ -25,6 +25,16 @@ function issuerWarnings({ bundle, fileOf }: OpenedPolicies): Finding[] {
       file.finding(['issuers', name, ...path], message, { code });
     return [
       ...audienceWarnings(entry, (path, message) => warn(path, message, 'near_miss_audience')),
+      ...unusedAudiences(entry, (path, message) => warn(path, message, 'no_effect')),
+      ...(entry.entra?.identity_type === 'app' && (entry.required_claims['scp']?.values.length ?? 0) > 0
+        ? [
+            warn(
+              ['required_claims', 'scp'],
+              "an application's own token has no scp: no token passes",
+              'no_effect',
+            ),
+          ]
+        : []),
       ...(Array.isArray(entry.client_ids)
         ? []
         : [warn(['client_ids'], 'every client application of this issuer is accepted', 'permissive')]),
@@ -81,6 +91,20 @@ function audienceWarnings(
   return found;
 }
 
+/** Audiences that no listed client may use, because `client_audiences` gives each of them others. */
+function unusedAudiences(
+  { audiences, client_ids: clientIds, client_audiences: pairs }: IssuerPolicy,
+  warn: (path: readonly PropertyKey[], message: string) => Finding,
+): Finding[] {
+  if (!Array.isArray(clientIds) || clientIds.some((client) => !Object.hasOwn(pairs, client))) return [];
+  const used = new Set(Object.values(pairs).flat());
+  return audiences.flatMap((audience, index) =>
+    used.has(audience)
+      ? []
+      : [warn(['audiences', index], 'client_audiences gives this audience to no client')],
+  );
+}
+
 function roleWarnings({ bundle, fileOf }: OpenedPolicies): Finding[] {
   const { roles } = bundle.roles;
   const file = fileOf('roles.yaml');
@@ -129,13 +153,13 @@ function covers(wide: RuleEntry, narrow: RuleEntry): boolean {
       given?.every((entry) => wanted.some((pattern) => isWithin(pattern, entry))) === true
     );
   };
-  const isSame = (key: 'network' | 'time' | 'when' | 'require'): boolean =>
+  const isSame = (key: 'identity_type' | 'network' | 'time' | 'when' | 'require'): boolean =>
     wide[key] === undefined || JSON.stringify(wide[key]) === JSON.stringify(narrow[key]);
   const equal = (pattern: string, entry: string): boolean => pattern === entry;
   return (
     lists('actions', (pattern, entry) => pattern === entry || matchesAction(pattern, entry)) &&
     lists('models', (pattern, entry) => pattern === entry || modelMatcher(pattern)(entry)) &&
     (['issuers', 'clients', 'roles', 'scopes'] as const).every((key) => lists(key, equal)) &&
-    (['network', 'time', 'when', 'require'] as const).every(isSame)
+    (['identity_type', 'network', 'time', 'when', 'require'] as const).every(isSame)
   );
 }

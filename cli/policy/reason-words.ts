@@ -74,7 +74,7 @@ function whyNoRole(
 ): string {
   const roles = [...(decision?.roles ?? [])].filter((role) => Object.hasOwn(bundle.roles.roles, role));
   if (roles.length === 0)
-    return `no role of roles.yaml is held: the roles claimed are ${shownList(principal?.roles ?? []) || 'none'}, the groups ${shownList(principal?.groups ?? []) || 'none'}`;
+    return `no role of roles.yaml is held: the roles claimed are ${shownList(principal?.roles ?? []) || 'none'}, the groups ${groupsSeen(principal)}`;
   if (model !== null && !context.models.has(model))
     return `no upstream serves the model ${shownValue(model)}`;
   const permitting = roles.filter((role) =>
@@ -83,6 +83,11 @@ function whyNoRole(
   if (permitting.length === 0) return `no role held (${roles.join(', ')}) permits ${route.action}`;
   const models = permitting.map((role) => `${role} has ${bundle.roles.roles[role]?.models.join(', ') ?? ''}`);
   return `no role held permits ${route.action} on ${model ?? 'any model'}: ${models.join('; ')}`;
+}
+
+function groupsSeen(principal: Answer['principal']): string {
+  if (principal?.groupsUnknown === true) return 'not known (too many for the token)';
+  return shownList(principal?.groups ?? []) || 'none';
 }
 
 /** The conditions of a rule as they are written, in one line. */

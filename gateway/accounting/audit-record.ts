@@ -26,6 +26,7 @@ export function requestRecord(
     action: route.action,
     model: cut(outcome.model),
     decided_by: outcome.decidedBy,
+    obliged_by: outcome.obligedBy,
     policy: received.snapshot.digest,
     upstream: outcome.upstream,
     status: response.headersSent ? response.statusCode : null,

@@ -3,7 +3,8 @@
 import cluster from 'node:cluster';
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
 import { packageVersion } from '../../core/package.ts';
-import type { IssuerStatus } from '../authenticate/index.ts';
+import type { IssuerStatus, Revocations } from '../authenticate/index.ts';
+import type { AskedOutside } from '../authorize/outside/asked-outside.ts';
 import { shareWithPrimary } from './worker-metrics.ts';
 
 /** What is counted when a request has ended. */
@@ -25,7 +26,9 @@ export interface EndedRequest {
 export interface Metrics {
   requestEnded(ended: EndedRequest): void;
   /** After a policy file was saved or SIGHUP came. */
-  policyReloaded(outcome: 'swapped' | 'refused'): void;
+  policyReloaded(outcome: 'swapped' | 'refused' | 'tests_failed'): void;
+  /** After somebody else was asked before a decision, or a kept answer was used. */
+  askedOutside(of: 'relations' | 'decision_point', asked: AskedOutside): void;
   /** The text exposition and its content type. */
   render(): Promise<{ contentType: string; body: string }>;
 }
@@ -34,8 +37,12 @@ export interface Metrics {
 export interface MetricsOptions {
   /** How the issuers of the current snapshot stand; asked at each scrape. */
   readonly issuers?: () => readonly IssuerStatus[];
+  /** What is revoked, and how it is learnt; asked at each scrape. */
+  readonly revocations?: () => Pick<Revocations, 'size' | 'status'>;
   /** Bundle digest of the current snapshot; asked at each scrape. */
   readonly digest?: () => string;
+  /** Whether the bundle in use is what the policy directory says; asked at each scrape. */
+  readonly policiesCurrent?: () => boolean;
 }
 
 // semantic-conventions-genai's buckets for durations of model requests: 0.01 × 2ⁿ seconds.
@@ -82,12 +89,25 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
   });
   const reloads = new Counter({
     name: 'sallyport_policy_reloads_total',
-    help: 'Policy bundles that were swapped in, or refused because they were invalid.',
+    help: 'Policy bundles that were swapped in, refused as invalid, or refused because a test of theirs failed.',
     labelNames: ['outcome'],
     registers,
   });
-  for (const outcome of ['swapped', 'refused']) reloads.inc({ outcome }, 0);
+  for (const outcome of ['swapped', 'refused', 'tests_failed']) reloads.inc({ outcome }, 0);
   registerSnapshotGauges(registers, options);
+  const asked = new Counter({
+    name: 'sallyport_authorization_questions_total',
+    help: 'Questions to a store of relations or a decision point elsewhere, by outcome (answered, permit, deny, failed, cached).',
+    labelNames: ['of', 'outcome'],
+    registers,
+  });
+  const askedDuration = new Histogram({
+    name: 'sallyport_authorization_question_duration_seconds',
+    help: 'How long a store of relations or a decision point elsewhere took to answer.',
+    labelNames: ['of'],
+    buckets: [...fastBuckets, ...durationBuckets.slice(0, 9)],
+    registers,
+  });
 
   return {
     requestEnded(ended) {
@@ -100,6 +120,10 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
       if (ended.completionTokens > 0) modelTokens.inc({ model, type: 'completion' }, ended.completionTokens);
     },
     policyReloaded: (outcome) => reloads.inc({ outcome }),
+    askedOutside(of, { outcome, count, seconds }) {
+      asked.inc({ of, outcome }, count);
+      if (seconds !== null) askedDuration.observe({ of }, seconds);
+    },
     render: async () => ({ contentType: registry.contentType, body: await registry.metrics() }),
   };
 }
@@ -115,6 +139,36 @@ function registerSnapshotGauges(registers: Registry[], options: MetricsOptions):
     collect() {
       this.reset(); // An issuer that a reload removed must not stay.
       for (const { name, ready } of options.issuers?.() ?? []) this.set({ issuer: name }, ready ? 1 : 0);
+    },
+  });
+  new Gauge({
+    name: 'sallyport_policies_current',
+    help: '1 while the policies in use are what the policy directory says; 0 while an edit is refused.',
+    aggregator: 'min',
+    registers,
+    collect() {
+      this.set(options.policiesCurrent?.() === false ? 0 : 1);
+    },
+  });
+  new Gauge({
+    name: 'sallyport_revocations',
+    help: 'Revocations that are known and in force.',
+    aggregator: 'max', // Over workers: all of them know the same.
+    registers,
+    collect() {
+      this.set(options.revocations?.().size ?? 0);
+    },
+  });
+  new Gauge({
+    name: 'sallyport_revocation_source_ready',
+    help: '1 when revocations arrive from the source: files (other processes), redis (other gateways), identity (its feed).',
+    labelNames: ['source'],
+    aggregator: 'min',
+    registers,
+    collect() {
+      this.reset();
+      for (const { name, problem } of options.revocations?.().status() ?? [])
+        this.set({ source: name }, problem === null ? 1 : 0);
     },
   });
   new Gauge({

@@ -2,6 +2,7 @@
 import type { Dispatcher } from 'undici';
 import type { Logger } from '../../core/log.ts';
 import type { Principal } from '../principal.ts';
+import type { RevocationCheck } from './revocations/index.ts';
 
 /** How one issuer stands, for /readyz and metrics. */
 export interface IssuerStatus {
@@ -19,6 +20,17 @@ export interface IssuerStatus {
   readonly keysFetchedAt: number | null;
 }
 
+/** An accepted `iss`, for whoever revokes its credentials. */
+export interface AcceptedIssuerName {
+  /** The key in issuers.yaml. */
+  readonly name: string;
+  readonly issuer: string;
+  /** Entra: the tenant; null for other issuers. */
+  readonly tenantId: string | null;
+  /** Whether its credentials may live without an end: a revocation then has none either. */
+  readonly credentialsMayLast: boolean;
+}
+
 /** The compiled issuers.yaml with its key sets and its cache of verified tokens. */
 export interface Authentication {
   /** Synchronous for a token seen before; throws or rejects with a GatewayError. */
@@ -27,6 +39,8 @@ export interface Authentication {
   readonly issuers: readonly string[];
   /** Scopes in RFC 9728 form, e.g. `api://sallyport/LLM.Access`. */
   readonly scopesSupported: readonly string[];
+  /** Every accepted `iss` with the entry that it belongs to. */
+  readonly accepted: readonly AcceptedIssuerName[];
   status(): readonly IssuerStatus[];
   /**
    * Reads the last good keys from disk, then fetches at once and on schedule. Resolves when the first round is over,
@@ -50,6 +64,8 @@ export interface AuthenticationDeps {
   readonly issuerCa?: string | undefined;
   /** Connections to the issuers; default: one of our own, with `issuerCa`. */
   readonly dispatcher?: Dispatcher | undefined;
+  /** What no longer works; default: nothing. */
+  readonly revocations?: RevocationCheck | undefined;
   /** Wall clock, epoch ms. */
   readonly now?: (() => number) | undefined;
   /** Clock for durations, ms; never set back. */

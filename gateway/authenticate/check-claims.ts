@@ -1,16 +1,16 @@
 // Every rule on the claims of an access token whose signature is good. Where `aud` is compared.
 import type { UnverifiedAccessToken } from './access-token.ts';
 import { isIdentifier, optionalText, type Claims } from './claim-values.ts';
+import { checkEntra } from './entra-claims.ts';
 import { invalidToken } from './invalid-token.ts';
 import type { IssuerRules } from './issuer-rules.ts';
 
 /** Claims that mark some other kind of JWT: ID tokens and logout tokens. */
 const foreignClaims = ['at_hash', 'c_hash', 's_hash', 'events'];
-const guid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 /**
- * Checks: type against other kinds of JWT, exp, nbf and iat with the skew, aud, client, RFC 9068's required claims, for
- * Entra ver, tid and oid.
+ * Checks: type against other kinds of JWT, exp, nbf and iat with the skew, aud, client, whether this client may use this
+ * audience, RFC 9068's required claims, Entra's own (entra-claims.ts).
  * Does not check: signature, iss and typ (verify-access-token.ts), required claims of the policy (required-claims.ts),
  * cnf (binding.ts).
  * @returns the client id, or null where the policy accepts any client and the token names none
@@ -29,6 +29,8 @@ export function checkClaims(
   // An Entra token names its client in the claim of its version; any policy with listed clients needs one.
   if (clientId === null ? rules.clientIds !== null : rules.clientIds?.has(clientId) === false)
     throw invalidToken('client_id');
+  const ownAudiences = clientId === null ? undefined : rules.clientAudiences.get(clientId);
+  if (ownAudiences !== undefined) checkAudience(claims, ownAudiences, 'client_audience');
   if (accessToken.type === 'at+jwt') checkRfc9068(claims);
   if (rules.entra !== null) checkEntra(claims, rules.entra);
   return clientId;
@@ -57,11 +59,15 @@ function checkTimes(claims: Claims, skewSeconds: number, nowSeconds: number): vo
 }
 
 // RFC 7519 §4.1.3: the token is refused unless it names us. Compared as exact text.
-function checkAudience(claims: Claims, accepted: ReadonlySet<string>): void {
+function checkAudience(
+  claims: Claims,
+  accepted: ReadonlySet<string>,
+  reason: 'aud' | 'client_audience' = 'aud',
+): void {
   const { aud } = claims;
   const named: unknown[] = Array.isArray(aud) ? aud : [aud];
   if (!named.every((audience) => typeof audience === 'string')) throw invalidToken('aud');
-  if (!named.some((audience) => accepted.has(audience))) throw invalidToken('aud');
+  if (!named.some((audience) => accepted.has(audience))) throw invalidToken(reason);
 }
 
 // OIDC says azp, Entra v1.0 appid, RFC 9068 client_id. Two that disagree would let one stand in for the other.
@@ -82,15 +88,4 @@ function checkRfc9068(claims: Claims): void {
   if (claims['iat'] === undefined) throw invalidToken('iat');
   if (!isIdentifier(claims['sub'])) throw invalidToken('sub');
   if (optionalText(claims, 'jti', 'jti') === null) throw invalidToken('jti');
-}
-
-function checkEntra(claims: Claims, expected: { readonly version: string; readonly tenantId: string }): void {
-  const { ver, tid, oid } = claims;
-  // `ver` selects the form of `iss`; the two must agree.
-  if (ver !== expected.version) throw invalidToken('ver');
-  if (typeof tid !== 'string' || !guid.test(tid) || tid.toLowerCase() !== expected.tenantId)
-    throw invalidToken('tid');
-  if (typeof oid !== 'string' || !guid.test(oid)) throw invalidToken('oid');
-  // An ID token of the same tenant has no client claim; an access token of this version has its own.
-  if (claims[expected.version === '1.0' ? 'appid' : 'azp'] === undefined) throw invalidToken('client_id');
 }

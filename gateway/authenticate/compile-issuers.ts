@@ -1,9 +1,21 @@
 // Compiles issuers.yaml into the Authentication of a snapshot. Opens nothing and reads nothing: that begins with start().
 import type { Principal } from '../principal.ts';
-import type { Authentication, AuthenticationDeps, IssuerStatus } from './authentication.ts';
+import type {
+  AcceptedIssuerName,
+  Authentication,
+  AuthenticationDeps,
+  IssuerStatus,
+} from './authentication.ts';
 import { documentFetcher, issuerDispatcher } from './fetch-document.ts';
 import { issuerRules, requestedScopes } from './issuer-rules.ts';
-import { checkIssuers, issuerForms, type IssuerForm } from './issuer-url.ts';
+import type { KeyIssuers } from './issuer-keys.ts';
+import {
+  checkIssuers,
+  entraIssuerTemplate,
+  issuerForms,
+  type IssuerForm,
+  type KeySource,
+} from './issuer-url.ts';
 import type { IssuerPolicy, IssuersPolicy } from './issuers-policy.ts';
 import { KeySet, type KeySetOptions } from './key-set.ts';
 import { lastGoodKeys } from './last-good-keys.ts';
@@ -30,30 +42,38 @@ export function compileIssuers(policy: IssuersPolicy, deps: AuthenticationDeps):
   if (fault !== undefined) throw new Error(`${fault.path.join('.')}: ${fault.message}`);
   const previous =
     deps.previous instanceof CompiledAuthentication ? deps.previous.keySets : new Map<string, NamedKeySet>();
+  // An entry that was renamed goes on with the keys of its documents.
+  const previousOf = (key: string, { source }: IssuerForm): NamedKeySet | undefined =>
+    previous.get(key) ?? [...previous.values()].find(({ keySet }) => keySet.issuer === source.issuer);
   const optionsOf = keySetOptions(deps);
   const keySets = new Map<string, NamedKeySet>();
   const accepted = new Map<string, AcceptedIssuer>();
   const entries = Object.entries(policy.issuers);
   for (const [name, entry] of entries) {
-    const forms = issuerForms(entry, embeddedIssuer);
-    for (const form of forms) {
-      const named = namedKeySet(previous.get(form.issuer), optionsOf(entry, form, forms));
-      keySets.set(form.issuer, named);
+    for (const form of issuerForms(entry, embeddedIssuer)) {
+      const key = keySetName(name, entry, form);
+      const named = keySets.get(key) ?? namedKeySet(previousOf(key, form), optionsOf(entry, form.source));
+      keySets.set(key, named);
       accepted.set(form.issuer, { rules: issuerRules(name, entry, form), keySet: named.keySet });
     }
   }
   const scopes = new Set(entries.flatMap(([, entry]) => requestedScopes(entry)));
-  return new CompiledAuthentication(accepted, keySets, [...scopes], deps.now ?? Date.now);
+  return new CompiledAuthentication(accepted, keySets, [...scopes], deps);
 }
 
-type OptionsOf = (entry: IssuerPolicy, form: IssuerForm, forms: readonly IssuerForm[]) => KeySetOptions;
+// One issuer has one set of keys; entries that share Entra's documents each have their own, for their own tenants.
+function keySetName(name: string, entry: IssuerPolicy, { source }: IssuerForm): string {
+  return entry.entra?.isMultiTenant === true ? `${source.issuer} ${name}` : source.issuer;
+}
+
+type OptionsOf = (entry: IssuerPolicy, source: KeySource) => KeySetOptions;
 
 function keySetOptions(deps: AuthenticationDeps): OptionsOf {
   const fetchDocument = documentFetcher(deps.dispatcher ?? issuerDispatcher(deps.issuerCa));
   const { dataDir = null, log, now = Date.now, monotonic = () => performance.now() } = deps;
-  return (entry, form, forms) => ({
+  return (entry, form) => ({
     form,
-    requirements: { algorithms: entry.algorithms, keyIssuers: keyIssuersOf(entry, forms) },
+    requirements: { algorithms: entry.algorithms, keyIssuers: keyIssuersOf(entry) },
     maxAgeMs: entry.jwks.max_age,
     cooldownMs: entry.jwks.cooldown,
     refreshMs: entry.jwks.refresh,
@@ -68,28 +88,18 @@ function keySetOptions(deps: AuthenticationDeps): OptionsOf {
 }
 
 // Entra's keys name the v2.0 form of their issuer, also in the v1.0 document.
-function keyIssuersOf(
-  entry: IssuerPolicy,
-  forms: readonly IssuerForm[],
-): KeySetOptions['requirements']['keyIssuers'] {
-  if (entry.entra === undefined) return null;
-  const { authority, tenant_id: tenantId } = entry.entra;
+function keyIssuersOf({ entra }: IssuerPolicy): KeyIssuers | null {
+  if (entra === undefined) return null;
+  const versions = new Set([...entra.versions, '2.0' as const]);
   return {
-    tenantId,
-    issuers: new Set([...forms.map((form) => form.issuer), `${authority}/${tenantId}/v2.0`]),
+    tenants: entra.tenants,
+    templates: [...versions].map((version) => entraIssuerTemplate(entra, version)),
   };
 }
 
 function namedKeySet(previous: NamedKeySet | undefined, options: KeySetOptions): NamedKeySet {
   const { form, requirements, maxAgeMs, cooldownMs, refreshMs, allowsPlainHttp } = options;
-  const settings = JSON.stringify([
-    form,
-    requirements.algorithms,
-    maxAgeMs,
-    cooldownMs,
-    refreshMs,
-    allowsPlainHttp,
-  ]);
+  const settings = JSON.stringify([form, requirements, maxAgeMs, cooldownMs, refreshMs, allowsPlainHttp]);
   if (previous?.settings === settings) return previous;
   const keySet = new KeySet(options);
   if (previous !== undefined) keySet.inherit(previous.keySet);
@@ -98,6 +108,7 @@ function namedKeySet(previous: NamedKeySet | undefined, options: KeySetOptions):
 
 class CompiledAuthentication implements Authentication {
   readonly issuers: readonly string[];
+  readonly accepted: readonly AcceptedIssuerName[];
   readonly scopesSupported: readonly string[];
   /** By `iss`; the next Authentication takes over what it can use. */
   readonly keySets: ReadonlyMap<string, NamedKeySet>;
@@ -109,13 +120,23 @@ class CompiledAuthentication implements Authentication {
     accepted: ReadonlyMap<string, AcceptedIssuer>,
     keySets: ReadonlyMap<string, NamedKeySet>,
     scopesSupported: readonly string[],
-    now: () => number,
+    { now = Date.now, revocations }: AuthenticationDeps,
   ) {
     this.#accepted = accepted;
     this.keySets = keySets;
     this.issuers = [...accepted.keys()];
+    this.accepted = [...accepted.values()].map(({ rules }) => ({
+      name: rules.name,
+      issuer: rules.issuer,
+      tenantId: rules.entra?.tenantId ?? null,
+      credentialsMayLast: false,
+    }));
     this.scopesSupported = scopesSupported;
-    this.#verified = new VerifiedTokens((accessToken) => verifyAccessToken(accessToken, accepted, now), now);
+    this.#verified = new VerifiedTokens(
+      (accessToken) => verifyAccessToken(accessToken, accepted, now),
+      now,
+      revocations === undefined ? {} : { revocations },
+    );
   }
 
   verify(accessToken: string): Principal | Promise<Principal> {
@@ -123,9 +144,11 @@ class CompiledAuthentication implements Authentication {
   }
 
   status(): readonly IssuerStatus[] {
-    return [...this.#accepted.values()].map(({ rules, keySet }) => ({
-      name: rules.name,
-      issuer: rules.issuer,
+    // Tenants that share their keys stand and fall together.
+    const sets = new Map([...this.#accepted.values()].map(({ rules, keySet }) => [keySet, rules.name]));
+    return [...sets].map(([keySet, name]) => ({
+      name,
+      issuer: keySet.issuer,
       metadataUrl: keySet.metadataUrl,
       ready: keySet.isUsable,
       problem: keySet.problem,

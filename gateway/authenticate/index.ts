@@ -10,6 +10,12 @@ export type { Authentication, AuthenticationDeps, IssuerStatus } from './authent
 export { compileIssuers } from './compile-issuers.ts';
 export { checkIssuers, type IssuerFault } from './issuer-url.ts';
 export { openDpopNonces } from './dpop-nonces.ts';
+export {
+  openRevocations,
+  type Revocation,
+  type Revocations,
+  type RevocationSource,
+} from './revocations/index.ts';
 export { issuersSchema, type IssuersPolicy } from './issuers-policy.ts';
 export { createDpopServices, type DpopServices } from './sender-constraint.ts';
 
@@ -19,7 +25,7 @@ export { createDpopServices, type DpopServices } from './sender-constraint.ts';
  * that the caller holds what a bound one is bound to (checkSender).
  * Does not check: what the principal may do (authorize) and how often (limit). On an anonymous route no credential is read.
  * @throws GatewayError `missing_credentials`, `invalid_request`, `invalid_token`, `invalid_dpop_proof`, `use_dpop_nonce`,
- * `insufficient_scope`, `issuer_unavailable`
+ * `insufficient_scope`, `credential_revoked`, `issuer_unavailable`
  */
 export function authenticate(received: Received): Authenticated | Promise<Authenticated> {
   const { route, request, target, snapshot } = received;
@@ -29,7 +35,11 @@ export function authenticate(received: Received): Authenticated | Promise<Authen
   const admitted = (principal: Principal): Authenticated | Promise<Authenticated> =>
     provesNothing(received, credential, principal)
       ? authenticatedAs(received, principal)
-      : checkSender(received, credential, principal).then(() => authenticatedAs(received, principal));
+      : checkSender(received, credential, principal).then(() => {
+          // A revocation may have come while the proof was checked.
+          received.services.revocations.judge(principal);
+          return authenticatedAs(received, principal);
+        });
   const principal = snapshot.authentication.verify(credential.accessToken);
   return principal instanceof Promise ? principal.then(admitted) : admitted(principal);
 }

@@ -1,6 +1,7 @@
 // The keys of one JWKS document that may verify access tokens. Whatever is odd in it is left out without breaking the
 // good ones.
 import { createHash, createPublicKey, type KeyObject } from 'node:crypto';
+import { tenantPlaceholder } from './issuer-url.ts';
 import type { SignatureAlgorithm } from './issuers-policy.ts';
 
 /** One public key of an issuer; the same object as long as the issuer lists the same key. */
@@ -11,6 +12,8 @@ export interface IssuerKey {
   readonly key: KeyObject;
   /** SHA-256 of the key itself. */
   readonly fingerprint: string;
+  /** Entra: the only tenant whose access tokens it verifies; null: every one of the key set. */
+  readonly tenantId: string | null;
 }
 
 /** A JWKS document of which only public members are left (publicDocument). */
@@ -22,8 +25,14 @@ export interface KeyDocument {
 export interface KeyRequirements {
   /** In order: a key that names no `alg` serves the first one of its kind. */
   readonly algorithms: readonly SignatureAlgorithm[];
-  /** Entra: issuers that a key's own `issuer` may name, `{tenantid}` replaced; null ignores that member. */
-  readonly keyIssuers: { readonly tenantId: string; readonly issuers: ReadonlySet<string> } | null;
+  /** Entra: what a key's own `issuer` may name; null ignores that member. */
+  readonly keyIssuers: KeyIssuers | null;
+}
+
+/** Accepted tenants, and the forms of `issuer` with `{tenantid}` in the place of the tenant. */
+export interface KeyIssuers {
+  readonly tenants: readonly string[];
+  readonly templates: readonly string[];
 }
 
 const maxKeys = 200;
@@ -46,7 +55,10 @@ export function readIssuerKeys(
     const key = readKey(entry, requirements);
     if (key === null) continue;
     const before = known.get(key.keyId);
-    const isKnown = before?.fingerprint === key.fingerprint && before.algorithm === key.algorithm;
+    const isKnown =
+      before?.fingerprint === key.fingerprint &&
+      before.algorithm === key.algorithm &&
+      before.tenantId === key.tenantId;
     if (isKnown) keys.set(key.keyId, before);
     else if (!keys.has(key.keyId)) keys.set(key.keyId, key);
   }
@@ -77,7 +89,8 @@ function readKey(
   if (!isForVerifying(entry)) return null;
   const { kid } = entry;
   if (typeof kid !== 'string' || kid === '') return null;
-  if (keyIssuers !== null && !servesTenant(entry['issuer'], keyIssuers)) return null;
+  const tenant = keyIssuers === null ? anyTenant : tenantServed(entry['issuer'], keyIssuers);
+  if (tenant === null) return null;
   const algorithm = algorithms.find((candidate) => fits(entry, candidate));
   if (algorithm === undefined) return null;
   const key = importKey(entry);
@@ -85,7 +98,7 @@ function readKey(
   const fingerprint = createHash('sha256')
     .update(key.export({ type: 'spki', format: 'der' }))
     .digest('base64url');
-  return { keyId: kid, algorithm, key, fingerprint };
+  return { keyId: kid, algorithm, key, fingerprint, tenantId: tenant.id };
 }
 
 // RFC 7517 §4.2, §4.3: a key that says what it is for is used for nothing else. A private key that was published is
@@ -129,15 +142,20 @@ function isStrong(key: KeyObject): boolean {
   );
 }
 
-// Entra: a key with an `issuer` of its own serves only that issuer; `{tenantid}` stands for any tenant.
-function servesTenant(
-  keyIssuer: unknown,
-  expected: { tenantId: string; issuers: ReadonlySet<string> },
-): boolean {
-  if (keyIssuer === undefined) return true;
-  return (
-    typeof keyIssuer === 'string' && expected.issuers.has(keyIssuer.replace('{tenantid}', expected.tenantId))
+interface TenantServed {
+  readonly id: string | null;
+}
+const anyTenant: TenantServed = { id: null };
+
+// Entra: a key whose `issuer` names a tenant serves that tenant alone; `{tenantid}` stands for any. Null: none of ours.
+function tenantServed(keyIssuer: unknown, { tenants, templates }: KeyIssuers): TenantServed | null {
+  if (keyIssuer === undefined) return anyTenant;
+  if (typeof keyIssuer !== 'string') return null;
+  if (templates.includes(keyIssuer)) return anyTenant;
+  const id = tenants.find((tenant) =>
+    templates.some((template) => template.replace(tenantPlaceholder, tenant) === keyIssuer),
   );
+  return id === undefined ? null : { id };
 }
 
 function isObject(value: unknown): value is Readonly<Record<string, unknown>> {

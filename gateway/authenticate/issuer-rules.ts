@@ -1,5 +1,6 @@
 // What one accepted `iss` demands of its access tokens: the entry of issuers.yaml, compiled.
 import { normalisedType } from './compact-jws.ts';
+import type { ClientAuthentication, EntraPolicy, EntraVersion } from './entra-policy.ts';
 import type { IssuerForm } from './issuer-url.ts';
 import type { IssuerPolicy, RequiredClaim } from './issuers-policy.ts';
 
@@ -11,15 +12,25 @@ export interface ClaimRule {
   readonly separator: string | null;
 }
 
+/** What an Entra token must say beside what others must. */
+export interface EntraRules {
+  readonly version: EntraVersion;
+  readonly tenantId: string;
+  readonly identityType: EntraPolicy['identity_type'];
+  readonly clientAuthentication: ClientAuthentication;
+}
+
 /** The entry of issuers.yaml for one form of `iss`. */
 export interface IssuerRules {
   readonly name: string;
   readonly issuer: string;
-  /** Entra's token version and tenant, or null for other issuers. */
-  readonly entra: { readonly version: '1.0' | '2.0'; readonly tenantId: string } | null;
+  /** What an Entra token must say, or null for other issuers. */
+  readonly entra: EntraRules | null;
   readonly audiences: ReadonlySet<string>;
   /** Null accepts every client. */
   readonly clientIds: ReadonlySet<string> | null;
+  /** Clients that may use some of the audiences only. */
+  readonly clientAudiences: ReadonlyMap<string, ReadonlySet<string>>;
   readonly algorithms: ReadonlySet<string>;
   readonly types: ReadonlySet<string>;
   readonly clockSkewSeconds: number;
@@ -35,11 +46,18 @@ export function issuerRules(name: string, entry: IssuerPolicy, form: IssuerForm)
     name,
     issuer: form.issuer,
     entra:
-      entra === undefined || form.version === null
+      entra === undefined || form.entra === null
         ? null
-        : { version: form.version, tenantId: entra.tenant_id },
+        : {
+            ...form.entra,
+            identityType: entra.identity_type,
+            clientAuthentication: entra.client_authentication,
+          },
     audiences: new Set(entry.audiences),
     clientIds: Array.isArray(entry.client_ids) ? new Set(entry.client_ids) : null,
+    clientAudiences: new Map(
+      Object.entries(entry.client_audiences).map(([client, audiences]) => [client, new Set(audiences)]),
+    ),
     algorithms: new Set(entry.algorithms),
     types: new Set((entry.token_types ?? [entra === undefined ? 'at+jwt' : 'JWT']).map(normalisedType)),
     clockSkewSeconds: entry.clock_skew / 1000,

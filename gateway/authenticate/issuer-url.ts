@@ -1,14 +1,22 @@
 // Which addresses an issuer stands for: the exact `iss` values and where its metadata lies.
-import type { IssuerPolicy, IssuersPolicy, EntraVersion } from './issuers-policy.ts';
+import type { EntraPolicy, EntraVersion } from './entra-policy.ts';
+import type { IssuerPolicy, IssuersPolicy } from './issuers-policy.ts';
 
-/** One accepted `iss` with the document that names its keys. */
-export interface IssuerForm {
+/** The documents that bring the keys of one accepted `iss`, or of many: Entra's tenants can share them. */
+export interface KeySource {
+  /** What the metadata document must name; Entra's `{tenantid}` stands for each tenant. */
   readonly issuer: string;
   readonly metadataUrl: string;
   /** Where the keys are, if the policy says so; null: the metadata does. */
   readonly jwksUrl: string | null;
-  /** Entra's token version, or null for other issuers. */
-  readonly version: EntraVersion | null;
+}
+
+/** One accepted `iss`. */
+export interface IssuerForm {
+  readonly issuer: string;
+  readonly source: KeySource;
+  /** Entra's token version and tenant, or null for other issuers. */
+  readonly entra: { readonly version: EntraVersion; readonly tenantId: string } | null;
 }
 
 /** A fault that the schema cannot see, with the path of its value in issuers.yaml. */
@@ -16,13 +24,6 @@ export interface IssuerFault {
   readonly path: readonly string[];
   readonly message: string;
 }
-
-// Entra's v1.0 tokens are issued by a host of their own in each cloud; those not listed use the first.
-const v1Hosts: Readonly<Record<string, string>> = {
-  'https://login.partner.microsoftonline.cn': 'https://sts.chinacloudapi.cn',
-  'https://login.chinacloudapi.cn': 'https://sts.chinacloudapi.cn',
-};
-const v1Host = 'https://sts.windows.net';
 
 /** Whether nobody on the path can change what this address answers. */
 export function isSecureOrLoopback(url: URL): boolean {
@@ -32,24 +33,39 @@ export function isSecureOrLoopback(url: URL): boolean {
 
 /** The accepted forms of one entry; `embedded` without an embedded issuer has none. */
 export function issuerForms(entry: IssuerPolicy, embeddedIssuer: string | null): readonly IssuerForm[] {
-  const { entra } = entry;
-  if (entra !== undefined) {
-    const tenant = `${entra.authority}/${entra.tenant_id}`;
-    return entra.versions.map((version) =>
-      version === '2.0'
-        ? { version, issuer: `${tenant}/v2.0`, metadataUrl: wellKnown(`${tenant}/v2.0`), jwksUrl: null }
-        : {
-            version,
-            issuer: `${v1Hosts[entra.authority] ?? v1Host}/${entra.tenant_id}/`,
-            metadataUrl: wellKnown(tenant),
-            jwksUrl: null,
-          },
-    );
-  }
+  if (entry.entra !== undefined) return entraForms(entry.entra);
   const issuer = entry.issuer === 'embedded' ? embeddedIssuer : entry.issuer;
   if (issuer === null || issuer === undefined) return [];
   const { metadata_url: metadataUrl = wellKnown(issuer), jwks_url: jwksUrl = null } = entry;
-  return [{ version: null, issuer, metadataUrl, jwksUrl }];
+  return [{ issuer, source: { issuer, metadataUrl, jwksUrl }, entra: null }];
+}
+
+/** The placeholder in the `issuer` of documents and keys that Entra's tenants share. */
+export const tenantPlaceholder = '{tenantid}';
+
+/** Entra's `iss` of a version, with the placeholder. */
+export function entraIssuerTemplate(
+  { authority, v1Issuer }: Pick<EntraPolicy, 'authority' | 'v1Issuer'>,
+  version: EntraVersion,
+): string {
+  return version === '2.0' ? `${authority}/${tenantPlaceholder}/v2.0` : `${v1Issuer}/${tenantPlaceholder}/`;
+}
+
+function entraForms(entra: EntraPolicy): readonly IssuerForm[] {
+  return entra.versions.flatMap((version) => {
+    const template = entraIssuerTemplate(entra, version);
+    return entra.tenants.map((tenantId) => {
+      // Where several tenants are listed, one document serves all of them, so that its fetches do not multiply.
+      const base = `${entra.authority}/${entra.isMultiTenant ? 'organizations' : tenantId}`;
+      const issuer = template.replace(tenantPlaceholder, tenantId);
+      const source = {
+        issuer: entra.isMultiTenant ? template : issuer,
+        metadataUrl: wellKnown(version === '2.0' ? `${base}/v2.0` : base),
+        jwksUrl: null,
+      };
+      return { issuer, source, entra: { version, tenantId } };
+    });
+  });
 }
 
 // OpenID Connect Discovery 1.0 §4: a terminating slash is removed before the well-known suffix is appended.

@@ -2,6 +2,7 @@
 // secure ones; whatever opens something has to be spelled out.
 import { z } from 'zod';
 import { duration } from '../../core/duration.ts';
+import { entraSchema, type EntraPolicy } from './entra-policy.ts';
 import { isSecureOrLoopback } from './issuer-url.ts';
 
 /** Signature algorithms that a policy may list: asymmetric ones only, so neither `none` nor HS* can be configured. */
@@ -20,19 +21,6 @@ export const signatureAlgorithms = [
 ] as const;
 /** One of them. */
 export type SignatureAlgorithm = (typeof signatureAlgorithms)[number];
-
-/** Versions of Entra access tokens. */
-export const entraVersions = ['1.0', '2.0'] as const;
-/** One of them. */
-export type EntraVersion = (typeof entraVersions)[number];
-
-const guid = z
-  .string()
-  .regex(
-    /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i,
-    'a tenant id is a GUID; names, common and organizations are not accepted',
-  )
-  .toLowerCase();
 
 const issuerUrl = z.string().superRefine((text, context) => {
   if (text === 'embedded') return;
@@ -56,18 +44,6 @@ const documentUrl = z
     (text) => /^https?:\/\/[^?#@\s]+$/.test(text) && URL.canParse(text),
     'a document has an https:// address without query, fragment or credentials',
   );
-
-const entra = z.strictObject({
-  /** The tenant's id; its name, common and organizations are not accepted. */
-  tenant_id: guid,
-  /** Versions of access tokens that are accepted. */
-  versions: z.array(z.enum(entraVersions)).min(1).default(['2.0']),
-  /** Another cloud's, e.g. https://login.microsoftonline.us. */
-  authority: z
-    .string()
-    .regex(/^https?:\/\/[^/?#@\s]+$/, 'an authority is https://host, without a path')
-    .default('https://login.microsoftonline.com'),
-});
 
 const nonEmptyTexts = z.array(z.string().min(1)).min(1);
 
@@ -125,8 +101,8 @@ const issuer = z
   .strictObject({
     /** `embedded`, or the exact `iss` of an OpenID provider. */
     issuer: issuerUrl.optional(),
-    /** A tenant of Microsoft Entra ID. */
-    entra: entra.optional(),
+    /** One or several tenants of Microsoft Entra ID. */
+    entra: entraSchema.optional(),
     /** Where the metadata is read, if the issuer's own address cannot be reached from here; it must still name the issuer exactly. */
     metadata_url: documentUrl.optional(),
     /** Where the keys are read, instead of the metadata's jwks_uri; the metadata is then not needed to judge a token. */
@@ -142,6 +118,8 @@ const issuer = z
         error: 'client_ids is a list of at least one client id; { any: true } accepts every client',
       },
     ),
+    /** Client ids that may use some of the `audiences` only; a client that is not named here may use every one. */
+    client_audiences: z.record(z.string().min(1), nonEmptyTexts).default({}),
     /** Accepted signature algorithms; only asymmetric ones can be listed. */
     algorithms: z.array(z.enum(signatureAlgorithms)).min(1).default(['RS256']),
     /** Accepted `typ` headers; default: at+jwt, for entra JWT. */
@@ -196,7 +174,7 @@ const issuer = z
 /** Paths of the addresses that are plain HTTP beyond loopback. */
 function plainHttpPaths(entry: {
   readonly issuer?: string | undefined;
-  readonly entra?: { readonly authority: string } | undefined;
+  readonly entra?: Pick<EntraPolicy, 'authority'> | undefined;
   readonly metadata_url?: string | undefined;
   readonly jwks_url?: string | undefined;
 }): string[][] {

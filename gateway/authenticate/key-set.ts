@@ -5,12 +5,12 @@ import { GatewayError } from '../../core/errors.ts';
 import type { FetchDocument } from './fetch-document.ts';
 import { invalidToken } from './invalid-token.ts';
 import { publicDocument, readIssuerKeys, type IssuerKey, type KeyRequirements } from './issuer-keys.ts';
-import { isSecureOrLoopback, type IssuerForm } from './issuer-url.ts';
+import { isSecureOrLoopback, type KeySource } from './issuer-url.ts';
 import type { FetchedKeys, LastGoodKeys } from './last-good-keys.ts';
 
 /** What a key set is made of; everything in it stays for the life of the set. */
 export interface KeySetOptions {
-  readonly form: IssuerForm;
+  readonly form: KeySource;
   readonly requirements: KeyRequirements;
   readonly maxAgeMs: number;
   readonly cooldownMs: number;
@@ -57,6 +57,11 @@ export class KeySet {
 
   constructor(options: KeySetOptions) {
     this.#options = options;
+  }
+
+  /** What its metadata document names. */
+  get issuer(): string {
+    return this.#options.form.issuer;
   }
 
   /** Where the issuer's metadata is read. */

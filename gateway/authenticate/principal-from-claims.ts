@@ -2,6 +2,7 @@
 import type { Credential, Principal } from '../principal.ts';
 import { bindingOf } from './binding.ts';
 import { claimAt, isIdentifier, optionalText, textsAt, type Claims } from './claim-values.ts';
+import { identityTypeOf } from './entra-claims.ts';
 import { invalidToken } from './invalid-token.ts';
 import type { IssuerRules } from './issuer-rules.ts';
 
@@ -16,6 +17,7 @@ export function principalFromClaims(claims: Claims, rules: IssuerRules, clientId
   if (!isIdentifier(subject)) throw invalidToken('sub');
   const tenantId = optionalText(claims, 'tid', 'tid');
   const { acr, amr, auth_time: authTime } = claims;
+  const groupsUnknown = isOverage(claims);
   return Object.freeze({
     issuerName: rules.name,
     issuer: rules.issuer,
@@ -24,7 +26,9 @@ export function principalFromClaims(claims: Claims, rules: IssuerRules, clientId
     clientId,
     tenantId,
     roles: textsAt(claims, rules.claims.roles, false),
-    groups: isOverage(claims) ? new Set<string>() : textsAt(claims, rules.claims.groups, false),
+    groups: groupsUnknown ? new Set<string>() : textsAt(claims, rules.claims.groups, false),
+    groupsUnknown,
+    identityType: rules.entra === null ? undefined : identityTypeOf(claims),
     scopes: textsAt(claims, rules.claims.scopes ?? [Object.hasOwn(claims, 'scp') ? 'scp' : 'scope'], true),
     acr: typeof acr === 'string' ? acr : null,
     amr: Array.isArray(amr) ? amr.filter((method) => typeof method === 'string') : [],
@@ -55,7 +59,10 @@ function keyOf(claims: Claims, rules: IssuerRules, subject: string): string {
 }
 
 // Entra leaves the groups out of tokens of people with many. Their endpoint is not followed, and a partial list is not
-// read: rules on groups do not match.
+// read: the groups are unknown, which is not the same as none.
 function isOverage(claims: Claims): boolean {
-  return claims['hasgroups'] === true || claimAt(claims, ['_claim_names', 'groups']) !== undefined;
+  const { hasgroups } = claims;
+  return (
+    hasgroups === true || hasgroups === 'true' || claimAt(claims, ['_claim_names', 'groups']) !== undefined
+  );
 }

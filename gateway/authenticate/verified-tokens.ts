@@ -5,6 +5,7 @@ import { LRUCache } from 'lru-cache';
 import type { Principal } from '../principal.ts';
 import type { IssuerKey } from './issuer-keys.ts';
 import type { KeySet } from './key-set.ts';
+import { noRevocations, type RevocationCheck } from './revocations/index.ts';
 
 /** A principal with what it stands on. */
 export interface VerifiedAccessToken {
@@ -21,25 +22,41 @@ export interface CacheBounds {
   readonly maxCharacters: number;
 }
 
+/** An entry of the cache. */
+interface KeptAccessToken extends VerifiedAccessToken {
+  /** State of the revocations under which it was last judged; rises, so that a hit costs one comparison. */
+  judgedAt: number;
+}
+
 const defaultBounds: CacheBounds = { maxEntries: 20_000, maxCharacters: 32 * 1_048_576 };
+
+/** What may be set apart from the verification. */
+export interface VerifiedTokensOptions {
+  readonly bounds?: CacheBounds;
+  /** Default: none. */
+  readonly revocations?: RevocationCheck;
+}
 
 /**
  * Cache before `verify`. An entry dies at its token's exp (with the skew), when its key leaves the issuer's key set or
- * the set is too old, and with the cache itself (every policy reload makes a new one). Refusals are never kept.
+ * the set is too old, and with the cache itself (every policy reload makes a new one). After a revocation each entry is
+ * judged once more before it is used. Refusals are never kept.
  */
 export class VerifiedTokens {
-  readonly #entries: LRUCache<string, VerifiedAccessToken>;
+  readonly #entries: LRUCache<string, KeptAccessToken>;
   readonly #pending = new Map<string, Promise<Principal>>();
   readonly #verify: (accessToken: string) => Promise<VerifiedAccessToken>;
   readonly #now: () => number;
+  readonly #revocations: RevocationCheck;
 
   constructor(
     verify: (accessToken: string) => Promise<VerifiedAccessToken>,
     now: () => number,
-    bounds = defaultBounds,
+    { bounds = defaultBounds, revocations = noRevocations }: VerifiedTokensOptions = {},
   ) {
     this.#verify = verify;
     this.#now = now;
+    this.#revocations = revocations;
     this.#entries = new LRUCache({
       max: bounds.maxEntries,
       maxSize: bounds.maxCharacters,
@@ -56,7 +73,10 @@ export class VerifiedTokens {
     const digest = hash('sha256', accessToken, 'base64');
     const entry = this.#entries.get(digest);
     if (entry !== undefined) {
-      if (this.#isLive(entry)) return entry.principal;
+      if (this.#isLive(entry)) {
+        if (entry.judgedAt !== this.#revocations.generation) this.#judge(entry);
+        return entry.principal;
+      }
       this.#entries.delete(digest);
     }
     // Of many first sights at the same time, one verifies.
@@ -67,10 +87,20 @@ export class VerifiedTokens {
     return this.#now() < principal.expiresAt * 1000 && keySet.holds(key);
   }
 
+  /** @throws GatewayError `credential_revoked`; it is then judged again at the next sight */
+  #judge(entry: KeptAccessToken): void {
+    const { generation } = this.#revocations;
+    this.#revocations.judge(entry.principal);
+    entry.judgedAt = generation;
+  }
+
   #verifyOnce(digest: string, accessToken: string): Promise<Principal> {
     const pending = this.#verify(accessToken)
       .then((verified) => {
-        this.#entries.set(digest, verified, { size: accessToken.length });
+        const kept = { ...verified, judgedAt: Number.NaN };
+        // A revoked one is kept too: to refuse it again costs no signature.
+        this.#entries.set(digest, kept, { size: accessToken.length });
+        this.#judge(kept);
         return verified.principal;
       })
       .finally(() => this.#pending.delete(digest));

@@ -33,6 +33,8 @@ export async function verifyAccessToken(
   const { rules, keySet } = accepted;
   checkHeader(unverified, rules);
   const key = await keySet.keyFor(unverified.keyId);
+  // A key of one tenant never verifies a token of another, although both are accepted and share the document.
+  if (key.tenantId !== null && key.tenantId !== rules.entra?.tenantId) throw invalidToken('key_issuer');
   await verifySignature(accessToken, unverified, key);
   return { principal: judgeClaims(unverified, rules, nowMs() / 1000), key, keySet };
 }

@@ -1,6 +1,7 @@
 // Compiles roles.yaml into per-principal grants. A role's permissions hold on that role's models: two roles held side
 // by side never combine into something that neither permits alone.
 import type { Principal } from '../principal.ts';
+import { impliedIdentityType, isIdentityType } from './identity-type.ts';
 import { matchesAction, modelMatcher } from './patterns.ts';
 import type { RolesPolicy } from './roles-policy.ts';
 
@@ -8,11 +9,13 @@ import type { RolesPolicy } from './roles-policy.ts';
 export interface Authorization {
   /** Claimed roles plus assignments, closed over `inherits`. */
   effectiveRoles(principal: Principal): ReadonlySet<string>;
+  /** Roles that the principal may hold besides, by groups that his credential does not list; empty when it lists all. */
+  uncertainRoles(principal: Principal): ReadonlySet<string>;
   /** Models that the principal may see and use, in configuration order. */
   permittedModels(principal: Principal): readonly string[];
   /** The role that permits `action` (on `model`, if not null), or null. */
   permits(principal: Principal, action: string, model: string | null): string | null;
-  /** Two roles that the principal holds and nobody may combine, or null. */
+  /** Two roles that the principal holds, or may hold, and nobody may combine; null when there are none. */
   conflictingDuties(principal: Principal): readonly [string, string] | null;
   /** Line of a role in roles.yaml; 0 when that is not known. */
   lineOf(role: string): number;
@@ -34,6 +37,7 @@ interface ActionGrant {
 
 interface Grants {
   readonly roles: ReadonlySet<string>;
+  readonly uncertain: ReadonlySet<string>;
   readonly conflict: readonly [string, string] | null;
   readonly models: readonly string[];
   readonly byAction: Map<string, ActionGrant>;
@@ -54,17 +58,25 @@ export function compileRoles(
   // Principals with the same roles share one set of grants, so a hundred thousand callers cost a handful.
   const shared = new Map<string, Grants>();
 
+  const closed = (names: Iterable<string>): Set<string> => {
+    const roles = new Set<string>();
+    for (const name of names) for (const included of known.get(name)?.includes ?? []) roles.add(included);
+    return roles;
+  };
+
   const grantsOf = (principal: Principal): Grants => {
     const cached = perPrincipal.get(principal);
     if (cached !== undefined) return cached;
-    const roles = new Set<string>();
-    for (const name of heldRoles(policy, principal))
-      for (const included of known.get(name)?.includes ?? []) roles.add(included);
+    const roles = closed(heldRoles(policy, principal));
+    const uncertain = closed(rolesByUnknownGroups(policy, principal));
+    for (const role of roles) uncertain.delete(role);
     const held = ordered.filter((role) => roles.has(role.name));
-    const key = JSON.stringify(held.map((role) => role.name));
+    const key = JSON.stringify([held.map((role) => role.name), [...uncertain].toSorted()]);
+    const mayHold = (role: string): boolean => roles.has(role) || uncertain.has(role);
     const grants = shared.get(key) ?? {
       roles,
-      conflict: policy.separation_of_duties.find((pair) => pair.every((role) => roles.has(role))) ?? null,
+      uncertain,
+      conflict: policy.separation_of_duties.find((pair) => pair.every(mayHold)) ?? null,
       models: modelIds.filter((model) => held.some((role) => role.models.has(model))),
       byAction: new Map<string, ActionGrant>(),
     };
@@ -90,6 +102,7 @@ export function compileRoles(
 
   return {
     effectiveRoles: (principal) => grantsOf(principal).roles,
+    uncertainRoles: (principal) => grantsOf(principal).uncertain,
     permittedModels: (principal) => grantsOf(principal).models,
     conflictingDuties: (principal) => grantsOf(principal).conflict,
     lineOf: (role) => lines.get(role) ?? 0,
@@ -106,14 +119,32 @@ function* heldRoles(policy: RolesPolicy, principal: Principal): Iterable<string>
   for (const assignment of policy.assignments) if (isAssigned(assignment, principal)) yield assignment.role;
 }
 
+/** Roles that the groups would give if they were those that are asked for; none when the groups are known. */
+function* rolesByUnknownGroups(policy: RolesPolicy, principal: Principal): Iterable<string> {
+  if (principal.groupsUnknown !== true) return;
+  for (const { groups, ...others } of policy.assignments)
+    if (groups !== undefined && isAssigned(others, principal, true)) yield others.role;
+}
+
 /** Whether an assignment is about a principal: every key that it states holds, one entry of each list suffices. */
-function isAssigned(assignment: RolesPolicy['assignments'][number], principal: Principal): boolean {
+function isAssigned(
+  assignment: Omit<RolesPolicy['assignments'][number], 'groups'> & {
+    readonly groups?: readonly string[] | undefined;
+  },
+  principal: Principal,
+  hasGroups = assignment.groups !== undefined,
+): boolean {
   const { groups, client_ids: clientIds, subjects, issuers } = assignment;
   return (
     (issuers === undefined || issuers.includes(principal.issuerName)) &&
     (groups === undefined || groups.some((group) => principal.groups.has(group))) &&
     (clientIds === undefined || (principal.clientId !== null && clientIds.includes(principal.clientId))) &&
-    (subjects === undefined || subjects.includes(principal.subject))
+    (subjects === undefined || subjects.includes(principal.subject)) &&
+    isIdentityType(
+      assignment.identity_type ??
+        impliedIdentityType({ clients: clientIds, isNarrowed: hasGroups || subjects !== undefined }),
+      principal,
+    )
   );
 }
 

@@ -7,6 +7,7 @@ import type { RuleFacts } from './conditions/condition.ts';
 import { prepareConditions, prepareRequire, type PreparedCondition } from './conditions/index.ts';
 import { stepUpOf } from './conditions/require.ts';
 import type { Reason, StepUp } from './evaluation.ts';
+import { joinObligations, type ObligingRule, type Obligations } from './obligations.ts';
 import type { RuleEntry, RulesPolicy } from './rules-policy.ts';
 
 /** One compiled rule. */
@@ -30,6 +31,8 @@ export interface Rule {
   readonly stepUp: StepUp | null;
   /** The reasons when all conditions match. */
   readonly matched: readonly Reason[];
+  /** What the rule binds a permit to, or null. */
+  readonly obliging: ObligingRule | null;
 }
 
 /** A condition with its reasons, made once. */
@@ -45,6 +48,8 @@ export interface Candidates {
   readonly denies: readonly Rule[];
   readonly permits: readonly Rule[];
   readonly requires: readonly Rule[];
+  /** Rules of any effect that have obligations. */
+  readonly obliging: readonly Rule[];
   /** Those of them that ask for relations. */
   readonly asking: readonly Rule[];
 }
@@ -57,12 +62,19 @@ export interface Rules {
   readonly asksRelations: boolean;
   /** The rules whose settled conditions match; `facts` decide nothing else. */
   candidates(facts: RuleFacts): Candidates;
+  /** The joint obligations of rules that have some; the same rules share one value. */
+  obligationsOf(rules: readonly Rule[]): Obligations;
 }
 
-const none: Candidates = { denies: [], permits: [], requires: [], asking: [] };
+const none: Candidates = { denies: [], permits: [], requires: [], obliging: [], asking: [] };
 
 /** No rules at all: rules.yaml is optional. */
-export const noRules: Rules = { all: [], asksRelations: false, candidates: () => none };
+export const noRules: Rules = {
+  all: [],
+  asksRelations: false,
+  candidates: () => none,
+  obligationsOf: obligationsOfRules,
+};
 
 /** Bounds of what is kept: questions (action and model) in all and of one principal, distinct sets of rules. */
 const kept = { questions: 4_096, perPrincipal: 256, sets: 4_096 };
@@ -85,6 +97,7 @@ export function compileRules(
   const perPrincipal = new WeakMap<Principal, Map<string, Candidates>>();
   // Principals for whom the same rules remain share one set.
   const sets = new Map<string, Candidates>();
+  const joint = new Map<string, Obligations>();
 
   /** Rules whose actions and models match, whoever asks. */
   const rulesOn = (question: string, facts: RuleFacts): readonly Rule[] => {
@@ -96,20 +109,20 @@ export function compileRules(
   };
 
   const settle = (rules: readonly Rule[], facts: RuleFacts): Candidates => {
-    const left = rules.filter(
-      (rule) =>
-        (rule.namesActions || facts.request.subject.type === 'principal') &&
-        rule.aboutWhom.every((condition) => condition.test(facts)),
-    );
+    const asked = rules.filter((rule) => rule.namesActions || facts.request.subject.type === 'principal');
+    const left = asked.flatMap((rule) => settled(rule, facts) ?? []);
     if (left.length === 0) return none;
     const key = left.map((rule) => rule.id).join(' ');
-    const set = sets.get(key) ?? {
+    // A rule of which something cannot be said is not the one that others share.
+    const isShared = left.every((rule) => all.includes(rule));
+    const set = (isShared ? sets.get(key) : undefined) ?? {
       denies: left.filter((rule) => rule.effect === 'deny'),
       permits: left.filter((rule) => rule.effect === 'permit'),
-      requires: left.filter((rule) => rule.effect === 'require'),
+      requires: left.filter((rule) => rule.effect === 'require' && rule.require !== null),
+      obliging: left.filter((rule) => rule.obliging !== null),
       asking: left.filter((rule) => rule.asksRelations),
     };
-    if (sets.size < kept.sets) sets.set(key, set);
+    if (isShared && sets.size < kept.sets) sets.set(key, set);
     return set;
   };
 
@@ -131,7 +144,30 @@ export function compileRules(
       if (questions.size < kept.perPrincipal) questions.set(question, found);
       return found;
     },
+    obligationsOf(rules) {
+      const key = rules.map((rule) => rule.id).join(' ');
+      const obligations = joint.get(key) ?? obligationsOfRules(rules);
+      if (joint.size < kept.sets) joint.set(key, obligations);
+      return obligations;
+    },
   };
+}
+
+/** The rule if its settled conditions match, else null; those that cannot be said remain to fail on each request. */
+function settled(rule: Rule, facts: RuleFacts): Rule | null {
+  const unsaid: RuleCondition[] = [];
+  for (const condition of rule.aboutWhom) {
+    try {
+      if (!condition.test(facts)) return null;
+    } catch {
+      unsaid.push(condition);
+    }
+  }
+  return unsaid.length === 0 ? rule : { ...rule, changing: [...rule.changing, ...unsaid] };
+}
+
+function obligationsOfRules(rules: readonly Rule[]): Obligations {
+  return joinObligations(rules.flatMap((rule) => rule.obliging ?? []));
 }
 
 const isAboutWhat = ({ name }: RuleCondition): boolean => name === 'actions' || name === 'models';
@@ -168,6 +204,7 @@ function compileRule(
     changing: conditions.filter((condition) => !condition.settled),
     require: prepared === null ? null : withReasons(prepared),
     stepUp: entry.require === undefined ? null : stepUpOf(entry.require),
+    obliging: entry.obligations === undefined ? null : { id: rule, obligations: entry.obligations },
     matched:
       conditions.length === 0
         ? [reason('effect', 'effect_matched')]

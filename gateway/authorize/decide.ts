@@ -33,7 +33,7 @@ type Base =
  * Decides an evaluation request; pure.
  * Checks: duties that one principal may not combine, that a role or a permit rule permits the action on the model, that
  * no deny rule matches, that the sign-in is as rules require. A deny rule that cannot be evaluated denies, a permit
- * rule that cannot be permits nothing.
+ * rule that cannot be permits nothing, a rule with obligations that cannot be denies: what it might oblige to is not known.
  * Does not check: the credential (authenticate), how often (limit), the content (guard).
  */
 export function decide(
@@ -59,6 +59,7 @@ export function factsOf(request: EvaluationRequest, parts: DecisionParts): RuleF
     model,
     principal,
     roles: authorization.effectiveRoles(principal),
+    uncertainRoles: authorization.uncertainRoles(principal),
     upstream: model === null ? '' : (models.get(model) ?? ''),
     relations: parts.relations ?? noRelations,
   };
@@ -81,6 +82,8 @@ function judge(facts: RuleFacts, parts: DecisionParts): Decision {
   if (!base.permitted) return denied(facts, lacking(base.stepUp));
   const demand = firstDemand(candidates.requires, facts);
   if (demand !== null) return denied(facts, demand);
+  const bound = candidates.obliging.length === 0 ? nothing : bindings(candidates.obliging, facts);
+  if (bound.denial !== null) return denied(facts, bound.denial);
   return {
     decision: 'permit',
     reasons: base.reasons,
@@ -88,7 +91,27 @@ function judge(facts: RuleFacts, parts: DecisionParts): Decision {
     code: base.reasons[0]?.code ?? 'role_permits',
     stepUp: null,
     roles: facts.roles,
+    obligations: bound.rules.length === 0 ? null : rules.obligationsOf(bound.rules),
   };
+}
+
+/** The rules that bind a permit, or the denial by one of which that cannot be said. */
+interface Bindings {
+  readonly rules: readonly Rule[];
+  readonly denial: Denial | null;
+}
+
+const nothing: Bindings = { rules: [], denial: null };
+
+/** A rule binds when it matches and its sign-in, if it asks for one, is there. */
+function bindings(obliging: readonly Rule[], facts: RuleFacts): Bindings {
+  const rules: Rule[] = [];
+  for (const rule of obliging) {
+    const { matched, failed } = matchRule(rule, facts);
+    if (failed !== null) return { rules: [], denial: { decidedBy: rule.id, reasons: [failed] } };
+    if (matched && rule.require?.test(facts) !== false) rules.push(rule);
+  }
+  return { rules, denial: null };
 }
 
 interface Denial {
@@ -104,6 +127,7 @@ const denied = ({ roles }: RuleFacts, { decidedBy, reasons, stepUp }: Denial): D
   code: reasons[0]?.code ?? 'action_not_permitted',
   stepUp: stepUp ?? null,
   roles,
+  obligations: null,
 });
 
 /** The first deny rule that matches or cannot be evaluated. */

@@ -1,6 +1,8 @@
 // The words in which a decision is asked for and given: the request in the shape of OpenID AuthZEN 1.0 (subject, action,
 // resource, context), the decision with its reasons. Types only.
+import type { IncomingHttpHeaders } from 'node:http';
 import type { Principal } from '../principal.ts';
+import type { Obligations } from './obligations.ts';
 
 /** Who wants to do what, on what, in which circumstances. */
 export interface EvaluationRequest {
@@ -19,6 +21,8 @@ export interface EvaluationRequest {
     readonly callerAddress: string;
     /** Name of the route; empty when the question did not come over one. */
     readonly route: string;
+    /** The request's header fields, names in lower case; absent where there is no request. */
+    readonly headers?: IncomingHttpHeaders;
     /** The parsed request body, from which `request` in CEL is read; null where there is none. */
     readonly body: Readonly<Record<string, unknown>> | null;
   };
@@ -59,4 +63,6 @@ export interface Decision {
   readonly stepUp: StepUp | null;
   /** Effective roles of the subject. */
   readonly roles: ReadonlySet<string>;
+  /** What a permit is bound to; null for nothing, and on a deny. */
+  readonly obligations: Obligations | null;
 }

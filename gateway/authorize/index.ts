@@ -2,14 +2,20 @@
 // authenticate and the model named by the body stage; the decision is decide.ts, from roles.yaml and rules.yaml.
 import { GatewayError } from '../../core/errors.ts';
 import type { Authorized, Parsed } from '../exchange.ts';
-import { decide } from './decide.ts';
+import { decide, type DecisionParts } from './decide.ts';
 import type { Decision, EvaluationRequest } from './evaluation.ts';
+import type { HeaderValues, Obligations } from './obligations.ts';
+import { fulfilmentOf } from './oblige.ts';
+import { gatherAnswers, mustGather } from './relations/gather.ts';
 import { visibleModels } from './visible-models.ts';
 
 export { compileRoles, type Authorization } from './compiled-roles.ts';
 export { compileRules, noRules, type Rules } from './compiled-rules.ts';
 export { decide, type DecisionParts } from './decide.ts';
+export { decideAsking } from './relations/gather.ts';
 export type { Decision, EvaluationRequest, Reason, StepUp } from './evaluation.ts';
+export { shownObligations, type Obligations, type ShownObligations } from './obligations.ts';
+export { oblige } from './oblige.ts';
 export {
   compileRelations,
   relationsSchema,
@@ -29,23 +35,38 @@ export interface Effective {
   readonly decidedBy: string;
   /** Models that an answer may list; on routes of kind `models` only, else empty. */
   readonly visibleModels: readonly string[];
+  /** What the permit is bound to, or null. */
+  readonly obligations: Obligations | null;
+  /** Header fields that rules add for the upstream. */
+  readonly upstreamHeaders: HeaderValues;
 }
 
 const noRoles: ReadonlySet<string> = new Set();
+const noHeaders: HeaderValues = [];
+
+/** The stage: at once, unless a rule asks for relations that are held elsewhere; those are asked first. */
+export function authorizeAsking(parsed: Parsed): Authorized | Promise<Authorized> {
+  const { snapshot } = parsed;
+  if (snapshot.relations.remote === null) return authorize(parsed);
+  const questions = questionsOf(parsed);
+  if (!mustGather(questions, snapshot)) return authorize(parsed);
+  return gatherAnswers(questions, snapshot).then((parts) => authorize(parsed, parts));
+}
 
 /**
  * Permits or refuses the action of the route.
- * Checks: what decide.ts checks; a route that needs a model has one. An unknown model and one that nothing permits are
- * answered alike, so that nothing is revealed; a model that a deny rule takes from a caller who otherwise may use it is
- * 403.
+ * Checks: what decide.ts checks; a route that needs a model has one; obligations can be fulfilled on this route. An
+ * unknown model and one that nothing permits are answered alike, so that nothing is revealed; a model that a deny rule
+ * takes from a caller who otherwise may use it is 403.
  * Does not check: the credential (authenticate), how often (limit), the content (guard).
+ * `parts` are the snapshot, or the snapshot with answers that were gathered.
  * On `generate` routes without a model, the first model that the principal may use is taken.
  */
-export function authorize(parsed: Parsed): Authorized {
-  const { route, outcome, snapshot } = parsed;
+export function authorize(parsed: Parsed, parts: DecisionParts = parsed.snapshot): Authorized {
+  const { route, outcome } = parsed;
   const authorized = parsed as Parsed & { effective: Effective; model: string | null }; // Filled in place: see exchange.ts.
-  const model = parsed.model ?? defaultModel(parsed);
-  const decision = decide(evaluationRequest(parsed, model), snapshot);
+  const model = parsed.model ?? defaultModel(parsed, parts);
+  const decision = decide(evaluationRequest(parsed, model), parts);
   if (decision.decision === 'deny') {
     outcome.decidedBy = decision.decidedBy;
     throw refusalFor(decision, route.action, model);
@@ -53,13 +74,26 @@ export function authorize(parsed: Parsed): Authorized {
   authorized.model = model;
   outcome.model = model;
   outcome.decidedBy = decision.decidedBy;
+  const { obligations } = decision;
   const roles = route.anonymous ? noRoles : decision.roles;
   authorized.effective = {
     roles,
     decidedBy: decision.decidedBy ?? '',
-    visibleModels: route.kind === 'models' ? visibleModels(evaluationRequest(parsed, null), snapshot) : [],
+    visibleModels: route.kind === 'models' ? visibleModels(evaluationRequest(parsed, null), parts) : [],
+    obligations,
+    upstreamHeaders: obligations === null ? noHeaders : bind(obligations, parsed),
   };
   return authorized;
+}
+
+/** @returns the obliged header fields. @throws GatewayError `access_denied` when the route cannot do what is obliged */
+function bind(obligations: Obligations, { route, principal, outcome }: Parsed): HeaderValues {
+  const fulfilment = fulfilmentOf(obligations, { route, principal });
+  outcome.obligedBy = obligations.rules.map((rule) => rule.id);
+  if (fulfilment.problem === null) return fulfilment.headers;
+  outcome.decidedBy = fulfilment.rule;
+  const reason = `${fulfilment.rule} obligation_unfulfilled ${fulfilment.problem}`;
+  throw new GatewayError('access_denied', { params: { action: route.action }, reason });
 }
 
 /** The question that a request puts. */
@@ -72,22 +106,33 @@ export function evaluationRequest(parsed: Parsed, model: string | null): Evaluat
     context: {
       now: parsed.receivedAt,
       callerAddress: parsed.callerAddress,
+      headers: parsed.request.headers,
       route: route.name,
       body: body?.json ?? null,
     },
   };
 }
 
+/** Every question that the stage puts: about the model, or about each where the request names none or lists them. */
+function questionsOf(parsed: Parsed): EvaluationRequest[] {
+  const { route, snapshot, model } = parsed;
+  if (model !== null && route.kind !== 'models') return [evaluationRequest(parsed, model)];
+  const isAboutModels = route.kind !== 'http';
+  return [null, ...(isAboutModels ? snapshot.models.keys() : [])].map((each) =>
+    evaluationRequest(parsed, each),
+  );
+}
+
 /** The model of a request that names none: required where the action is about a model. */
-function defaultModel(parsed: Parsed): string | null {
-  const { route, snapshot } = parsed;
+function defaultModel(parsed: Parsed, parts: DecisionParts): string | null {
+  const { route } = parsed;
   if (route.kind !== 'generate' && route.kind !== 'openai') return null;
-  const decisions = [...snapshot.models.keys()].map((model): [string, Decision] => [
+  const decisions = [...parts.models.keys()].map((model): [string, Decision] => [
     model,
-    decide(evaluationRequest(parsed, model), snapshot),
+    decide(evaluationRequest(parsed, model), parts),
   ]);
   const first = decisions.find(([, { decision }]) => decision === 'permit');
-  const withoutModel = decide(evaluationRequest(parsed, null), snapshot);
+  const withoutModel = decide(evaluationRequest(parsed, null), parts);
   // Who may not do this at all is told that, and not that a model is missing.
   if (first === undefined && isUnpermittedAction(withoutModel))
     throw refusalFor(withoutModel, route.action, null);

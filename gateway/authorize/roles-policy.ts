@@ -1,6 +1,7 @@
 // policies/roles.yaml: what each role permits, on which models, which roles it includes, who holds a role by assignment,
 // and which roles nobody may combine.
 import { z } from 'zod';
+import { identityTypeSchema } from './identity-type.ts';
 import { actionPattern, modelPattern, roleName } from './patterns.ts';
 
 const role = z.strictObject({
@@ -25,7 +26,10 @@ const assignment = z
   .strictObject({
     role: roleName.describe('The role that is given.'),
     groups: names.describe('Groups, as in the `groups` claim; a member of any of them holds the role.'),
-    client_ids: names.describe('Client applications; whoever comes through one of them holds the role.'),
+    client_ids: names.describe(
+      'Client applications. Alone, they stand for the applications themselves (`identity_type: any`: for whoever comes through them).',
+    ),
+    identity_type: identityTypeSchema.optional(),
     subjects: names.describe(
       'Subjects, as in the claim that identifies the subject; name `issuers` with them, because two issuers may use one subject for two people.',
     ),

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { actions } from './conditions/actions.ts';
 import { clients } from './conditions/clients.ts';
+import { identityTypes } from './conditions/identity-type.ts';
 import { issuers } from './conditions/issuers.ts';
 import { models } from './conditions/models.ts';
 import { networks } from './conditions/network.ts';
@@ -10,6 +11,7 @@ import { roles } from './conditions/roles.ts';
 import { scopes } from './conditions/scopes.ts';
 import { time } from './conditions/time.ts';
 import { when } from './conditions/when.ts';
+import { obligationsSchema } from './obligations-policy.ts';
 
 const rule = z.strictObject({
   name: z
@@ -21,18 +23,20 @@ const rule = z.strictObject({
     .enum(['permit', 'deny'])
     .optional()
     .describe(
-      '`deny` overrules every permit; `permit` adds to what roles permit. A rule without an effect has `require`: whoever matches and is permitted must have signed in so.',
+      '`deny` overrules every permit; `permit` adds to what roles permit. A rule without an effect has `require` (whoever matches and is permitted must have signed in so), `obligations`, or both.',
     ),
   actions: actions.schema.optional(),
   models: models.schema.optional(),
   issuers: issuers.schema.optional(),
   clients: clients.schema.optional(),
+  identity_type: identityTypes.schema.optional(),
   roles: roles.schema.optional(),
   scopes: scopes.schema.optional(),
   network: networks.schema.optional(),
   time: time.schema.optional(),
   when: when.schema.optional(),
   require: requireSignIn.schema.optional(),
+  obligations: obligationsSchema.optional(),
 });
 
 /** Schema of policies/rules.yaml. */

@@ -169,6 +169,30 @@ export const openApiSchemas: Readonly<Record<string, Schema>> = {
       doc_url: { type: 'string', format: 'uri' },
     }),
   }),
+  RevocationRequest: object(['issuer'], {
+    issuer: { type: 'string', description: 'Name of the issuer in issuers.yaml, or its `iss`.' },
+    credential: {
+      type: 'string',
+      description:
+        'Id of the credential: `jti`, Entra `uti`, the id of an API key. Never the credential itself.',
+    },
+    subject: {
+      type: 'string',
+      description:
+        'Instead of `credential`: every credential of this subject (Entra: also `oid`) issued up to now.',
+    },
+    expires_at: {
+      type: 'integer',
+      description: 'With `credential`: when it expires, epoch seconds; the revocation is forgotten then.',
+    },
+  }),
+  Revocation: object(['issuer', 'at', 'until'], {
+    issuer: { type: 'string' },
+    credential: { type: 'string' },
+    subject: { type: 'string' },
+    at: { type: 'integer', description: 'Epoch seconds.' },
+    until: { type: ['integer', 'null'], description: 'Epoch seconds; null: kept without an end.' },
+  }),
   Problem: object(['type', 'title', 'status', 'detail', 'code', 'instance'], {
     type: { type: 'string', format: 'uri' },
     title: { type: 'string' },

@@ -45,6 +45,12 @@ const operations: Readonly<Record<string, Operation>> = {
     answer: 'IssuedToken',
     form: true,
   },
+  'admin.revocations.create': {
+    summary: 'Revoke a credential, or all credentials of a principal (administrators)',
+    tag: 'Accounts',
+    request: 'RevocationRequest',
+    answer: 'Revocation',
+  },
   'admin.users.list': { summary: 'List the accounts (administrators)', tag: 'Accounts' },
   'api_keys.list': { summary: 'List your API keys', tag: 'Accounts', answer: 'ApiKeyList' },
   'api_keys.create': {
@@ -193,6 +199,7 @@ const withCredential: readonly ErrorCode[] = [
   'missing_credentials',
   'invalid_request',
   'invalid_token',
+  'credential_revoked',
   'insufficient_scope',
   'access_denied',
   'issuer_unavailable',
@@ -217,7 +224,8 @@ function refusals(route: Route): Json {
     ...always,
     ...(route.anonymous ? [] : withCredential),
     ...(route.methods.has('POST') ? withBody : []),
-    ...(route.kind === 'models' ? [] : withUpstream),
+    ...(route.kind === 'models' || route.kind === 'revocations' ? [] : withUpstream),
+    ...(route.kind === 'revocations' ? (['revocation_unavailable'] as const) : []),
     ...(route.kind === 'openai' || route.kind === 'generate' ? withModel : []),
   ];
   const byStatus = new Map<number, ErrorCode[]>();

@@ -4,7 +4,7 @@ import type { ControlDependencies } from './control-dependencies.ts';
 
 /** One dependency. */
 export interface ReadinessCheck {
-  /** `issuer`, `upstream`, `limit_store`, `audit_log`, `policies` or `gateway`. */
+  /** `issuer`, `upstream`, `relations`, `revocations`, `limit_store`, `audit_log`, `policies` or `gateway`. */
   readonly kind: string;
   readonly name: string;
   readonly ready: boolean;
@@ -34,6 +34,8 @@ export function createReadiness(deps: ControlDependencies): (detail: boolean) =>
     const checks: ReadinessCheck[] = [
       ...issuers.map(({ name, ready, problem }) => ({ kind: 'issuer', name, ready, problem })),
       ...(await upstreamChecks()),
+      ...relationChecks(deps),
+      ...deps.services.revocations.status().map(({ name, problem }) => check('revocations', name, problem)),
       check('limit_store', deps.services.limitStore.kind, deps.services.limitStore.problem()),
       check('audit_log', 'audit', deps.services.auditLog.problem()),
       check('policies', 'bundle', policiesProblem(deps, detail)),
@@ -41,6 +43,11 @@ export function createReadiness(deps: ControlDependencies): (detail: boolean) =>
     ];
     return { status: statusOf(deps, checks), checks };
   };
+}
+
+/** Rules that ask for relations deny while their store does not answer; all else goes on. */
+function relationChecks({ services: { relationStore } }: ControlDependencies): ReadinessCheck[] {
+  return relationStore === null ? [] : [check('relations', 'openfga', relationStore.problem())];
 }
 
 function check(kind: string, name: string, problem: string | null): ReadinessCheck {
@@ -60,7 +67,7 @@ async function probeUpstreams(deps: ControlDependencies): Promise<readonly Readi
 function policiesProblem(deps: ControlDependencies, detail: boolean): string | null {
   const problem = deps.policiesProblem();
   if (problem === null || detail) return problem;
-  return 'the policies last saved are invalid; the earlier ones are in use';
+  return 'the policies last saved are invalid or fail their tests; the earlier ones are in use';
 }
 
 function statusOf(deps: ControlDependencies, checks: readonly ReadinessCheck[]): Readiness['status'] {

@@ -29,7 +29,11 @@ export async function forwardGenerate(guarded: Guarded): Promise<void> {
   const request = {
     method: 'POST',
     path: pathFor(guarded, upstream),
-    headers: headFor(upstream, assertion, { id: guarded.id, accept: 'application/json' }),
+    headers: headFor(upstream, assertion, {
+      id: guarded.id,
+      accept: 'application/json',
+      obliged: guarded.effective.upstreamHeaders,
+    }),
     body: Buffer.from(JSON.stringify({ model, prompt, ...parameters })),
     id: guarded.id,
   } as const;

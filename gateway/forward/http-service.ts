@@ -7,6 +7,7 @@ import { GatewayError } from '../../core/errors.ts';
 import type { Guarded } from '../exchange.ts';
 import { BoundedRequest } from './bounded-request.ts';
 import { serviceAnswerHead, serviceRequestHead } from './service-head.ts';
+import { refusalOfAbort } from './openai.ts';
 import { assertionFor, pathFor, upstreamOf } from './upstream-request.ts';
 import type { UpstreamAddress } from './upstream-address.ts';
 
@@ -144,10 +145,11 @@ function move({ guarded, request, middleware, firstByteMs }: Move): Promise<void
       settle(null);
     };
     const leave = (): void => {
-      if (response.destroyed || !response.writable || response.headersSent) {
+      const isRefused = signal.reason instanceof GatewayError;
+      if (response.destroyed || !response.writable || (response.headersSent && !isRefused)) {
         response.destroy();
         closed();
-      } else settle(new GatewayError('gateway_stopping', { retryAfterSeconds: 5 }));
+      } else settle(refusalOfAbort(signal)); // Half an answer is cut off by the renderer.
     };
     request.listener = {
       sent(clientRequest) {

@@ -1,12 +1,16 @@
 // Sixth stage: pick the upstream, send the judged bytes, stream the answer back. One file per kind of route.
+import { GatewayError } from '../../core/errors.ts';
 import type { Guarded } from '../exchange.ts';
 import { forwardGenerate } from './generate.ts';
 import { forwardHttp } from './http-service.ts';
 import { answerModels } from './models.ts';
 import { forwardOpenAi } from './openai.ts';
+import { answerRevocation } from './revocation.ts';
 
 /** Settles when the answer has ended or the caller has gone. @throws GatewayError, also after streaming has begun. */
 export async function forward(guarded: Guarded): Promise<void> {
+  // Revoked since it was authenticated.
+  if (guarded.signal.reason instanceof GatewayError) throw guarded.signal.reason;
   switch (guarded.route.kind) {
     case 'openai':
       return forwardOpenAi(guarded);
@@ -17,5 +21,7 @@ export async function forward(guarded: Guarded): Promise<void> {
       return;
     case 'http':
       return forwardHttp(guarded);
+    case 'revocations':
+      return answerRevocation(guarded);
   }
 }

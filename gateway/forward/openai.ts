@@ -32,6 +32,7 @@ export async function forwardOpenAi(guarded: Guarded): Promise<void> {
     headers: headFor(upstream, assertion, {
       id: guarded.id,
       accept: isStream ? 'text/event-stream' : 'application/json',
+      obliged: guarded.effective.upstreamHeaders,
     }),
     body: bytes,
     id: guarded.id,
@@ -75,7 +76,7 @@ export function exchange(
       sink.stop?.();
       outcome.aborted = !response.writable || response.destroyed;
       if (outcome.aborted) resolve();
-      else reject(new GatewayError('gateway_stopping', { retryAfterSeconds: 5 }));
+      else reject(refusalOfAbort(signal));
     };
     const done = (): void => {
       signal.removeEventListener('abort', leave);
@@ -94,6 +95,13 @@ export function exchange(
     signal.addEventListener('abort', leave, { once: true });
     control = upstream.connections.send(request, sink);
   });
+}
+
+/** Why a request whose caller is still there is ended. */
+export function refusalOfAbort({ reason }: AbortSignal): GatewayError {
+  return reason instanceof GatewayError
+    ? reason
+    : new GatewayError('gateway_stopping', { retryAfterSeconds: 5 });
 }
 
 function answerJson(guarded: Guarded, answer: JsonAnswer): void {

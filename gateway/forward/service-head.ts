@@ -25,6 +25,7 @@ export function serviceRequestHead(guarded: Guarded, own: OwnFields): IncomingHt
   if (own.length !== undefined) head['content-length'] = own.length;
   if (own.authorization !== null) head['authorization'] = own.authorization;
   if (own.assertion !== null) head['sallyport-assertion'] = own.assertion;
+  for (const [name, value] of guarded.effective.upstreamHeaders) head[name] = value;
   return head;
 }
 

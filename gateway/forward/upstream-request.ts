@@ -42,7 +42,11 @@ export function assertionFor(guarded: Guarded, upstream: Upstream): string | nul
 export function headFor(
   upstream: Upstream,
   assertion: string | null,
-  request: { readonly id: string; readonly accept: string },
+  request: {
+    readonly id: string;
+    readonly accept: string;
+    readonly obliged: Guarded['effective']['upstreamHeaders'];
+  },
 ): string[] {
   const head = [
     'content-type',
@@ -56,6 +60,8 @@ export function headFor(
   ];
   if (upstream.authorization !== null) head.push('authorization', upstream.authorization);
   if (assertion !== null) head.push('sallyport-assertion', assertion);
+  // The schema of obligations permits no name that stands above, so nothing is overruled.
+  for (const [name, value] of request.obliged) head.push(name, value);
   return head;
 }
 

@@ -2,15 +2,18 @@
 // decide are checked on every judged body; the guards that the route names follow in the order in which it names them.
 import { GatewayError } from '../../core/errors.ts';
 import type { Guarded, Limited } from '../exchange.ts';
+import type { Obligations } from '../authorize/index.ts';
 import type { Guards } from './compiled-guards.ts';
+import type { Objection } from './guard.ts';
+import { ceilingObjection } from './parameter-ceilings.ts';
 import { checkParameterTypes } from './parameter-types.ts';
 
 export { compileGuards, guardKinds, type Guards } from './compiled-guards.ts';
 export { guardsSchema, type GuardsPolicy } from './guards-policy.ts';
 
 /**
- * Runs the guards of the route on the parsed body.
- * Checks: parameter types; every guard that the route names. Does not check: who asks (authorize), answers of the model.
+ * Runs the guards of the route on the parsed body, then those that rules oblige to, then their ceilings.
+ * Checks: parameter types; every guard that the route or a rule names; ceilings of rules. Does not check: who asks (authorize), answers of the model.
  */
 export function guard(limited: Limited): Guarded {
   const guarded = limited as Limited & { guarded: true }; // Filled in place: see exchange.ts.
@@ -18,9 +21,20 @@ export function guard(limited: Limited): Guarded {
   if (body !== null) {
     checkParameterTypes(body.json, route);
     for (const name of route.guards) runGuard(name, snapshot.guards, body.json);
+    const { obligations } = limited.effective;
+    if (obligations !== null) runObligations(obligations, limited, body.json);
   }
   guarded.guarded = true;
   return guarded;
+}
+
+function runObligations(
+  { guards, ceilingTest }: Obligations,
+  { route, snapshot }: Limited,
+  body: Readonly<Record<string, unknown>>,
+): void {
+  for (const name of guards) if (!route.guards.includes(name)) runGuard(name, snapshot.guards, body);
+  if (ceilingTest !== null) refuse('obligations.ceilings', ceilingObjection(ceilingTest, body));
 }
 
 function runGuard(name: string, guards: Guards, body: Readonly<Record<string, unknown>>): void {
@@ -28,11 +42,15 @@ function runGuard(name: string, guards: Guards, body: Readonly<Record<string, un
   // The loader refuses routes with unknown guards; should one get here, nothing passes.
   if (compiled === undefined)
     throw new GatewayError('content_blocked', { reason: `guards.${name} is unknown` });
-  const objection = compiled.check(body);
+  refuse(`guards.${name}`, compiled.check(body));
+}
+
+/** `by` is what objects, for the private reason. */
+function refuse(by: string, objection: Objection | null): void {
   if (objection === null) return;
   throw new GatewayError(objection.code, {
     params: objection.params ?? {},
-    reason: `guards.${name}: ${objection.reason}`,
+    reason: `${by}: ${objection.reason}`,
     ...(objection.param === undefined ? {} : { param: objection.param }),
   });
 }

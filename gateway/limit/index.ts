@@ -54,8 +54,9 @@ export function countFailedAuthentication(received: Received): void {
 }
 
 /**
- * Counts the request against the limits of its route, in their order; the first that is exceeded refuses it, the
- * later ones are not counted, and model tokens reserved by the earlier ones are given back.
+ * Counts the request against the limits of its route, in their order, then against those that rules oblige to; the first
+ * that is exceeded refuses it, the later ones are not counted, and model tokens reserved by the earlier ones are given
+ * back.
  * Does not check: model tokens of requests without a parsed body (kind http), which have none that we know.
  * @throws GatewayError `rate_limit_exceeded`, `insufficient_quota`, `limit_store_unavailable`
  */
@@ -63,7 +64,7 @@ export async function limit(authorized: Authorized): Promise<Limited> {
   const { snapshot, services, route } = authorized;
   const counted: Counted[] = [];
   let held: Held[] = noneHeld;
-  for (const name of route.limits) {
+  for (const name of limitsOf(route.limits, authorized.effective.obligations)) {
     const entry = snapshot.limits.byName.get(name);
     // The policy loader refuses such a bundle; were one to slip through, no limit must not mean no limit.
     if (entry === undefined) throw new GatewayError('internal_error', { reason: `unknown limit ${name}` });
@@ -87,6 +88,15 @@ export async function limit(authorized: Authorized): Promise<Limited> {
 }
 
 const noneHeld: Held[] = [];
+
+/** No limit counts a request twice. */
+function limitsOf(
+  own: readonly string[],
+  obligations: Authorized['effective']['obligations'],
+): readonly string[] {
+  if (obligations === null || obligations.limits.length === 0) return own;
+  return [...own, ...obligations.limits.filter((name) => !own.includes(name))];
+}
 
 /** A store that fails in the middle must not keep what was reserved before. */
 async function consumed<T>(consume: Promise<T>, authorized: Authorized, held: readonly Held[]): Promise<T> {

@@ -1,4 +1,5 @@
 // What the policies may refer to outside their own directory: models, upstreams and the embedded issuer.
+import type { RelationsConfig } from '../authorize/relations/relations-config.ts';
 import type { GatewayConfig } from '../config.ts';
 import { attributesOf, modelIdOf, type ModelAttributes } from '../model-attributes.ts';
 
@@ -12,10 +13,14 @@ export interface PolicyContext {
   readonly upstreams: ReadonlyMap<string, 'openai' | 'http'>;
   /** What `issuer: embedded` stands for. */
   readonly embeddedIssuer: string | null;
+  /** Whether relationships are held elsewhere, so that the tuples of relations.yaml answer the offline tools alone. */
+  readonly relationsElsewhere?: boolean;
 }
 
 /** The parts of the configuration that policies refer to; a model served twice belongs to the first upstream. */
-export function policyContext(config: Pick<GatewayConfig, 'upstreams' | 'embedded_issuer'>): PolicyContext {
+export function policyContext(
+  config: Pick<GatewayConfig, 'upstreams' | 'embedded_issuer'> & { readonly relations?: RelationsConfig },
+): PolicyContext {
   const models = new Map<string, string>();
   const modelAttributes = new Map<string, ModelAttributes>();
   for (const [name, upstream] of Object.entries(config.upstreams)) {
@@ -29,5 +34,11 @@ export function policyContext(config: Pick<GatewayConfig, 'upstreams' | 'embedde
   const upstreams = new Map(
     Object.entries(config.upstreams).map(([name, upstream]) => [name, upstream.kind]),
   );
-  return { models, modelAttributes, upstreams, embeddedIssuer: config.embedded_issuer ?? null };
+  return {
+    models,
+    modelAttributes,
+    upstreams,
+    embeddedIssuer: config.embedded_issuer ?? null,
+    relationsElsewhere: config.relations?.engine === 'openfga',
+  };
 }

@@ -38,9 +38,39 @@ export function checkReferences(files: Readable, context: PolicyContext): Refere
 
 function issuerFaults({ issuers }: Readable, context: PolicyContext): Finding[] {
   if (issuers === undefined) return [];
-  return checkIssuers(issuers.value, context.embeddedIssuer).map(({ path, message }) =>
-    issuers.finding(path, message),
-  );
+  return [
+    ...checkIssuers(issuers.value, context.embeddedIssuer).map(({ path, message }) =>
+      issuers.finding(path, message),
+    ),
+    ...Object.keys(issuers.value.issuers).flatMap((name) => clientAudienceFaults(name, issuers)),
+  ];
+}
+
+/** `client_audiences` pairs what `client_ids` and `audiences` list; anything else would never match. */
+function clientAudienceFaults(issuer: string, issuers: PolicyFiles['issuers']): Finding[] {
+  const entry = issuers.value.issuers[issuer];
+  const listed = Array.isArray(entry?.client_ids) ? entry.client_ids : null;
+  return Object.entries(entry?.client_audiences ?? {}).flatMap(([client, audiences]) => {
+    const path = ['issuers', issuer, 'client_audiences', client];
+    const unlisted =
+      listed === null || listed.includes(client)
+        ? []
+        : [unknownName(issuers, path, { name: client, what: 'client in client_ids', known: listed })];
+    return [
+      ...unlisted,
+      ...audiences.flatMap((audience, index) =>
+        entry?.audiences.includes(audience) === true
+          ? []
+          : [
+              unknownName(issuers, [...path, index], {
+                name: audience,
+                what: 'audience in audiences',
+                known: entry?.audiences ?? [],
+              }),
+            ],
+      ),
+    ];
+  });
 }
 
 function roleFaults(files: Readable): Finding[] {
@@ -112,22 +142,27 @@ const actionsOf = (routes: PolicyFiles['routes']): string[] => [
   ...new Set(Object.values(routes.value.routes).map((route) => route.action)),
 ];
 
-/** Odd but harmless: patterns that match nothing now, limits and guards that no route names. */
+/** Odd but harmless: patterns that match nothing now, limits and guards that neither a route nor a rule names. */
 function warningsOf(files: Readable, context: PolicyContext): Finding[] {
   const { roles, rules, relations, routes, limits, guards, issuers } = files;
   if (roles === undefined || routes === undefined) return [];
   const entries = Object.values(routes.value.routes);
+  const obligations = rules?.value.rules.flatMap((rule) => rule.obligations ?? []) ?? [];
+  const obliged = {
+    limits: new Set(obligations.flatMap((entry) => entry.limits ?? [])),
+    guards: new Set(obligations.flatMap((entry) => entry.guards ?? [])),
+  };
   const unnamed = (
     file: YamlFile<unknown> | undefined,
     section: 'limits' | 'guards',
     names: readonly string[],
   ): Finding[] =>
     names
-      .filter((name) => !entries.some((route) => route[section].includes(name)))
-      .flatMap((name) => noEffect(file, [section, name], `no route names this ${section.slice(0, -1)}`));
+      .filter((name) => !entries.some((route) => route[section].includes(name)) && !obliged[section].has(name))
+      .flatMap((name) => noEffect(file, [section, name], `no route and no rule names this ${section.slice(0, -1)}`));
   return [
     ...ruleWarnings({ rules, routes, issuers }, context),
-    ...relationWarnings(relations),
+    ...relationWarnings(relations, context),
     ...Object.keys(roles.value.roles).flatMap((name) => roleWarnings(name, { roles, routes }, context)),
     ...unnamed(limits, 'limits', Object.keys(limits?.value.limits ?? {})),
     ...unnamed(guards, 'guards', Object.keys(guards?.value.guards ?? {})),

@@ -6,6 +6,7 @@ import { parseTuple } from '../authorize/relations/names.ts';
 import { memberRelation, type PrincipalNames } from '../authorize/relations/principal-subject.ts';
 import { objectionTo } from '../authorize/relations/tuple-index.ts';
 import type { PolicyFiles } from './bundle.ts';
+import type { PolicyContext } from './context.ts';
 import { unknownName } from './unknown-name.ts';
 
 type Relations = PolicyFiles['relations'];
@@ -139,13 +140,22 @@ function nameFaults(
   return [relations.finding(path, message)];
 }
 
-/** Odd but harmless, where it is meant: two issuers whose people share names. */
-export function relationWarnings(relations: Relations | undefined): Finding[] {
+/** Odd but harmless, where it is meant: tuples that nobody asks, and two issuers whose people share names. */
+export function relationWarnings(relations: Relations | undefined, { relationsElsewhere }: PolicyContext): Finding[] {
+  const unused =
+    relationsElsewhere === true && relations !== undefined && relations.value.tuples.length > 0
+      ? [
+          relations.finding(['tuples'], 'gateway.relations asks OpenFGA: these tuples answer the offline tools alone', {
+            code: 'no_effect',
+          }),
+        ]
+      : [];
   const entries = Object.entries(relations?.value.principals ?? {});
-  return entries.flatMap(([issuer, { subject }], index) => {
+  const shared = entries.flatMap(([issuer, { subject }], index) => {
     const other = entries.slice(0, index).find(([, called]) => called.subject === subject);
     if (other === undefined || relations === undefined) return [];
     const message = `the people of ${issuer} and ${other[0]} are called alike: one subject at both is one ${subject}`;
     return [relations.finding(['principals', issuer, 'subject'], message, { code: 'too_permissive' })];
   });
+  return [...unused, ...shared];
 }

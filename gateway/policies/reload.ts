@@ -1,12 +1,15 @@
-// Holds the snapshot in use and swaps it when the policy directory changes. A bundle with a fault is never used: the old
-// one goes on, and that is said once in the log, in /readyz and to metrics.
+// Holds the snapshot in use and swaps it when the policy directory changes. A bundle with a fault or a failing test is never
+// used: the old one goes on, and that is said once in the log, in /readyz and to metrics.
 import type { Logger } from '../../core/log.ts';
-import { ConfigurationError, formatFinding, type Finding } from '../../core/yaml-file.ts';
+import { formatFinding, type Finding } from '../../core/yaml-file.ts';
 import type { AuthenticationDeps } from '../authenticate/index.ts';
+import type { RelationEngine } from '../authorize/index.ts';
 import type { Snapshot } from '../snapshot.ts';
-import { loadBundle, type Bundle } from './bundle.ts';
+import type { Bundle } from './bundle.ts';
+import { bundleChanges } from './bundle-changes.ts';
+import { followBundle } from './bundle-follower.ts';
+import { judgeCandidate, type CandidateSource, type RequireTests } from './candidate.ts';
 import type { PolicyContext } from './context.ts';
-import { watchDirectory } from './directory-watch.ts';
 import { buildSnapshot } from './snapshot.ts';
 
 /** One swap, for the audit log. */
@@ -15,6 +18,8 @@ export interface PolicySwap {
   readonly newDigest: string;
   /** Names of the files whose bytes differ. */
   readonly changedFiles: readonly string[];
+  /** What changed, in words (bundle-changes.ts). */
+  readonly changes: readonly string[];
   /** Version of the new snapshot. */
   readonly version: number;
 }
@@ -23,8 +28,12 @@ export interface PolicySwap {
 export interface PolicyHolderOptions {
   readonly directory: string;
   readonly context: PolicyContext;
+  /** Whether the bundle's own tests decide about its use. */
+  readonly requireTests: RequireTests;
   /** What the issuers need; `previous` is filled in here. */
   readonly authentication: Omit<AuthenticationDeps, 'previous'>;
+  /** Who holds the relationships; absent: relations.yaml says all there is. */
+  readonly relations?: RelationEngine;
   readonly log: Logger;
   /** After each swap. */
   readonly onSwap?: (swap: PolicySwap) => void;
@@ -42,8 +51,8 @@ export interface PolicyHolder {
   readonly bundle: () => Bundle;
   /** Why the newest edit is not in use, in words for an operator; null when all is well. */
   readonly problem: () => string | null;
-  /** Reads the directory now (SIGHUP); @returns whether what is in use is what the directory says. */
-  reload(): boolean;
+  /** Reads the directory now (SIGHUP); resolves to whether what is in use is what the directory says. Never rejects. */
+  reload(): Promise<boolean>;
   /** Resolves when the first round of fetching the issuers' keys is over, well or badly. */
   readonly ready: Promise<void>;
   /** Stops watching and the schedules of the issuers. */
@@ -55,54 +64,42 @@ export interface PolicyHolder {
  * @throws ConfigurationError when the first bundle has a fault: a gateway does not start without good policies.
  */
 export function watchPolicies(options: PolicyHolderOptions): PolicyHolder {
-  const { directory, context, log } = options;
-  let bundle = loadBundle(directory, context);
-  let snapshot = buildSnapshot(bundle, { version: 1, context, authentication: options.authentication });
-  let refused: string | null = null;
+  const { directory, context, requireTests, log } = options;
+  const relations = options.relations === undefined ? {} : { relations: options.relations };
+  const source: CandidateSource = { directory, context, requireTests };
+  let bundle = judgeCandidate(source);
+  let snapshot = buildSnapshot(bundle, {
+    version: 1,
+    context,
+    authentication: options.authentication,
+    ...relations,
+  });
   logWarnings(bundle, log);
   const ready = snapshot.authentication.start();
-
-  const refuse = (error: unknown): void => {
-    const findings = findingsOf(error, directory);
-    const problem = findings.map(formatFinding).join('\n');
-    if (problem === refused) return;
-    refused = problem;
-    log.error(
-      { digest: snapshot.digest, findings },
-      `the edited policies are not used; the old ones go on:\n${problem}`,
-    );
-    options.onProblem?.(findings);
-  };
-
-  const recover = (): void => {
-    if (refused === null) return;
-    refused = null;
-    log.info({ digest: snapshot.digest }, 'the policies in use are again what the directory says');
-    options.onProblem?.([]);
-  };
 
   const swap = (next: Bundle): void => {
     const previous = snapshot;
     const version = previous.version + 1;
     const authentication = { ...options.authentication, previous: previous.authentication };
-    const built = buildSnapshot(next, { version, context, authentication });
+    const built = buildSnapshot(next, { version, context, authentication, ...relations });
     // rules.yaml may come and go.
     const names = new Set([...bundle.fileDigests.keys(), ...next.fileDigests.keys()]);
     const changedFiles = [...names].filter(
       (name) => bundle.fileDigests.get(name) !== next.fileDigests.get(name),
     );
+    const changes = bundleChanges(bundle, next);
     // One assignment: a request sees either the old snapshot or the new one, whole.
     snapshot = built;
     bundle = next;
     void built.authentication.start(); // Never rejects; the new issuers fetch their keys beside running requests.
     previous.authentication.close();
     log.info(
-      { digest: built.digest, old_digest: previous.digest, changed_files: changedFiles, version },
+      { digest: built.digest, old_digest: previous.digest, changed_files: changedFiles, changes, version },
       'the policies were swapped',
     );
     logWarnings(next, log);
     try {
-      options.onSwap?.({ oldDigest: previous.digest, newDigest: built.digest, changedFiles, version });
+      options.onSwap?.({ oldDigest: previous.digest, newDigest: built.digest, changedFiles, changes, version });
     } catch (error) {
       // The swap has happened; a record that cannot be written is the audit log's own problem (/readyz).
       log.error(
@@ -112,42 +109,27 @@ export function watchPolicies(options: PolicyHolderOptions): PolicyHolder {
     }
   };
 
-  const reload = (): boolean => {
-    try {
-      const next = loadBundle(directory, context);
-      if (next.digest !== snapshot.digest) swap(next);
-      recover();
-      return true;
-    } catch (error) {
-      refuse(error);
-      return false;
-    }
-  };
-
-  const watching = watchDirectory({
-    directory,
-    onChange: reload,
-    pollMs: options.pollMs ?? 1_000,
-    quietMs: options.quietMs ?? 100,
+  const follower = followBundle({
+    source,
+    log,
+    digest: () => snapshot.digest,
+    onBundle: swap,
+    onProblem: options.onProblem,
+    refusedWords: 'the edited policies are not used; the old ones go on',
+    pollMs: options.pollMs,
+    quietMs: options.quietMs,
   });
   return {
     current: () => snapshot,
     bundle: () => bundle,
-    problem: () => refused,
-    reload,
+    problem: follower.problem,
+    reload: () => follower.reload(),
     ready,
     close() {
-      watching.close();
+      follower.close();
       snapshot.authentication.close();
     },
   };
-}
-
-function findingsOf(error: unknown, directory: string): readonly Finding[] {
-  if (error instanceof ConfigurationError) return error.findings;
-  // A bug of ours while compiling must not take the running policies down either.
-  const message = `the policies could not be compiled (${error instanceof Error ? error.name : 'error'})`;
-  return [{ file: directory, line: 1, column: 1, keyPath: '', code: 'not_compiled', message }];
 }
 
 function logWarnings(bundle: Bundle, log: Logger): void {

@@ -51,7 +51,13 @@ function contradictions(route: RouteEntry): { path: readonly PropertyKey[]; mess
     ['upstream'],
     'only routes of kind http name an upstream; elsewhere the model decides',
   );
-  object(isJudged && !onlyMethod('POST'), ['methods'], `a route of kind ${route.kind} answers POST only`);
+  const takesJson = isJudged || route.kind === 'revocations';
+  object(takesJson && !onlyMethod('POST'), ['methods'], `a route of kind ${route.kind} answers POST only`);
+  object(
+    route.kind === 'revocations' && !route.action.startsWith('admin.'),
+    ['action'],
+    'only administrators revoke: the action begins with admin.',
+  );
   object(
     route.kind === 'models' && !onlyMethod('GET'),
     ['methods'],
@@ -60,7 +66,7 @@ function contradictions(route: RouteEntry): { path: readonly PropertyKey[]; mess
   object(
     !isJudged && route.guards.length > 0,
     ['guards'],
-    `guards read the body, which a route of kind ${route.kind} does not`,
+    `guards judge what is sent to a model; a route of kind ${route.kind} sends nothing there`,
   );
   object(
     route.anonymous && route.kind !== 'http',

@@ -9,9 +9,14 @@ import { attributeTypes } from '../model-attributes.ts';
 import type { RuleEntry } from '../authorize/rules-policy.ts';
 import type { PolicyFiles } from './bundle.ts';
 import type { PolicyContext } from './context.ts';
+import { obligationFaults } from './obligation-faults.ts';
 import { unknownName } from './unknown-name.ts';
 
-type Files = { readonly [Name in 'rules' | 'relations' | 'roles' | 'routes' | 'issuers']: PolicyFiles[Name] | undefined };
+type Files = {
+  readonly [Name in 'rules' | 'relations' | 'roles' | 'routes' | 'issuers' | 'limits' | 'guards']:
+    | PolicyFiles[Name]
+    | undefined;
+};
 
 /** Faults of rules.yaml by itself and towards the other files. */
 export function checkRules(files: Files, context: PolicyContext): Finding[] {
@@ -29,6 +34,7 @@ export function checkRules(files: Files, context: PolicyContext): Finding[] {
           rules.finding(['rules', index, ...fault.path], fault.message, { code: fault.code }),
         ),
         ...nameFaults(rule, index, files),
+        ...obligationFaults(rule, index, files),
       ];
     }),
     ...expressionFaults(rules, files.relations, context),
@@ -45,8 +51,22 @@ interface Contradiction {
 const aboutWho = ['issuers', 'clients', 'roles', 'scopes', 'when'] as const;
 
 function contradictions(rule: RuleEntry): Contradiction[] {
-  if (rule.effect === undefined && rule.require === undefined)
-    return [{ path: ['name'], code: 'missing_key', message: 'a rule has an effect (permit or deny) or a require' }];
+  if (rule.effect === undefined && rule.require === undefined && rule.obligations === undefined)
+    return [
+      {
+        path: ['name'],
+        code: 'missing_key',
+        message: 'a rule has an effect (permit or deny), a require or obligations',
+      },
+    ];
+  if (rule.effect === 'deny' && rule.obligations !== undefined)
+    return [
+      {
+        path: ['obligations'],
+        code: 'wrong_value',
+        message: 'a deny rule permits nothing that could be bound; leave effect out to bind what others permit',
+      },
+    ];
   if (rule.effect === 'deny' && rule.require !== undefined)
     return [
       {

@@ -206,6 +206,23 @@ describe('policy check of odd policies', () => {
     assert.deepEqual(await warningsOf(edits), ['warning near_miss_audience issuers.contoso.audiences']);
   });
 
+  it('warns about an audience that no client may use, and about scopes that no application has', async () => {
+    const edits = {
+      'issuers.yaml': `issuers:
+  contoso:
+    entra: { tenant_id: 11111111-1111-4111-8111-111111111111, identity_type: app }
+    audiences: [22222222-2222-4222-8222-222222222222, api://sallyport]
+    client_ids: [a]
+    client_audiences: { a: [api://sallyport] }
+    required_claims: { scp: { all: [LLM.Access] } }
+`,
+    };
+    assert.deepEqual(await warningsOf(edits), [
+      'warning no_effect issuers.contoso.audiences.0',
+      'warning no_effect issuers.contoso.required_claims.scp',
+    ]);
+  });
+
   it('names what opens a lot', async () => {
     const edits = {
       'issuers.yaml': (text: string) =>

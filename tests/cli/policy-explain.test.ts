@@ -230,7 +230,7 @@ describe('policy access', () => {
       `ROLE       MODEL      ACTIONS
 LLM.User   -          models.list
 LLM.User   tiny-gpt2  chat.completions.create, completions.create, embeddings.create
-LLM.Admin  -          models.list, admin.users.list
+LLM.Admin  -          models.list, admin.revocations.create, admin.users.list
 LLM.Admin  tiny-gpt2  chat.completions.create, completions.create, embeddings.create
 `,
     );

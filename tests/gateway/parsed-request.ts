@@ -67,6 +67,7 @@ export interface RequestParts {
   readonly now?: number;
   readonly guards?: Guards;
   readonly body?: Readonly<Record<string, unknown>> | null;
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 /** An exchange that has come to the stage under test; only what authorize and guard read is there. */
@@ -75,10 +76,18 @@ export function requestWith(parts: RequestParts): Limited {
   const body = parts.body ?? null;
   return {
     route: parts.route,
+    request: { headers: parts.headers ?? {} },
     principal: parts.principal ?? principalWith({}),
     model: parts.model ?? null,
     body: body === null ? null : { bytes: Buffer.from(JSON.stringify(body)), json: body },
     outcome,
+    effective: {
+      roles: new Set(),
+      decidedBy: 'roles.User',
+      visibleModels: [],
+      obligations: null,
+      upstreamHeaders: [],
+    },
     callerAddress: parts.callerAddress ?? '192.0.2.7',
     receivedAt: parts.now ?? Date.parse('2026-01-07T12:00:00Z'),
     snapshot: {

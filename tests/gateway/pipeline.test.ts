@@ -57,6 +57,7 @@ function services(
       metrics: {
         requestEnded: (ended) => void seen.counts.push({ ...ended }),
         policyReloaded: () => undefined,
+        askedOutside: () => undefined,
         render: () => Promise.resolve({ contentType: '', body: '' }),
       },
       limitStore: {
@@ -85,6 +86,7 @@ const snapshotWith = (verify: () => never): Partial<Snapshot> => ({
   authentication: {
     verify,
     issuers: [],
+    accepted: [],
     scopesSupported: [],
     status: () => [],
     start: () => Promise.resolve(),

@@ -72,6 +72,8 @@ export async function startTestGateway(options: TestGatewayOptions = {}): Promis
     listen: '127.0.0.1:0',
     internal_listen: '127.0.0.1:0',
     policies,
+    // Tests edit the policies into what their own tests forbid.
+    require_tests: false,
     data: join(folder, 'gateway'),
     assertion_jwks: options.modelServer?.jwksFile ?? join(folder, 'run', 'gateway-jwks.json'),
     embedded_issuer: issuer.issuer,

@@ -1,5 +1,6 @@
 // The values of the variables of `when` for one request. Only counts and numbers of the body are shown to expressions, so
 // that a caller cannot choose how much work they are.
+import type { IncomingHttpHeaders } from 'node:http';
 import type { RuleFacts } from '../conditions/condition.ts';
 import { longestList, type VariableName, type variables } from './vocabulary.ts';
 
@@ -23,20 +24,42 @@ export const requestValues: {
 };
 
 /** Reads `principal`. @throws Error when one of its lists is too long to be walked. */
-export function principalValues({ principal, roles }: RuleFacts): Members<'principal'> {
-  return {
+export function principalValues(facts: RuleFacts): Members<'principal'> {
+  const { principal, roles, uncertainRoles } = facts;
+  const values = {
     subject: principal.subject,
     issuer: principal.issuerName,
     client_id: principal.clientId ?? '',
     tenant_id: principal.tenantId ?? '',
     roles: bounded(roles),
     groups: bounded(principal.groups),
+    groups_known: principal.groupsUnknown !== true,
+    identity_type: principal.identityType ?? '',
     scopes: bounded(principal.scopes),
     acr: principal.acr ?? '',
     amr: bounded(principal.amr),
     claims: principal.claims,
     ...(principal.authTime === null ? {} : { authenticated_at: new Date(principal.authTime * 1_000) }),
   };
+  if (principal.groupsUnknown !== true) return values;
+  return unreadable(
+    { ...values, claims: unreadable(principal.claims, ['groups']) },
+    uncertainRoles.size === 0 ? ['groups'] : ['groups', 'roles'],
+  );
+}
+
+/** Members that fail whatever reads them or asks for them: what is not known must not look like what is not there. */
+function unreadable<Values extends object>(values: Values, names: readonly string[]): Values {
+  const copy = { ...values };
+  for (const name of names) {
+    Object.defineProperty(copy, name, {
+      enumerable: true,
+      get: (): never => {
+        throw new Error('the groups are not known');
+      },
+    });
+  }
+  return copy;
 }
 
 function bounded(values: Iterable<string>): readonly string[] {
@@ -66,7 +89,23 @@ function bodyValues({ request, action, model }: RuleFacts): Members<'request'> {
     message_count: entries(body['messages']),
     prompt_count: prompts(body['prompt']) + prompts(body['input']),
     tool_count: entries(body['tools']) + entries(body['functions']),
+    // Read only when an expression asks for it.
+    get headers() {
+      return shownHeaders(request.context.headers);
+    },
   };
+}
+
+/** Fields that carry credentials; no rule may judge by the text of one. */
+const hiddenFields = new Set(['authorization', 'proxy-authorization', 'api-key', 'cookie', 'dpop']);
+
+function shownHeaders(headers: IncomingHttpHeaders = {}): ReadonlyMap<string, string> {
+  const shown = new Map<string, string>();
+  for (const [name, value] of Object.entries(headers)) {
+    if (value !== undefined && !hiddenFields.has(name))
+      shown.set(name, typeof value === 'string' ? value : value.join(', '));
+  }
+  return shown;
 }
 
 /** A number that is none is 0 here: the guard refuses such a body whatever the rules say. */

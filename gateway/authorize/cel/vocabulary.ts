@@ -15,7 +15,12 @@ export const variables = {
     tenant_id: 'string',
     /** After assignments and hierarchy. */
     roles: 'list<string>',
+    /** Reading them is an error while they are not known (groups_known). */
     groups: 'list<string>',
+    /** False for a token that says it has more groups than it lists. */
+    groups_known: 'bool',
+    /** `user`, `app` or `unproven` for Entra; empty for other issuers. */
+    identity_type: 'string',
     scopes: 'list<string>',
     /** Empty when the issuer did not say. */
     acr: 'string',
@@ -40,6 +45,8 @@ export const variables = {
     /** Texts in `prompt` or `input`. */
     prompt_count: 'int',
     tool_count: 'int',
+    /** Header fields by name in lower case, those that carry credentials left out; a field that is not there is an error: ask with `in`. */
+    headers: 'map<string, string>',
   },
   resource: {
     /** `model` or `gateway`. */

@@ -13,6 +13,8 @@ export interface RuleFacts {
   readonly principal: Principal;
   /** Roles after assignments and hierarchy. */
   readonly roles: ReadonlySet<string>;
+  /** Roles that unknown groups may give besides. */
+  readonly uncertainRoles: ReadonlySet<string>;
   /** Name of the upstream that serves the model; empty without a model. */
   readonly upstream: string;
   /** Answers `related`. */

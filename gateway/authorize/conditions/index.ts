@@ -1,9 +1,11 @@
 // Every condition of a rule, in the order in which they are tested: what is settled once comes first, the dearest last.
 import type { z } from 'zod';
+import { impliedIdentityType, isIdentityType } from '../identity-type.ts';
 import type { RuleEntry } from '../rules-policy.ts';
 import { actions } from './actions.ts';
 import { clients } from './clients.ts';
 import type { Condition, Surroundings, Test } from './condition.ts';
+import { identityTypes } from './identity-type.ts';
 import { issuers } from './issuers.ts';
 import { models } from './models.ts';
 import { networks } from './network.ts';
@@ -19,6 +21,7 @@ export const conditions = [
   models,
   issuers,
   clients,
+  identityTypes,
   roles,
   scopes,
   networks,
@@ -45,6 +48,8 @@ export function prepareConditions(
     prepare(models, entry.models, surroundings),
     prepare(issuers, entry.issuers, surroundings),
     prepare(clients, entry.clients, surroundings),
+    prepare(identityTypes, entry.identity_type, surroundings),
+    ...impliedConditions(entry),
     prepare(roles, entry.roles, surroundings),
     prepare(scopes, entry.scopes, surroundings),
     prepare(networks, entry.network, surroundings),
@@ -56,6 +61,15 @@ export function prepareConditions(
 /** The `require` of a rule, or null. */
 export function prepareRequire(entry: RuleEntry, surroundings: Surroundings): PreparedCondition | null {
   return prepare(requireSignIn, entry.require, surroundings);
+}
+
+/** A permit rule that asks for a client and for nothing else of the principal is about the application itself. */
+function impliedConditions(entry: RuleEntry): PreparedCondition[] {
+  const isNarrowed = (entry.roles ?? entry.scopes ?? entry.when ?? entry.identity_type) !== undefined;
+  const demand = impliedIdentityType({ clients: entry.clients, isNarrowed });
+  if (entry.effect !== 'permit' || demand === 'any') return [];
+  const { name, codes, settled } = identityTypes;
+  return [{ name, codes, settled, test: ({ principal }) => isIdentityType(demand, principal) }];
 }
 
 function prepare<Schema extends z.ZodType>(

@@ -8,7 +8,7 @@ const schema = z
   .min(1)
   .describe('Roles of roles.yaml; held directly, by assignment or through a role that includes them.');
 
-/** Any of the listed roles. */
+/** Any of the listed roles; it cannot be said while the groups that may give one are not known. */
 export const roles = {
   name: 'roles',
   codes: ['roles_matched', 'roles_not_matched'],
@@ -16,6 +16,9 @@ export const roles = {
   schema,
   compile:
     (names) =>
-    ({ roles: held }) =>
-      names.some((name) => held.has(name)),
+    ({ roles: held, uncertainRoles }) => {
+      if (names.some((name) => held.has(name))) return true;
+      if (names.some((name) => uncertainRoles.has(name))) throw new Error('the groups are not known');
+      return false;
+    },
 } as const satisfies Condition<typeof schema>;

@@ -18,18 +18,23 @@ export type RelationEngine =
   | { readonly kind: 'embedded'; readonly learned: LearnedTuples | null }
   | { readonly kind: 'remote'; readonly store: RelationStore };
 
+/** A store elsewhere, and how questions to it are made. */
+export interface RemoteRelations {
+  readonly store: RelationStore;
+  /** The question that `related` puts. @throws Error when there is none: no such subject, an object that is too long */
+  question(facts: RuleFacts, asked: AskedRelation): RelationQuestion;
+}
+
 /** Answers `related` while rules are matched. */
 export interface RelationLookup {
+  /** The store elsewhere that must be asked beforehand (gather.ts), or null. */
+  readonly remote: RemoteRelations | null;
   /** The answer. @throws Error when it cannot be said, or is not known yet */
   related(facts: RuleFacts, asked: AskedRelation): boolean;
 }
 
 /** The compiled relations.yaml. */
 export interface Relations extends RelationLookup {
-  /** The question that `related(relation, object)` or `related(relation, object, subject)` puts. @throws Error */
-  question(facts: RuleFacts, asked: AskedRelation): RelationQuestion;
-  /** The store elsewhere that must be asked before rules are matched, or null. */
-  readonly remote: RelationStore | null;
   /** The same with further tuples, answered in this process: for policy tests. */
   with(tuples: readonly string[]): Relations;
 }
@@ -65,11 +70,11 @@ export function compileRelations(
       ? null
       : createEmbeddedStore({ model, tuples: policy.tuples, learned: engine.learned });
 
-  const ownSubject = ({ principal, roles }: RuleFacts): RelationSubject => {
-    const known = subjects.get(principal);
+  const ownSubject = (facts: RuleFacts): RelationSubject => {
+    const known = subjects.get(facts.principal);
     if (known !== undefined) return known;
-    const found = subjectOf(principal, roles, names);
-    subjects.set(principal, found);
+    const found = subjectOf(facts, names);
+    subjects.set(facts.principal, found);
     return found;
   };
   const question = (facts: RuleFacts, { relation, object, subject }: AskedRelation): RelationQuestion => ({
@@ -78,20 +83,20 @@ export function compileRelations(
     object: objectName(object),
   });
   return {
-    question,
     related(facts, asked) {
       const [answer = null] = embedded?.check([question(facts, asked)]) ?? [];
       // A store elsewhere is asked beforehand (gather.ts); here there is no waiting.
       if (answer === null) throw new Error('the relation is not known');
       return answer;
     },
-    remote: engine.kind === 'remote' ? engine.store : null,
+    remote: engine.kind === 'remote' ? { store: engine.store, question } : null,
     with: (tuples) => compileRelations({ ...policy, tuples: [...policy.tuples, ...tuples] }, { issuers }),
   };
 }
 
 /** Knows no relation: `related` fails whatever it asks. */
 export const noRelations: RelationLookup = {
+  remote: null,
   related() {
     throw new Error('there are no relations');
   },

@@ -1,6 +1,6 @@
 // What a principal is called in relationship data: `user:<subject>`, and a member of his groups and roles where the model
 // has types for them.
-import type { Principal } from '../../principal.ts';
+import type { RuleFacts } from '../conditions/condition.ts';
 import type { RelationModel } from './model.ts';
 import { subjectName } from './names.ts';
 import type { RelationsPolicy } from './relations-policy.ts';
@@ -35,15 +35,20 @@ export function principalNames(
   ]);
 }
 
-/** The subject that a principal is. @throws Error when his issuer's people have no name, or his own is too long */
+/** The subject that a principal is. @throws Error when his issuer's people have no name, his own is too long, or his groups are unknown */
 export function subjectOf(
-  principal: Principal,
-  roles: ReadonlySet<string>,
+  { principal, roles, uncertainRoles }: Pick<RuleFacts, 'principal' | 'roles' | 'uncertainRoles'>,
   names: ReadonlyMap<string, PrincipalNames>,
 ): RelationSubject {
   const called = names.get(principal.issuerName);
   if (called === undefined)
     throw new Error('relations.yaml does not say what the people of this issuer are called');
+  // A membership that is not known may decide either way, so nothing can be said of somebody with unknown groups.
+  if (
+    (called.groups !== undefined && principal.groupsUnknown === true) ||
+    (called.roles !== undefined && uncertainRoles.size > 0)
+  )
+    throw new Error('the groups are not known');
   const members = (type: string | undefined, ids: Iterable<string>): string[] =>
     type === undefined ? [] : Array.from(ids, (id) => `${subjectName(type, id)}#${memberRelation}`);
   return relationSubject(subjectName(called.subject, principal.subject), [

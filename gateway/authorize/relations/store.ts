@@ -32,3 +32,8 @@ export function relationSubject(name: string, memberships: Iterable<string> = []
   const sorted = [...new Set(memberships)].toSorted();
   return { name, memberships: new Set(sorted), fingerprint: [name, ...sorted].join(' ') };
 }
+
+/** Tells two questions apart; names hold no blanks. */
+export function questionKey({ subject, relation, object }: RelationQuestion): string {
+  return `${object}#${relation}@${subject.fingerprint}`;
+}

@@ -1,5 +1,6 @@
 // Answers one question as the gateway would: the same claim checks, the same authorize and guard stages over a snapshot of
 // the bundle; only the signature, the limits and the upstream are left out.
+import type { IncomingHttpHeaders } from 'node:http';
 import { Agent } from 'undici';
 import { GatewayError } from '../../../core/errors.ts';
 import { createLog } from '../../../core/log.ts';
@@ -7,7 +8,7 @@ import { parseAccessToken, type UnverifiedAccessToken } from '../../authenticate
 import { invalidToken } from '../../authenticate/invalid-token.ts';
 import { checkHeader, judgeClaims, rulesByIssuer } from '../../authenticate/judge-claims.ts';
 import type { IssuerRules } from '../../authenticate/issuer-rules.ts';
-import { authorize, evaluationRequest } from '../../authorize/index.ts';
+import { authorize, evaluationRequest, oblige, type Obligations } from '../../authorize/index.ts';
 import { decide } from '../../authorize/decide.ts';
 import type { Decision } from '../../authorize/evaluation.ts';
 import { newOutcome, type Limited, type Parsed } from '../../exchange.ts';
@@ -29,6 +30,8 @@ export interface Question {
   readonly model: string | null;
   /** The request body; null runs no guard. */
   readonly request: Readonly<Record<string, unknown>> | null;
+  /** Header fields, names in lower case; absent: none. */
+  readonly headers?: IncomingHttpHeaders;
   /** Epoch ms. */
   readonly now: number;
   readonly from: string;
@@ -54,6 +57,8 @@ export interface Answer {
   readonly decidedBy: string | null;
   /** With every role and rule that was looked at; null when authorize was not reached. */
   readonly decision: Decision | null;
+  /** What the permit is bound to, or null. */
+  readonly obligations: Obligations | null;
 }
 
 /** A compiled bundle that answers questions. */
@@ -114,6 +119,7 @@ function answer(question: Question, snapshot: Snapshot, issuers: ReadonlyMap<str
     model: question.model,
     decidedBy: null,
     decision: null,
+    obligations: null,
   };
   let stage: Stage = 'authenticate';
   try {
@@ -124,10 +130,12 @@ function answer(question: Question, snapshot: Snapshot, issuers: ReadonlyMap<str
     found.decision = decide(evaluationRequest(parsed, question.model), snapshot, { trace: true });
     const authorized = authorize(parsed);
     found.model = authorized.model;
+    found.obligations = authorized.effective.obligations;
     found.decidedBy = parsed.outcome.decidedBy ?? found.decision.decidedBy;
     stage = 'guard';
     // The limits are not asked: they count, and nothing is counted here.
-    if (question.request !== null) guard(authorized as Limited); // What limit adds, guard does not read.
+    // What limit adds, guard does not read.
+    if (question.request !== null) guard(oblige(authorized) as Limited);
   } catch (error) {
     if (!(error instanceof GatewayError)) throw error;
     found.refusal = error;
@@ -157,7 +165,7 @@ function authenticated(
 
 /** The part of an exchange that authorize and guard read. */
 function exchangeFor(
-  { model, request, now, from }: Question,
+  { model, request, headers = {}, now, from }: Question,
   { route, principal, snapshot }: { route: Route; principal: Principal; snapshot: Snapshot },
 ): Parsed {
   const isJudged = route.kind === 'openai' || route.kind === 'generate';
@@ -169,6 +177,7 @@ function exchangeFor(
     model,
     pathModel: null,
     body: isJudged ? { bytes: Buffer.alloc(0), json } : null,
+    request: { headers },
     callerAddress: from,
     receivedAt: now,
     outcome: newOutcome(),

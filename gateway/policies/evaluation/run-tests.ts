@@ -56,6 +56,7 @@ export function answerTo(test: PolicyTest, evaluator: Evaluator, surroundings: T
     route: test.route ?? null,
     model: test.model ?? null,
     request: test.request ?? null,
+    ...(test.headers === undefined ? {} : { headers: test.headers }),
     now,
     from: test.from,
     ...(test.relations === undefined ? {} : { relations: test.relations }),

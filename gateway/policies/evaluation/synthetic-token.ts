@@ -1,6 +1,7 @@
 // Builds the access token that a test or an explanation speaks of: unsigned, and read by the gateway's own parser, so that
 // form, types and claims are judged as if it had come over the wire.
-import { issuerForms } from '../../authenticate/issuer-url.ts';
+import { clientAuthentications } from '../../authenticate/entra-policy.ts';
+import { issuerForms, type IssuerForm } from '../../authenticate/issuer-url.ts';
 import { issuerRules } from '../../authenticate/issuer-rules.ts';
 import type { IssuerPolicy, IssuersPolicy } from '../../authenticate/issuers-policy.ts';
 import { rulesByIssuer } from '../../authenticate/judge-claims.ts';
@@ -17,6 +18,11 @@ type Kind = 'entra-v1' | 'entra-v2' | 'app-only' | 'own';
 
 const lifetimeSeconds = 3_600;
 const guid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+/** What stands in a token in the place of too many groups; nobody follows the address. */
+const overage = {
+  _claim_names: { groups: 'src1' },
+  _claim_sources: { src1: { endpoint: 'https://graph.windows.net/synthetic/getMemberObjects' } },
+};
 /** Object ids of the person and of the application in Entra tokens that name none. */
 const personId = '11111111-1111-4111-8111-111111111111';
 const applicationId = '22222222-2222-4222-8222-222222222222';
@@ -61,28 +67,29 @@ function headerFor(claims: Claims, type: string | undefined, surroundings: Token
 function claimsOf(kind: Kind, bearer: Bearer, { issuers, embeddedIssuer }: TokenSurroundings): Claims {
   const [name, entry] = chosenEntry(kind, bearer, issuers);
   const version = versionOf(kind, entry);
-  const forms = issuerForms(
-    version === null || entry.entra === undefined
-      ? entry
-      : { ...entry, entra: { ...entry.entra, versions: [version] } },
-    embeddedIssuer,
-  );
-  const [form] = forms;
-  if (form === undefined) return {};
+  const form = formOf(entry, { version, tenant: bearer.tenant, embeddedIssuer });
+  if (form === null) return {};
   const { claims: places } = issuerRules(name, entry, form);
   const clientId =
     bearer.client_id ?? (Array.isArray(entry.client_ids) ? entry.client_ids[0] : undefined) ?? applicationId;
   const isApplication = kind === 'app-only';
   const common: Record<string, unknown> = {
     iss: form.issuer,
-    aud: audienceFor(version, entry),
+    aud: audienceFor(version, entry, clientId),
     ...requiredClaims(entry, isApplication),
   };
   if (bearer.scopes !== undefined) common[places.scopes?.[0] ?? 'scp'] = bearer.scopes.join(' ');
   const own =
     version === null
       ? ownClaims(clientId, bearer, isApplication)
-      : entraClaims({ version, clientId, bearer, isApplication, tenantId: entry.entra?.tenant_id ?? '' });
+      : entraClaims({
+          version,
+          clientId,
+          bearer,
+          isApplication,
+          tenantId: form.entra?.tenantId ?? '',
+          strength: strengthOf(entry, isApplication),
+        });
   return {
     ...common,
     ...own,
@@ -110,8 +117,42 @@ function versionOf(kind: Kind, { entra }: IssuerPolicy): '1.0' | '2.0' | null {
   return kind === 'entra-v2' ? '2.0' : (entra.versions[0] ?? '2.0');
 }
 
-/** Entra v2.0 tokens name the application's GUID, v1.0 tokens mostly its identifier URI. */
-function audienceFor(version: '1.0' | '2.0' | null, { audiences }: IssuerPolicy): string {
+interface FormChoice {
+  readonly version: '1.0' | '2.0' | null;
+  readonly tenant: string | undefined;
+  readonly embeddedIssuer: string | null;
+}
+
+/** The form of `iss` that a token has; null for the embedded issuer where there is none. */
+function formOf(entry: IssuerPolicy, { version, tenant, embeddedIssuer }: FormChoice): IssuerForm | null {
+  const { entra } = entry;
+  const ofVersion =
+    version === null || entra === undefined ? entry : { ...entry, entra: { ...entra, versions: [version] } };
+  const [first = null] = issuerForms(ofVersion, embeddedIssuer);
+  return first === null || tenant === undefined ? first : ofTenant(first, tenant);
+}
+
+/** The form of another tenant, listed or not: what its `iss` would be. */
+function ofTenant(form: IssuerForm, tenant: string): IssuerForm {
+  if (form.entra === null) return form;
+  const tenantId = tenant.toLowerCase();
+  return {
+    ...form,
+    issuer: form.issuer.replace(form.entra.tenantId, tenantId),
+    entra: { ...form.entra, tenantId },
+  };
+}
+
+/** How the client proved to be itself: as this kind does, or better where the entry asks for it. */
+function strengthOf({ entra }: IssuerPolicy, isApplication: boolean): string {
+  const needed = clientAuthentications.indexOf(entra?.client_authentication ?? 'public');
+  return String(Math.max(needed, isApplication ? 1 : 0));
+}
+
+/** Entra v2.0 tokens name the application's GUID, v1.0 tokens mostly its identifier URI; a client may have its own. */
+function audienceFor(version: '1.0' | '2.0' | null, entry: IssuerPolicy, clientId: string): string {
+  const own = Object.hasOwn(entry.client_audiences, clientId) ? entry.client_audiences[clientId] : undefined;
+  const audiences = own ?? entry.audiences;
   const fits = (audience: string): boolean => version === null || guid.test(audience) === (version === '2.0');
   return audiences.find(fits) ?? audiences[0] ?? '';
 }
@@ -145,9 +186,11 @@ interface EntraToken {
   readonly clientId: string;
   readonly bearer: Bearer;
   readonly isApplication: boolean;
+  /** `azpacr`, in v1.0 `appidacr`. */
+  readonly strength: string;
 }
 
-function entraClaims({ version, tenantId, clientId, bearer, isApplication }: EntraToken): Claims {
+function entraClaims({ version, tenantId, clientId, bearer, isApplication, strength }: EntraToken): Claims {
   const objectId = bearer.subject ?? (isApplication ? applicationId : personId);
   return {
     ver: version,
@@ -156,8 +199,9 @@ function entraClaims({ version, tenantId, clientId, bearer, isApplication }: Ent
     sub: isApplication ? objectId : `pairwise-${objectId}`,
     idtyp: isApplication ? 'app' : 'user',
     ...(version === '1.0'
-      ? { appid: clientId, appidacr: isApplication ? '1' : '0' }
-      : { azp: clientId, azpacr: isApplication ? '1' : '0' }),
+      ? { appid: clientId, appidacr: strength }
+      : { azp: clientId, azpacr: strength }),
+    ...(bearer.overage === true ? overage : {}),
   };
 }
 

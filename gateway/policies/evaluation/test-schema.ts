@@ -17,6 +17,15 @@ const bearer = {
     .min(1)
     .optional()
     .describe('The client application; default: the first that the issuer lists.'),
+  tenant: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('Tenant of an Entra token, listed or not; default: the first that the issuer lists.'),
+  overage: z
+    .boolean()
+    .optional()
+    .describe('An Entra token of somebody in too many groups: it lists none, and says so.'),
   roles: texts.optional().describe('Roles that the token claims.'),
   groups: texts.optional().describe('Groups that the token claims.'),
   scopes: texts
@@ -95,6 +104,10 @@ const policyTest = z.strictObject({
   model: z.string().min(1).optional(),
   /** The request body, for rules over `request` and for guards; without it no guard runs. */
   request: z.record(z.string(), z.unknown()).optional(),
+  /** Header fields of the request, for rules over `request.headers`; names in lower case. */
+  headers: z
+    .record(z.string().regex(/^[!#$%&'*+\-.^_`|~0-9a-z]+$/, 'a header field is named in lower case'), z.string())
+    .optional(),
   /** When, as an ISO 8601 time with its zone; default: 2026-01-07T12:00:00Z, a Wednesday. */
   now: z.iso
     .datetime({ offset: true, error: 'a time is written 2026-11-22T10:00:00Z' })

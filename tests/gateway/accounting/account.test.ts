@@ -84,6 +84,7 @@ describe('accounting for a request', () => {
       action: 'chat.completions.create',
       model: 'tiny-gpt2',
       decided_by: 'roles.LLM.User',
+      obliged_by: null,
       policy: 'd1e2',
       upstream: 'embedded',
       status: 200,

@@ -8,7 +8,7 @@ import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Agent } from 'undici';
 import type { Authentication, AuthenticationDeps } from '../../../gateway/authenticate/index.ts';
-import type { IssuerForm } from '../../../gateway/authenticate/issuer-url.ts';
+import type { KeySource } from '../../../gateway/authenticate/issuer-url.ts';
 import { KeySet, type KeySetOptions } from '../../../gateway/authenticate/key-set.ts';
 import { documentFetcher } from '../../../gateway/authenticate/fetch-document.ts';
 import { createLog } from '../../../core/log.ts';
@@ -514,11 +514,10 @@ describe('A9 the metadata', () => {
   }
 
   it('of an https issuer may not point at plain HTTP, not even on loopback', async () => {
-    const form: IssuerForm = {
+    const form: KeySource = {
       issuer: 'https://login.example',
       metadataUrl: 'https://login.example/m',
       jwksUrl: null,
-      version: null,
     };
     const fetchDocument = async (): Promise<Record<string, unknown>> => ({
       issuer: form.issuer,
@@ -749,7 +748,6 @@ function optionsFor(changes: Partial<KeySetOptions>): KeySetOptions {
       issuer: issuer.issuer,
       metadataUrl: `${issuer.issuer}/.well-known/openid-configuration`,
       jwksUrl: null,
-      version: null,
     },
     requirements: { algorithms: ['RS256'], keyIssuers: null },
     maxAgeMs: 60_000,

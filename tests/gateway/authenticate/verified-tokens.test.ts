@@ -27,7 +27,10 @@ function cacheUnderTest(bounds?: { maxEntries: number; maxCharacters: number }) 
     if (state.fails) throw new GatewayError('invalid_token', { reason: 'signature' });
     return { principal: { ...anonymousPrincipal(accessToken), expiresAt: 100 }, key, keySet };
   };
-  return { state, cache: new VerifiedTokens(verify, () => state.nowMs, bounds) };
+  return {
+    state,
+    cache: new VerifiedTokens(verify, () => state.nowMs, bounds === undefined ? {} : { bounds }),
+  };
 }
 
 describe('verified tokens', () => {
@@ -153,6 +156,7 @@ describe('the cache in front of real verification', () => {
     const stranger = {
       verify: () => anonymousPrincipal('x'),
       issuers: [],
+      accepted: [],
       scopesSupported: [],
       status: () => [],
       start: async () => undefined,

@@ -208,6 +208,14 @@ describe('an expression on a request', () => {
     assert.equal(decided(when, { body: json }), 'when_matched');
   });
 
+  it('sees header fields, but none that carries credentials', () => {
+    const headers = { 'x-team': 'a', authorization: 'Bearer x', 'api-key': 'x', cookie: 'x', dpop: 'x' };
+    const shown = 'request.headers["x-team"] == "a" && request.headers.size() == 1';
+    assert.equal(decided(shown, { headers }), 'when_matched');
+    assert.equal(decided('request.headers["x-team"] == "a"', { headers: {} }), 'when_failed');
+    assert.equal(decided('"x-team" in request.headers', { headers: {} }), 'role_permits');
+  });
+
   const failing: [what: string, when: string, who?: Parameters<typeof principalWith>[0]][] = [
     ['a claim that is not there', 'principal.claims.plan != "paid"'],
     ['a member that is inherited by every object', 'principal.claims.constructor != "x"'],

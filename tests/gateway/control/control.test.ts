@@ -327,6 +327,7 @@ describe('health', () => {
         'issuer embedded',
         'upstream embedded',
         'upstream accounts',
+        'revocations files',
         'limit_store process',
         'audit_log audit',
         'policies bundle',

@@ -120,6 +120,8 @@ export async function startStubGateway(options: StubOptions): Promise<StubGatewa
         options.pathModel ??
         (typeof body?.json['model'] === 'string' ? body.json['model'] : (models[0] ?? null)),
       effective: {
+        obligations: null,
+        upstreamHeaders: [],
         roles: new Set(['LLM.User']),
         decidedBy: 'roles.LLM.User',
         visibleModels: options.permitted ?? models,

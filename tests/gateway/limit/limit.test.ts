@@ -41,7 +41,13 @@ const authorized = (
     principal,
     body: null,
     model: null,
-    effective: { roles: new Set(), decidedBy: 'test', visibleModels: [] },
+    effective: {
+      roles: new Set(),
+      decidedBy: 'test',
+      visibleModels: [],
+      obligations: null,
+      upstreamHeaders: [],
+    },
   };
 };
 

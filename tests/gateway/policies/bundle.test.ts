@@ -208,7 +208,7 @@ describe('a policy bundle', () => {
     [
       'guards where no body is read',
       edited('routes.yaml', 'action: admin.users.list', 'action: admin.users.list, guards: [words]'),
-      ['routes.yaml:11:106 routes.users.guards: guards read the body, which a route of kind http does not'],
+      ['routes.yaml:11:106 routes.users.guards: guards judge what is sent to a model; a route of kind http sends nothing there'],
     ],
     [
       'two routes for one request',
@@ -305,7 +305,7 @@ describe('a policy bundle', () => {
       [
         'roles.yaml:4:25 roles.LLM.User.models.1: no upstream serves the model gpt2',
         'roles.yaml:4:31 roles.LLM.User.models.2: no upstream serves the model old-*',
-        'limits.yaml:3:3 limits.unused: no route names this limit',
+        'limits.yaml:3:3 limits.unused: no route and no rule names this limit',
       ],
     );
   });

@@ -64,7 +64,7 @@ describe('a gateway whose policies change', () => {
     });
     for (let round = 0; round < 40; round++) {
       replace('roles.yaml', variants[round % 2] ?? good);
-      gateway.running.reload();
+      await gateway.running.reload();
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
     isRunning = false;
@@ -72,7 +72,7 @@ describe('a gateway whose policies change', () => {
     assert.deepEqual([...seen.keys()], ['200 ok']);
     assert.ok((seen.get('200 ok') ?? 0) > 8);
     replace('roles.yaml', good);
-    gateway.running.reload();
+    await gateway.running.reload();
   });
 
   it('decides every request wholly by the old or wholly by the new bundle, with 100 reloads that swap who may', async () => {
@@ -87,13 +87,13 @@ describe('a gateway whose policies change', () => {
     });
     for (let round = 0; round < 100; round++) {
       replace('roles.yaml', bundles[round % 2] ?? good);
-      gateway.running.reload();
+      await gateway.running.reload();
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
     isRunning = false;
     await Promise.all(load);
     replace('roles.yaml', good);
-    gateway.running.reload();
+    await gateway.running.reload();
     await until(() => Promise.resolve(auditRecords().at(-1)?.['event'] === 'policies_swapped'));
     const verdicts = new Map<unknown, Set<string>>();
     for (const { principal, policy, code } of auditRecords()) {
@@ -112,7 +112,7 @@ describe('a gateway whose policies change', () => {
     const good = shipped('roles.yaml');
     assert.equal((await chat()).code, 'ok');
     replace('roles.yaml', good.replace('chat.completions.create, ', ''));
-    gateway.running.reload();
+    await gateway.running.reload();
     assert.deepEqual(await chat(), { status: 403, code: 'access_denied' });
     replace('roles.yaml', good);
     await until(async () => (await chat()).code === 'ok');

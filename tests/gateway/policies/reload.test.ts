@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterEach, describe, it } from 'node:test';
 import { pino } from 'pino';
 import { ConfigurationError, type Finding } from '../../../core/yaml-file.ts';
+import type { RequireTests } from '../../../gateway/policies/candidate.ts';
 import { watchPolicies, type PolicyHolder, type PolicySwap } from '../../../gateway/policies/reload.ts';
 import { context, edited, goodFiles, writePolicies } from './policy-directory.ts';
 
@@ -21,8 +22,11 @@ afterEach(() => {
 });
 
 /** A holder over a temporary directory; no issuer is there, which must not matter to the policies. */
-function watchTemporary(options: { linked?: boolean; pollMs?: number } = {}): Watched {
+function watchTemporary(
+  options: { linked?: boolean; pollMs?: number; requireTests?: RequireTests; tests?: string } = {},
+): Watched {
   const { directory: folder, remove } = writePolicies();
+  if (options.tests !== undefined) writeTests(folder, options.tests);
   let directory = folder;
   if (options.linked === true) {
     directory = `${folder}-link`;
@@ -35,6 +39,7 @@ function watchTemporary(options: { linked?: boolean; pollMs?: number } = {}): Wa
   const holder = watchPolicies({
     directory,
     context,
+    requireTests: options.requireTests ?? 'when_present',
     authentication: { embeddedIssuer: context.embeddedIssuer, log },
     log,
     onSwap: (swap) => swaps.push(swap),
@@ -66,6 +71,11 @@ function replace(directory: string, files: Readonly<Record<string, string>>): vo
   }
 }
 
+function writeTests(directory: string, text: string): void {
+  mkdirSync(join(directory, 'tests'), { recursive: true });
+  writeFileSync(join(directory, 'tests', 'people.yaml'), text);
+}
+
 const moreModels = edited('roles.yaml', 'models: [tiny-gpt2]', 'models: [tiny-gpt2, premium-*]');
 const faulty = edited('roles.yaml', 'permits: [models.list', 'permts: [models.list');
 
@@ -77,7 +87,13 @@ describe('policies in use', () => {
     await until(() => swaps.length === 1);
     const after = holder.current();
     assert.deepEqual(swaps, [
-      { oldDigest: before.digest, newDigest: after.digest, changedFiles: ['roles.yaml'], version: 2 },
+      {
+        oldDigest: before.digest,
+        newDigest: after.digest,
+        changedFiles: ['roles.yaml'],
+        changes: ['role LLM.User: models +premium-*'],
+        version: 2,
+      },
     ]);
     assert.notEqual(after.authorization, before.authorization);
     assert.equal(after.version, 2);
@@ -123,7 +139,7 @@ describe('policies in use', () => {
       unlinkSync(join(directory, name));
       symlinkSync(join('..data', name), join(directory, name));
     }
-    assert.equal(holder.reload(), true);
+    assert.equal(await holder.reload(), true);
     assert.equal(swaps.length, 0);
     symlinkSync('..2', join(directory, '..data_tmp'));
     renameSync(join(directory, '..data_tmp'), join(directory, '..data'));
@@ -153,8 +169,8 @@ describe('policies in use', () => {
       holder.problem() ?? '',
       /roles\.yaml:3:5 roles\.LLM\.User\.permts: unknown key "permts"; did you mean "permits"\?/,
     );
-    assert.equal(holder.reload(), false);
-    assert.equal(holder.reload(), false);
+    assert.equal(await holder.reload(), false);
+    assert.equal(await holder.reload(), false);
     assert.equal(problems.length, 1);
     assert.equal(logged.filter((line) => line['level'] === 50).length, 1);
 
@@ -165,13 +181,13 @@ describe('policies in use', () => {
     assert.equal(swaps[0]?.oldDigest, before.digest);
   });
 
-  it('stay when an edit with a fault is taken back, without a swap', () => {
+  it('stay when an edit with a fault is taken back, without a swap', async () => {
     const { directory, holder, swaps } = watchTemporary();
     const before = holder.current();
     replace(directory, faulty);
-    assert.equal(holder.reload(), false);
+    assert.equal(await holder.reload(), false);
     replace(directory, { 'roles.yaml': goodFiles['roles.yaml'] ?? '' });
-    assert.equal(holder.reload(), true);
+    assert.equal(await holder.reload(), true);
     assert.equal(holder.problem(), null);
     assert.equal(holder.current(), before);
     assert.equal(swaps.length, 0);
@@ -236,9 +252,120 @@ describe('policies in use', () => {
     const { directory, remove } = writePolicies(faulty);
     const log = pino({ level: 'silent' });
     assert.throws(
-      () => watchPolicies({ directory, context, authentication: { log }, log }),
+      () => watchPolicies({ directory, context, requireTests: false, authentication: { log }, log }),
       ConfigurationError,
     );
     remove();
+  });
+});
+
+/** A test file of one test; `name` tells it from others. */
+const oneTest = (name: string, expect: string, model = 'tiny-gpt2'): string =>
+  `- name: ${name}\n  as: { roles: [LLM.User] }\n  do: chat.completions.create\n  model: ${model}\n  expect: ${expect}\n`;
+
+describe('policies whose own tests decide about their use', () => {
+  const onlyTiny = oneTest('a user may not use premium models', 'model_not_found', 'premium-small');
+
+  it('stay when a test of the edit fails, with the test, its place and the outcome, and are swapped when it passes', async () => {
+    const { directory, holder, swaps, problems } = watchTemporary({ tests: onlyTiny });
+    const before = holder.current();
+    replace(directory, moreModels);
+    await until(() => holder.problem() !== null);
+    assert.equal(holder.current(), before);
+    assert.match(
+      holder.problem() ?? '',
+      /tests\/people\.yaml:1:1 the test "a user may not use premium models" fails: expected model_not_found, got permit by roles\.LLM\.User \(role_permits\)/,
+    );
+    assert.deepEqual(problems[0]?.map(({ code }) => code), ['policy_test_failed']);
+    writeTests(directory, oneTest('a user may use premium models', 'permit', 'premium-small'));
+    await until(() => swaps.length === 1);
+    assert.equal(holder.problem(), null);
+  });
+
+  it('go on, and the failing test is told, when only a test changes', async () => {
+    const { directory, holder, swaps } = watchTemporary({ tests: onlyTiny });
+    const before = holder.current();
+    writeTests(directory, oneTest('users are refused', 'deny'));
+    await until(() => holder.problem() !== null);
+    assert.match(holder.problem() ?? '', /"users are refused" fails/);
+    assert.equal(holder.current(), before);
+    writeTests(directory, onlyTiny);
+    await until(() => holder.problem() === null);
+    assert.equal(swaps.length, 0);
+  });
+
+  it('notice a folder of tests that is made later', async () => {
+    const { directory, holder } = watchTemporary({ pollMs: 25 });
+    assert.equal(await holder.reload(), true);
+    writeTests(directory, oneTest('users are refused', 'deny'));
+    await until(() => holder.problem() !== null);
+  });
+
+  it('stay when a test file has a fault or asks about what does not exist', async () => {
+    const { directory, holder } = watchTemporary({ tests: onlyTiny });
+    writeTests(directory, onlyTiny.replace('expect:', 'expct:'));
+    assert.equal(await holder.reload(), false);
+    assert.match(holder.problem() ?? '', /did you mean "expect"/);
+    writeTests(directory, onlyTiny.replace('chat.completions.create', 'chat.completions.creat'));
+    assert.equal(await holder.reload(), false);
+    assert.match(holder.problem() ?? '', /chat\.completions\.creat/);
+  });
+
+  it('name at most twenty failing tests', async () => {
+    const { directory, holder } = watchTemporary();
+    writeTests(directory, Array.from({ length: 50 }, (_, index) => oneTest(`number ${index}`, 'deny')).join(''));
+    assert.equal(await holder.reload(), false);
+    assert.equal(holder.problem()?.split('\n').length, 21);
+    assert.match(holder.problem() ?? '', /30 further tests fail$/);
+  });
+
+  it('are not held at all when a test of the first bundle fails', () => {
+    assert.throws(() => watchTemporary({ tests: oneTest('users are refused', 'deny') }), {
+      name: 'ConfigurationError',
+      message: /"users are refused" fails/,
+    });
+  });
+
+  it('are not held without a test where tests are required', () => {
+    assert.throws(() => watchTemporary({ requireTests: true }), { message: /gateway\.require_tests asks for tests/ });
+  });
+
+  it('stay when the tests are deleted where tests are required', async () => {
+    const { directory, holder } = watchTemporary({ requireTests: true, tests: onlyTiny });
+    rmSync(join(directory, 'tests'), { recursive: true });
+    assert.equal(await holder.reload(), false);
+    assert.match(holder.problem() ?? '', /there is no test/);
+  });
+
+  it('leave out tests about models that nobody serves, but not where tests are required', () => {
+    const tests = oneTest('users may use what is not here', 'permit', 'gpt2-xl');
+    assert.notEqual(watchTemporary({ tests }).holder.current(), null);
+    assert.throws(() => watchTemporary({ tests, requireTests: true }), { message: /is not here" fails/ });
+  });
+
+  it('do not look at tests where that is switched off', async () => {
+    const { directory, holder } = watchTemporary({ tests: 'no list of tests', requireTests: false });
+    replace(directory, moreModels);
+    assert.equal(await holder.reload(), true);
+    assert.equal(holder.current().version, 2);
+  });
+
+  it('are read and tested beside the event loop: 1,000 rules and 1,000 tests hold up no timer for long', async () => {
+    const { directory, holder, swaps } = watchTemporary();
+    const rules = Array.from(
+      { length: 1_000 },
+      (_, index) => `  - { name: rule-${index}, effect: deny, clients: [client-${index}], when: request.max_tokens > ${index} }\n`,
+    );
+    writeTests(directory, Array.from({ length: 1_000 }, (_, index) => oneTest(`number ${index}`, 'permit')).join(''));
+    replace(directory, { 'rules.yaml': `rules:\n${rules.join('')}` });
+    let turns = 0;
+    const ticking = setInterval(() => turns++, 1);
+    assert.equal(await holder.reload(), true);
+    clearInterval(ticking);
+    assert.equal(swaps.length, 1);
+    // In one piece it would let none through; how many there are is the machine's affair.
+    assert.ok(turns >= 3, String(turns));
+    assert.equal(swaps[0]?.changes.length, 50);
+    assert.equal(swaps[0].changes.at(-1), 'and 951 more changes');
   });
 });

@@ -23,7 +23,7 @@ const ruleLines = (...rules: string[]): string[] =>
 
 describe('rules.yaml is refused for', () => {
   const refusals: [what: string, rule: string, line: string][] = [
-    ['a rule without effect and require', '{ name: a, models: [x] }', 'rules.yaml:2:7 rules.0.name: a rule has an effect (permit or deny) or a require'],
+    ['a rule without effect and require', '{ name: a, models: [x] }', 'rules.yaml:2:7 rules.0.name: a rule has an effect (permit or deny), a require or obligations'],
     ['a deny with a sign-in', '{ name: a, effect: deny, require: { amr: [mfa] } }', 'rules.yaml:2:30 rules.0.require: a deny rule denies whatever the sign-in; leave effect out to ask for a sign-in'],
     ['a permit without actions', '{ name: a, effect: permit, roles: [LLM.User] }', 'rules.yaml:2:16 rules.0.effect: a permit rule names its actions'],
     ['a permit for every action', "{ name: a, effect: permit, actions: ['*'], roles: [LLM.User] }", 'rules.yaml:2:32 rules.0.actions: a permit rule for every action would undo the roles; name the actions'],

@@ -122,6 +122,7 @@ describe('a rule that asks for a relation', () => {
 describe('a relation that cannot be said', () => {
   const banned = deny('related("banned", "model:" + request.model)');
   const unsaid: [string, Setting, Principal][] = [
+    ['for somebody whose groups are unknown', { rule: banned }, { ...alice, groupsUnknown: true }],
     [
       'for an issuer whose people have no name',
       { rule: banned, principals: { contoso: { subject: 'user' } } },
