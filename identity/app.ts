@@ -101,7 +101,10 @@ function requestLog(log: Logger): RequestHandler {
 
 function loggedPath(url: string): string {
   const path = url.split('?')[0] ?? '';
-  return path.replace(/\/(interaction|authorize|deviceauth)\/[^/]+/, '/$1/:uid').slice(0, 200);
+  return path
+    .replace(/\/(interaction|authorize|deviceauth)\/[^/]+/, '/$1/:uid')
+    .replace(/\/api-keys\/.+/, '/api-keys/:id') // Some paste the whole key.
+    .slice(0, 200);
 }
 
 function securityHeaders(secure: boolean): RequestHandler {

@@ -37,7 +37,9 @@ export async function answerForJwt(
   const payload = await verified(presented, deps);
   // RFC 7009 §2.1: the token was issued to the client that asks.
   const credential = payload?.['client_id'] === client.clientId ? payload.jti : undefined;
-  if (credential !== undefined) {
+  const known = { id: credential, subject: String(payload?.sub), issuedAt: payload?.iat ?? 0 };
+  // What is revoked already makes no further event, however often it is asked for.
+  if (credential !== undefined && !(await isRevoked(deps.database, known))) {
     await deps.events.record((_transaction, emit) => {
       emit({ type: 'revoked', credential, at: nowInSeconds() });
       return Promise.resolve();

@@ -258,6 +258,7 @@ onEachDatabase('API keys over HTTP', (fresh) => {
     assert.deepEqual(asBob, nothing);
     assert.equal((await gateway.introspect(key)).body.active, true);
     assert.deepEqual((await ask('GET', '/api-keys', await as(bob))).body, []);
+    assert.doesNotMatch(identity.log.join('\n'), new RegExp(key.slice(16)), 'a pasted key is not logged');
   });
 
   it('are at most so many at a time, also when they are asked for at once', async () => {

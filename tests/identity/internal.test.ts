@@ -589,6 +589,8 @@ onEachDatabase('what gateways ask of identity', (fresh) => {
       const [event] = await since(start);
       assert.equal(event?.type === 'revoked' && event.credential, claimsOf(signedIn.access_token).jti);
       await inactive(signedIn.access_token, 'revoked');
+      for (let n = 0; n < 3; n++) assert.equal((await revoke(signedIn.access_token)).status, 200);
+      assert.equal((await since(start)).length, 1, 'asked for again, it is one event');
       assert.equal((await refresh(identity, signedIn.refresh_token)).status, 200, 'the sign-in goes on');
       assert.equal((await revoke(signedIn.access_token, 'nobody')).status, 401);
     });
