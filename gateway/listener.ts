@@ -6,6 +6,7 @@ import { createServer as createTlsServer, type ServerOptions as TlsServerOptions
 import type { Duplex } from 'node:stream';
 import type { CertificateFiles } from '../core/certificate-renewal.ts';
 import { GatewayError } from '../core/errors.ts';
+import { noteHandshakes, revocationBlocks, type ClientTrust } from './authenticate/index.ts';
 
 /** Names of PEM files. */
 export interface TlsFiles {
@@ -13,7 +14,7 @@ export interface TlsFiles {
   readonly key: string;
   /** Who vouches for client certificates; without it none is asked for. */
   readonly client_ca?: string | undefined;
-  /** Which of them are revoked. */
+  /** Which of them are revoked: one list, or one for each authority. */
   readonly client_crl?: string | undefined;
 }
 
@@ -21,6 +22,8 @@ export interface TlsFiles {
 export interface ListenerOptions {
   /** PEM files; without them the listener speaks plain HTTP. */
   readonly tls: TlsFiles | undefined;
+  /** Whose client certificates count; null where none are asked for. */
+  readonly clientTrust: ClientTrust | null;
   readonly onRequest: (request: IncomingMessage, response: ServerResponse) => void;
   /**
    * Renders the answer to what the parser refused; it is written as it is. `isUnderWay`: the head was good and the
@@ -47,6 +50,7 @@ export function createListener(options: ListenerOptions): Server {
     options.tls === undefined
       ? createServer(limits)
       : createTlsServer({ ...limits, ...tlsOptions(options.tls) });
+  noteHandshakes(server, options.clientTrust);
   // Node silently drops fields past this count; checkHead refuses long before.
   server.maxHeadersCount = 2000;
   server.on('request', options.onRequest);
@@ -98,7 +102,7 @@ function whenAnswered(socket: Duplex, then: () => void): void {
 
 /**
  * What TLS is done with. Client certificates are asked for, not demanded: callers with a Bearer token have none. Whether
- * one was verified is looked at where an access token is bound to it (authenticate/certificate-binding.ts).
+ * one was verified is looked at where it counts (authenticate/certificate/connection-certificate.ts).
  * @throws Error naming the file that cannot be read
  */
 export function tlsOptions(tls: TlsFiles): TlsServerOptions {
@@ -109,7 +113,7 @@ export function tlsOptions(tls: TlsFiles): TlsServerOptions {
   return {
     ...own,
     ca: readFileSync(tls.client_ca),
-    ...(tls.client_crl === undefined ? {} : { crl: readFileSync(tls.client_crl) }),
+    ...(tls.client_crl === undefined ? {} : { crl: revocationBlocks(tls.client_crl) }),
     requestCert: true,
     rejectUnauthorized: false,
     // Without tickets no session is resumed, so every connection shows its certificate and has it verified again.
@@ -117,11 +121,19 @@ export function tlsOptions(tls: TlsFiles): TlsServerOptions {
   };
 }
 
-/** What a renewal of the certificate follows, and how it is read again. */
-export function followedFiles(tls: TlsFiles | undefined): CertificateFiles | undefined {
+/** What a renewal of the certificate follows, and how it is read again, with the trust in client certificates. */
+export function followedFiles(
+  tls: TlsFiles | undefined,
+  clientTrust: ClientTrust | null,
+): CertificateFiles | undefined {
   if (tls === undefined) return undefined;
   const further = [tls.client_ca, tls.client_crl].filter((file) => file !== undefined);
-  return { cert: tls.cert, key: tls.key, further, read: () => tlsOptions(tls) };
+  const read = (): TlsServerOptions => {
+    // First, so that a server certificate that cannot be used does not keep a revocation away.
+    clientTrust?.reload();
+    return tlsOptions(tls);
+  };
+  return { cert: tls.cert, key: tls.key, further, read };
 }
 
 function refusalOf(error: NodeJS.ErrnoException): GatewayError {

@@ -31,7 +31,7 @@ export async function handle(received: Received): Promise<void> {
       refusal.code === 'use_dpop_nonce' ||
       refusal.stepUp !== undefined ||
       received.signal.reason instanceof GatewayError;
-    if (refusal.definition.status === 401 && !wereGood) countFailedAuthentication(received);
+    if (refusal.definition.status === 401 && !wereGood) countFailedAuthentication(received, refusal.code);
     refuse(received, refusal);
   } finally {
     settle(received);

@@ -10,7 +10,13 @@ import { readSecret } from '../core/secret.ts';
 import { createAuditLog } from './accounting/audit-log.ts';
 import { createMetrics, type Metrics } from './accounting/metrics.ts';
 import { createControlApp, createInternalApp } from './app.ts';
-import { createDpopServices, openDpopNonces, openRevocations } from './authenticate/index.ts';
+import {
+  createDpopServices,
+  openClientTrust,
+  openDpopNonces,
+  openRevocations,
+  type ClientTrust,
+} from './authenticate/index.ts';
 import { createOpenFgaStore, type RemoteRelationStore } from './authorize/relations/openfga-store.ts';
 import { createCallerAddress } from './caller-address.ts';
 import type { GatewayConfig } from './config.ts';
@@ -62,13 +68,15 @@ export async function startGateway(
 
 async function startOne(config: GatewayConfig, log: Logger): Promise<RunningGateway> {
   const callerAddress = createCallerAddress(config.trusted_proxies);
+  const clientTrust = openClientTrust(config.tls);
   const listener = createListener({
     tls: config.tls,
+    clientTrust,
     onRequest: (request, response) => entry.onRequest(request, response),
     onMalformed: (refusal, socket, isUnderWay) => entry.onMalformed(refusal, socket, isUnderWay),
   });
   let publicUrl = config.public_url?.replace(/\/+$/, '') ?? urlOf(config.listen, config.tls !== undefined);
-  const { policies, services } = await openServices(config, log, () => publicUrl);
+  const { policies, services } = await openServices(config, log, { clientTrust, publicUrl: () => publicUrl });
   let stopping = false;
 
   const control: ControlDependencies = {
@@ -99,7 +107,7 @@ async function startOne(config: GatewayConfig, log: Logger): Promise<RunningGate
     throw error;
   }
   if (config.public_url === undefined) publicUrl = urlOf(config.listen, config.tls !== undefined, listener);
-  const forgetCertificate = followCertificate(listener, followedFiles(config.tls), log);
+  const forgetCertificate = followCertificate(listener, followedFiles(config.tls, clientTrust), log);
 
   let closing: Promise<void> | undefined;
   const close = async (): Promise<void> => {
@@ -130,7 +138,11 @@ interface Opened {
   readonly services: Services;
 }
 
-async function openServices(config: GatewayConfig, log: Logger, publicUrl: () => string): Promise<Opened> {
+async function openServices(
+  config: GatewayConfig,
+  log: Logger,
+  { clientTrust, publicUrl }: { readonly clientTrust: ClientTrust | null; readonly publicUrl: () => string },
+): Promise<Opened> {
   const signer = await openAssertionSigner({ folder: config.data, jwksFile: config.assertion_jwks });
   const dpop = createDpopServices(openDpopNonces(config.data));
   const upstreams = createUpstreams(config.upstreams, { signer });
@@ -210,6 +222,7 @@ async function openServices(config: GatewayConfig, log: Logger, publicUrl: () =>
     metrics,
     limitStore,
     dpop,
+    clientTrust,
     revocations,
     upstreams,
     relationStore,

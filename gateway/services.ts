@@ -2,7 +2,7 @@
 import type { Logger } from '../core/log.ts';
 import type { AuditLog } from './accounting/audit-log.ts';
 import type { Metrics } from './accounting/metrics.ts';
-import type { DpopServices, Revocations } from './authenticate/index.ts';
+import type { ClientTrust, DpopServices, Revocations } from './authenticate/index.ts';
 import type { RemoteRelationStore } from './authorize/relations/openfga-store.ts';
 import type { Upstreams } from './forward/upstreams.ts';
 import type { LimitStore } from './limit/store.ts';
@@ -17,6 +17,8 @@ export interface Services {
   readonly limitStore: LimitStore;
   /** Nonces and proofs seen: they outlive a reload of the policies. */
   readonly dpop: DpopServices;
+  /** Who vouches for client certificates; null where none are asked for. */
+  readonly clientTrust: ClientTrust | null;
   /** What no longer works, although it looks valid. */
   readonly revocations: Revocations;
   readonly upstreams: Upstreams;

@@ -29,7 +29,11 @@ const documents = [
     intro: 'Whose access tokens are accepted, for whom, from which client applications.',
     module: 'gateway/authenticate/issuers-policy.ts',
     schema: 'issuersSchema',
-    sources: ['gateway/authenticate/issuers-policy.ts', 'gateway/authenticate/entra-policy.ts'],
+    sources: [
+      'gateway/authenticate/issuers-policy.ts',
+      'gateway/authenticate/entra-policy.ts',
+      'gateway/authenticate/certificate/certificates-policy.ts',
+    ],
   },
   {
     name: 'roles',

@@ -53,6 +53,7 @@ export function registerPolicyCommands(program: Command): void {
     .option('--policies <directory>', 'policies to judge by')
     .option('--token-file <file>', 'an access token; its signature is not checked')
     .option('--claims <file>', 'claims as a JSON object')
+    .option('--certificate <file>', 'a client certificate (PEM); its chain is not checked')
     .option('--roles <roles>', 'somebody who holds these roles, separated by commas')
     .option('--action <action>', 'what is asked for, e.g. chat.completions.create')
     .option('--model <model>', 'the model that is asked for')

@@ -43,9 +43,15 @@ export function accessCommand(
     return;
   }
   if (options.format === 'csv') {
-    const rows = entries.map((entry) => [entry.role, entry.model ?? '', entry.action, entry.decidedBy]);
+    const rows = entries.map((entry) => [
+      entry.role,
+      entry.model ?? '',
+      entry.action,
+      entry.decidedBy,
+      obligedBy(entry).join(' '),
+    ]);
     terminal.write(
-      [['role', 'model', 'action', 'decided_by'], ...rows]
+      [['role', 'model', 'action', 'decided_by', 'obliged_by'], ...rows]
         .map((row) => `${row.map(csvField).join(',')}\r\n`)
         .join(''),
     );
@@ -69,14 +75,18 @@ function csvField(text: string): string {
   return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
 }
 
-/** One line for each role and model, with the actions in it. */
+const obligedBy = ({ obligations }: AccessEntry): readonly string[] => obligations?.rules ?? [];
+
+/** One line for each role and model, with the actions in it; an action that rules bind names them. */
 function table(entries: readonly AccessEntry[]): string {
   if (entries.length === 0) return 'Nobody.\n';
   const rows = new Map<string, { role: string; model: string; actions: string[] }>();
-  for (const { role, model, action } of entries) {
+  for (const entry of entries) {
+    const { role, model, action } = entry;
     const key = JSON.stringify([role, model]);
     const row = rows.get(key) ?? { role, model: model ?? '-', actions: [] };
-    row.actions.push(action);
+    const rules = obligedBy(entry);
+    row.actions.push(rules.length === 0 ? action : `${action} (bound by ${rules.join(', ')})`);
     rows.set(key, row);
   }
   const all = [{ role: 'ROLE', model: 'MODEL', actions: ['ACTIONS'] }, ...rows.values()];

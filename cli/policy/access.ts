@@ -1,5 +1,6 @@
 // The reverse question: which role may do what on which model. Every cell is asked of the gateway's own decision.
 import { decide } from '../../gateway/authorize/decide.ts';
+import { shownObligations, type ShownObligations } from '../../gateway/authorize/index.ts';
 import type { Principal } from '../../gateway/principal.ts';
 import type { Snapshot } from '../../gateway/snapshot.ts';
 import type { Bundle } from '../../gateway/policies/bundle.ts';
@@ -10,6 +11,8 @@ export interface AccessEntry {
   readonly model: string | null;
   readonly action: string;
   readonly decidedBy: string;
+  /** What the permission is bound to, or null. */
+  readonly obligations: ShownObligations | null;
 }
 
 /** When and from where the question is asked; rules over time and network answer for this moment. */
@@ -33,7 +36,7 @@ export function accessOf(bundle: Bundle, snapshot: Snapshot, moment: AccessMomen
       const isAboutModels = route.kind === 'openai' || route.kind === 'generate';
       const models = isAboutModels ? [...snapshot.models.keys()] : [null];
       return models.flatMap((model) => {
-        const { decision, decidedBy } = decide(
+        const { decision, decidedBy, obligations } = decide(
           {
             subject: { type: 'principal', id: principal.key, properties: principal },
             action: { name: route.action },
@@ -48,7 +51,15 @@ export function accessOf(bundle: Bundle, snapshot: Snapshot, moment: AccessMomen
           snapshot,
         );
         return decision === 'permit'
-          ? [{ role, model, action: route.action, decidedBy: decidedBy ?? '' }]
+          ? [
+              {
+                role,
+                model,
+                action: route.action,
+                decidedBy: decidedBy ?? '',
+                obligations: obligations === null ? null : shownObligations(obligations),
+              },
+            ]
           : [];
       });
     });

@@ -23,6 +23,10 @@ export function explainAuthentication(answer: Answer, opened: OpenedPolicies): E
       text: `no issuer (${names}) has the exact iss ${said}`,
     };
   }
+  if (reason.startsWith('certificate_')) {
+    const words = certificateWords[reason] ?? `the certificate does not pass the check ${reason}`;
+    return { place: opened.placeOf('issuers.yaml', ['client_certificates']), text: words };
+  }
   if (issuer === null || accessToken === null)
     return { place: null, text: `the token is not well-formed (${reason})` };
   const read = { type: accessToken.type, algorithm: accessToken.algorithm, claims: accessToken.claims };
@@ -33,6 +37,13 @@ export function explainAuthentication(answer: Answer, opened: OpenedPolicies): E
       : requiredClaimWords(required, issuer, read);
   return { place: opened.placeOf('issuers.yaml', ['issuers', issuer.name, ...path]), text };
 }
+
+const certificateWords: Readonly<Record<string, string>> = {
+  certificate_unknown: 'no entry has conditions that this certificate meets',
+  certificate_usage: 'the certificate is an authority or does not list client authentication among its uses',
+  certificate_expired: 'the certificate is not valid at this time',
+  certificate_form: 'the certificate cannot be read',
+};
 
 interface ReadToken {
   readonly type: string;

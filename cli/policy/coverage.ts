@@ -12,10 +12,16 @@ export interface Coverage {
   readonly neverDecided: readonly { readonly name: string; readonly place: string }[];
 }
 
-/** Roles and rules that decided at least one test, of all there are. */
+/** Roles and rules that decided at least one test, or bound its permit, of all there are. */
 export function coverageOf(results: readonly TestResult[], opened: OpenedPolicies): Coverage {
   const deciders = decidersOf(opened.bundle).filter((name) => name !== 'anonymous');
-  const decided = new Set(results.map((result) => result.answer?.decidedBy));
+  const decided = new Set(
+    results.flatMap(({ answer }) => [
+      answer?.decidedBy,
+      // A rule that binds a permit decides what is permitted, though not whether.
+      ...(answer?.obligations?.rules.map((rule) => rule.id) ?? []),
+    ]),
+  );
   const missing = deciders.filter((name) => !decided.has(name));
   const count = deciders.length - missing.length;
   return {

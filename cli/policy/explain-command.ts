@@ -1,7 +1,10 @@
 // `sallyport policy explain`: why one request is permitted or refused. From a token, claims or roles it judges anew; from a
 // request id it reads the audit log and shows what was decided then.
+import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { nearest } from '../../core/yaml-file.ts';
+import { readCertificate } from '../../gateway/authenticate/certificate/certificate-fields.ts';
+import type { ShownCertificate } from '../../gateway/authenticate/index.ts';
 import { exitCodes, type ExitCode } from '../exit-codes.ts';
 import { CommandFailure } from '../failure.ts';
 import type { Terminal } from '../terminal.ts';
@@ -18,6 +21,7 @@ export interface ExplainOptions extends PolicyOptions {
   readonly policies?: string;
   readonly tokenFile?: string;
   readonly claims?: string;
+  readonly certificate?: string;
   readonly roles?: string;
   readonly action?: string;
   readonly model?: string;
@@ -39,7 +43,9 @@ export function explainCommand(
 }
 
 function recorded(requestId: string, options: ExplainOptions, opened: OpenedPolicies): ExplainedRequest {
-  const surplus = ['tokenFile', 'claims', 'roles', 'action', 'model'].filter((name) => name in options);
+  const surplus = ['tokenFile', 'claims', 'certificate', 'roles', 'action', 'model'].filter(
+    (name) => name in options,
+  );
   if (surplus.length > 0) throw usage('A request id stands alone: what was asked for is in the audit log.');
   const record = findRequest(opened.auditFolder, requestId);
   if (record === null)
@@ -51,11 +57,13 @@ function recorded(requestId: string, options: ExplainOptions, opened: OpenedPoli
 }
 
 function judged(options: ExplainOptions, opened: OpenedPolicies): ExplainedRequest {
-  const credentials = [options.tokenFile, options.claims, options.roles].filter(
+  const credentials = [options.tokenFile, options.claims, options.certificate, options.roles].filter(
     (given) => given !== undefined,
   );
   if (credentials.length !== 1 || options.action === undefined)
-    throw usage('Name a request id, or --action and one of --token-file, --claims and --roles.');
+    throw usage(
+      'Name a request id, or --action and one of --token-file, --claims, --certificate and --roles.',
+    );
   const now = options.now === undefined ? Date.now() : Date.parse(options.now);
   if (Number.isNaN(now)) throw usage('--now is a time such as 2026-11-22T10:00:00Z.');
   const evaluator = createEvaluator(opened);
@@ -90,12 +98,29 @@ function credentialOf(options: ExplainOptions, opened: OpenedPolicies, now: numb
     const { embeddedIssuer } = opened.context;
     return syntheticToken({ claims: objectIn(claims) }, now, { issuers, embeddedIssuer });
   }
+  if (options.certificate !== undefined) return { certificate: certificateIn(options.certificate) };
   const [issuerName = ''] = Object.keys(opened.bundle.issuers.issuers);
   const named = (roles ?? '').split(',').map((role) => role.trim());
   return holderOf(
     named.filter((role) => role !== ''),
     issuerName,
   );
+}
+
+/** The certificate of a PEM file; further ones in it are the authorities above it. */
+function certificateIn(path: string): ShownCertificate {
+  const blocks = readFileAt(path).match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
+  try {
+    const [own, ...above] = blocks.map((block) => new X509Certificate(block));
+    if (own !== undefined)
+      return {
+        fields: readCertificate(own.raw),
+        authorities: [new Set(above.map((each) => each.fingerprint256.replaceAll(':', '').toLowerCase()))],
+      };
+  } catch {
+    // Not a certificate: said below.
+  }
+  throw usage(`${path} does not hold a certificate (PEM) that can be read.`);
 }
 
 function objectIn(path: string): Record<string, unknown> {

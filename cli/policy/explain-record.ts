@@ -59,6 +59,7 @@ export function explainRecord(record: RequestRecord, opened: OpenedPolicies): Ex
     outcome: refusal === null ? 'permit' : code,
     reason: text('reason'),
     decided_by: text('decided_by'),
+    obligations: obligedBy(record),
     stages: text('action') === null ? [] : stagesOf(record, refusal, { text, opened }),
     would_permit: refusal === null ? [] : waysIn(refusal, { text, opened }),
     told: refusal === null ? null : toldOf(refusal),
@@ -71,6 +72,12 @@ const isErrorCode = (code: string): code is ErrorCode => Object.hasOwn(errorCata
 function refusalOf(code: ErrorCode, record: RequestRecord): GatewayError {
   const params = { action: String(record['action']), model: String(record['model']) };
   return new GatewayError(code, { params });
+}
+
+/** What a rule obliged to then is not kept; which rules did, is. */
+function obligedBy({ obliged_by: rules }: RequestRecord): { readonly rules: readonly string[] } | null {
+  if (!Array.isArray(rules)) return null;
+  return { rules: rules.filter((rule) => typeof rule === 'string') };
 }
 
 type Text = (name: string) => string | null;

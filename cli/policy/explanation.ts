@@ -1,11 +1,13 @@
 // What is said about one decision, by whatever way it was come by: every stage, what would permit it, and what the
 // caller was told.
 import { matchesAction } from '../../gateway/authorize/patterns.ts';
+import { shownObligations, type ShownObligations } from '../../gateway/authorize/index.ts';
 import type { GatewayError } from '../../core/errors.ts';
 import { decide } from '../../gateway/authorize/decide.ts';
 import type { Principal } from '../../gateway/principal.ts';
 import { printable } from '../wording.ts';
 import type { Answer, Evaluator, Question } from '../../gateway/policies/evaluation/evaluate.ts';
+import { obligationWords } from './obligation-words.ts';
 import type { OpenedPolicies } from './opened-policies.ts';
 import type { Paint } from './paint.ts';
 import { deciderPlace, explainAnswer, inOneLine, routePlace, type Explanation } from './reason-words.ts';
@@ -36,6 +38,8 @@ export interface ExplainedRequest {
   readonly outcome: string;
   readonly reason: string | null;
   readonly decided_by: string | null;
+  /** What the permit is bound to; of a request in the audit log, the rules alone. */
+  readonly obligations: ShownObligations | null;
   readonly stages: readonly ExplainedStage[];
   readonly would_permit: readonly string[];
   /** Status, code and sentence as the caller saw them; null for a request that was permitted. */
@@ -60,14 +64,23 @@ export function explainQuestion(
     at: new Date(question.now).toISOString(),
     caller: callerOf(answer),
     digest: opened.bundle.digest,
-    note: typeof question.credential === 'string' ? 'The signature of the token is not checked here.' : null,
+    note: noteOn(question),
     outcome: refusal?.code ?? 'permit',
     reason: refusal?.reason ?? null,
     decided_by: answer.decidedBy,
+    obligations: answer.obligations === null ? null : shownObligations(answer.obligations),
     stages: stagesOf(question, answer, opened),
     would_permit: refusal === null ? [] : waysIn(question, answer, { evaluator, opened }),
     told: refusal === null ? null : toldOf(refusal),
   };
+}
+
+/** What is not checked of a credential that is judged; null for somebody who is only imagined. */
+function noteOn({ credential }: Question): string | null {
+  if (typeof credential === 'string') return 'The signature of the token is not checked here.';
+  return credential !== null && 'certificate' in credential
+    ? 'Chain and revocation of the certificate are not checked here.'
+    : null;
 }
 
 /** What the caller sees of a refusal. */
@@ -99,7 +112,7 @@ function stagesOf(question: Question, answer: Answer, opened: OpenedPolicies): E
     return [refused('authenticate'), ...later('not_reached', 'authorize', 'limit', 'guard', 'forward')];
   const authenticated: ExplainedStage = {
     stage: 'authenticate',
-    outcome: typeof question.credential === 'string' ? 'passed' : 'not_asked',
+    outcome: noteOn(question) === null ? 'not_asked' : 'passed',
     explanation: authenticationOf(question, answer, opened),
   };
   if (answer.stage === 'authorize')
@@ -109,28 +122,31 @@ function stagesOf(question: Question, answer: Answer, opened: OpenedPolicies): E
     outcome: 'passed',
     explanation: authorizationOf(answer, opened),
   };
+  const obliged = answer.obligations;
   const limits: ExplainedStage = {
     stage: 'limit',
     outcome: 'not_asked',
     explanation: {
       place: routePlace(answer, opened),
-      text:
-        answer.route.limits.length === 0
-          ? 'no limits'
-          : `limits of the route: ${answer.route.limits.join(', ')}`,
+      text: namesOf('limits', answer.route.limits, obliged?.limits) ?? 'no limits',
     },
   };
   if (answer.stage === 'guard')
     return [authenticated, authorized, limits, refused('guard'), ...later('not_reached', 'forward')];
+  const guardsAsked = namesOf('guards', answer.route.guards, obliged?.guards);
   const guards: ExplainedStage = {
     stage: 'guard',
     outcome: 'not_asked',
-    explanation:
-      answer.route.guards.length === 0
-        ? null
-        : { place: null, text: `guards of the route: ${answer.route.guards.join(', ')}` },
+    explanation: guardsAsked === null ? null : { place: null, text: guardsAsked },
   };
   return [authenticated, authorized, limits, guards];
+}
+
+/** `limits of the route: a, b; of rules: c`, or null when there are none. */
+function namesOf(what: string, own: readonly string[], obliged: readonly string[] = []): string | null {
+  const added = obliged.filter((name) => !own.includes(name));
+  if (own.length === 0) return added.length === 0 ? null : `${what} of rules: ${added.join(', ')}`;
+  return `${what} of the route: ${own.join(', ')}${added.length === 0 ? '' : `; of rules: ${added.join(', ')}`}`;
 }
 
 const authorizationOf = (answer: Answer, opened: OpenedPolicies): Explanation =>
@@ -142,6 +158,11 @@ function authenticationOf(
   opened: OpenedPolicies,
 ): Explanation {
   if (route.anonymous) return { place: routePlace({ route }, opened), text: 'the route is open to anybody' };
+  if (principal?.credential.kind === 'client_certificate')
+    return {
+      place: opened.placeOf('issuers.yaml', ['client_certificates', principal.issuerName]),
+      text: printable(`${principal.issuerName}: the certificate is that of ${principal.subject}`),
+    };
   if (issuer === null || typeof question.credential !== 'string')
     return { place: null, text: `somebody with the roles ${[...(principal?.roles ?? [])].join(', ')}` };
   const expiry = accessToken?.claims['exp'];
@@ -244,6 +265,14 @@ const marks: Readonly<Record<StageOutcome, string>> = {
   not_asked: '·',
 };
 
+/** What a permit is bound to, and by which rules. */
+function boundLines(obligations: ShownObligations | null, paint: Paint): string[] {
+  if (obligations === null) return [];
+  const words = obligationWords(obligations);
+  const by = `by ${obligations.rules.map((rule) => printable(rule)).join(', ')}`;
+  return [`${paint.dim('·')} ${'bound'.padEnd(13)} ${words === '' ? by : `${words} (${by})`}`];
+}
+
 /** At most 25 lines for people. */
 export function formatExplanation(explained: ExplainedRequest, paint: Paint): string {
   const { action, model, at, told } = explained;
@@ -269,6 +298,7 @@ export function formatExplanation(explained: ExplainedRequest, paint: Paint): st
     ](marks[outcome]);
     lines.push(`${mark} ${stage.padEnd(13)} ${inOneLine(explanation)}`);
   }
+  lines.push(...boundLines(explained.obligations, paint));
   if (silent.length > 0) lines.push(`${paint.dim('-')} ${silent.join(', ')}: not reached`);
   lines.push('');
   if (explained.would_permit.length > 0)

@@ -12,7 +12,13 @@ export interface Mutation {
 
 /** Every mutation of a bundle, in the order of its files. */
 export function mutationsOf(bundle: Bundle): Mutation[] {
-  return [...requiredClaims(bundle), ...roles(bundle), ...assignments(bundle), ...rules(bundle)];
+  return [
+    ...requiredClaims(bundle),
+    ...certificates(bundle),
+    ...roles(bundle),
+    ...assignments(bundle),
+    ...rules(bundle),
+  ];
 }
 
 function requiredClaims(bundle: Bundle): Mutation[] {
@@ -28,11 +34,30 @@ function requiredClaims(bundle: Bundle): Mutation[] {
         path: ['issuers', name, 'required_claims', claim],
         bundle: {
           ...bundle,
-          issuers: { issuers: { ...issuers, [name]: { ...entry, required_claims: remaining } } },
+          issuers: {
+            ...bundle.issuers,
+            issuers: { ...issuers, [name]: { ...entry, required_claims: remaining } },
+          },
         },
       };
     }),
   );
+}
+
+function certificates(bundle: Bundle): Mutation[] {
+  const entries = Object.entries(bundle.issuers.client_certificates);
+  return entries.map(([name]) => ({
+    description: `client certificates ${name}: drop the entry`,
+    file: 'issuers.yaml' as const,
+    path: ['client_certificates', name],
+    bundle: {
+      ...bundle,
+      issuers: {
+        ...bundle.issuers,
+        client_certificates: Object.fromEntries(entries.filter(([other]) => other !== name)),
+      },
+    },
+  }));
 }
 
 function roles(bundle: Bundle): Mutation[] {
@@ -77,7 +102,17 @@ function rules(bundle: Bundle): Mutation[] {
       description: `rule ${rule.name}: drop it`,
       bundle: withRules(without(entries, index)),
     };
-    if (rule.effect === undefined) return [dropped];
+    const { obligations = {} } = rule;
+    const loosened = Object.keys(obligations).map((key) => {
+      const left = Object.fromEntries(Object.entries(obligations).filter(([other]) => other !== key));
+      return {
+        ...place,
+        path: [...place.path, 'obligations', key],
+        description: `rule ${rule.name}: drop ${key} from obligations`,
+        bundle: withRules(entries.map((each, at) => (at === index ? { ...each, obligations: left } : each))),
+      };
+    });
+    if (rule.effect === undefined) return [dropped, ...loosened];
     const effect = rule.effect === 'deny' ? ('permit' as const) : ('deny' as const);
     return [
       dropped,
@@ -86,6 +121,7 @@ function rules(bundle: Bundle): Mutation[] {
         description: `rule ${rule.name}: ${effect} instead of ${rule.effect}`,
         bundle: withRules(entries.map((each, at) => (at === index ? { ...each, effect } : each))),
       },
+      ...loosened,
     ];
   });
 }

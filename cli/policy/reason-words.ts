@@ -58,11 +58,34 @@ function explainRule(decidedBy: string, answer: Answer, opened: OpenedPolicies):
   const rule = opened.bundle.rules.rules.find((each) => each.name === name);
   const verb =
     refusal === null ? 'permits' : decision?.stepUp === null ? 'denies' : 'asks for another sign-in for';
+  const problem = /^\S+ obligation_unfulfilled (.*)$/.exec(refusal?.reason ?? '')?.[1];
+  if (problem !== undefined)
+    return {
+      place: deciderPlace(decidedBy, opened),
+      text: `rule ${name} obliges to what cannot be done for ${askedFor(route.action, model)}: ${unfulfilledWords(problem)}`,
+    };
   const codes = ownCodes(decision?.reasons ?? [], decidedBy);
   return {
     place: deciderPlace(decidedBy, opened),
     text: `rule ${name} ${verb} ${askedFor(route.action, model)}: ${conditionsOf(name, opened)} (${codes.join(', ')})${claimsSeen(rule, answer)}`,
   };
+}
+
+/** Why an obligation could not be fulfilled. */
+export function unfulfilledWords(problem: string): string {
+  const [word = '', detail = ''] = problem.split(' ');
+  switch (word) {
+    case 'header_conflict':
+      return `another rule sets the header ${detail} to a different value`;
+    case 'no_header_value':
+      return 'the principal lacks what a header is to hold';
+    case 'body_unread':
+      return 'the route reads no body that guards and ceilings could judge';
+    case 'no_messages':
+      return 'the route has no messages for a system message';
+    default:
+      return problem;
+  }
 }
 
 const askedFor = (action: string, model: string | null): string =>
@@ -94,7 +117,7 @@ function groupsSeen(principal: Answer['principal']): string {
 function conditionsOf(name: string, { writtenRules }: OpenedPolicies): string {
   const rule = writtenRules().find((each) => each['name'] === name) ?? {};
   const text = Object.entries(rule)
-    .filter(([key]) => !['name', 'description', 'effect'].includes(key))
+    .filter(([key]) => !['name', 'description', 'effect', 'obligations'].includes(key))
     .map(([key, value]) => `${key} ${typeof value === 'string' ? value : JSON.stringify(value)}`)
     .join('; ');
   return text.length > 160 ? `${text.slice(0, 157)}…` : text;

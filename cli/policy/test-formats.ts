@@ -1,8 +1,10 @@
 // The outcome of `policy test` for people and for CI systems.
 import { packageVersion } from '../../core/package.ts';
+import { shownObligations, type ShownObligations } from '../../gateway/authorize/index.ts';
 import type { Coverage } from './coverage.ts';
 import { githubAnnotation, plural } from './finding-formats.ts';
 import { junitDocument } from './junit.ts';
+import { obligationWords } from './obligation-words.ts';
 import type { OpenedPolicies } from './opened-policies.ts';
 import type { Paint } from './paint.ts';
 import { explainAnswer, inOneLine } from './reason-words.ts';
@@ -56,9 +58,16 @@ export function formatTests(
 }
 
 /** `permit by roles.LLM.User`, or `deny in authorize (model_not_found, model_not_permitted)`. */
-function got({ answer }: TestResult): string {
+function got({ answer, test }: TestResult): string {
   if (answer === null) return 'nothing';
-  if (answer.refusal === null) return `permit by ${answer.decidedBy ?? 'nothing'}`;
+  if (answer.refusal === null) {
+    const { obligations } = answer;
+    const bound =
+      test.expect_obligations === undefined
+        ? ''
+        : `, bound to ${obligations === null ? 'nothing' : obligationWords(shownObligations(obligations))}`;
+    return `permit by ${answer.decidedBy ?? 'nothing'}${bound}`;
+  }
   const reason = answer.refusal.reason === undefined ? '' : `, ${answer.refusal.reason}`;
   const by = answer.decidedBy === null ? '' : ` by ${answer.decidedBy}`;
   return `deny in ${answer.stage ?? ''}${by} (${answer.refusal.code}${reason})`;
@@ -66,7 +75,10 @@ function got({ answer }: TestResult): string {
 
 function expected({ test }: TestResult): string {
   const by = test.by === undefined ? '' : ` by ${test.by}`;
-  return `${test.expect}${by}${test.because === undefined ? '' : `, because ${test.because}`}`;
+  const { expect_obligations: wanted } = test;
+  const bound =
+    wanted === undefined ? '' : `, bound to ${wanted === 'none' ? 'nothing' : obligationWords(wanted)}`;
+  return `${test.expect}${by}${test.because === undefined ? '' : `, because ${test.because}`}${bound}`;
 }
 
 function failureLines(result: TestResult, opened: OpenedPolicies): string[] {
@@ -153,12 +165,14 @@ function jsonReport(report: TestReport): unknown {
         outcome: result.test.expect,
         by: result.test.by ?? null,
         because: result.test.because ?? null,
+        obligations: result.test.expect_obligations ?? null,
       },
       got: {
         outcome: result.answer?.refusal?.code ?? 'permit',
         stage: result.answer?.stage ?? null,
         by: result.answer?.decidedBy ?? null,
         reasons: result.answer === null ? [] : reasonCodes(result.answer),
+        obligations: shownOf(result),
       },
       because: result.answer === null ? null : inOneLine(explainAnswer(result.answer, opened)),
     })),
@@ -171,6 +185,9 @@ function jsonReport(report: TestReport): unknown {
     mutations,
   };
 }
+
+const shownOf = ({ answer }: TestResult): ShownObligations | null =>
+  answer === null || answer.obligations === null ? null : shownObligations(answer.obligations);
 
 function github(report: TestReport): string {
   const failed = failedOf(report);

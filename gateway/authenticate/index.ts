@@ -1,12 +1,21 @@
 // First stage: which credential came, is it valid, who is the principal. Trusts nothing of the request but the
 // caller's address.
-import { GatewayError } from '../../core/errors.ts';
 import type { Authenticated, Received } from '../exchange.ts';
 import { anonymousPrincipal, type Principal } from '../principal.ts';
+import { principalByCertificate } from './certificate/index.ts';
 import { presentedCredential } from './credentials.ts';
 import { checkSender, provesNothing } from './sender-constraint.ts';
 
 export type { Authentication, AuthenticationDeps, IssuerStatus } from './authentication.ts';
+export {
+  compileCertificates,
+  openClientTrust,
+  type CertificateRule,
+  type ClientTrust,
+  type ShownCertificate,
+} from './certificate/index.ts';
+export { noteHandshakes } from './certificate/connection-certificate.ts';
+export { revocationBlocks } from './certificate/revocation-list.ts';
 export { compileIssuers } from './compile-issuers.ts';
 export { checkIssuers, type IssuerFault } from './issuer-url.ts';
 export { openDpopNonces } from './dpop-nonces.ts';
@@ -22,7 +31,8 @@ export { createDpopServices, type DpopServices } from './sender-constraint.ts';
 /**
  * Turns the credential of a request into a principal; synchronous when the access token was seen before.
  * Checks: exactly one credential, in a header that may carry it; everything about the access token (verify);
- * that the caller holds what a bound one is bound to (checkSender).
+ * that the caller holds what a bound one is bound to (checkSender); without a credential in a header, the client
+ * certificate of the connection (principalByCertificate), which is bound to its caller by itself.
  * Does not check: what the principal may do (authorize) and how often (limit). On an anonymous route no credential is read.
  * @throws GatewayError `missing_credentials`, `invalid_request`, `invalid_token`, `invalid_dpop_proof`, `use_dpop_nonce`,
  * `insufficient_scope`, `credential_revoked`, `issuer_unavailable`
@@ -31,7 +41,7 @@ export function authenticate(received: Received): Authenticated | Promise<Authen
   const { route, request, target, snapshot } = received;
   if (route.anonymous) return authenticatedAs(received, anonymousPrincipal(received.callerAddress));
   const credential = presentedCredential(request.rawHeaders, target.path, target.query);
-  if (credential === null) throw new GatewayError('missing_credentials', { reason: 'no_credentials' });
+  if (credential === null) return authenticatedAs(received, principalByCertificate(received));
   const admitted = (principal: Principal): Authenticated | Promise<Authenticated> =>
     provesNothing(received, credential, principal)
       ? authenticatedAs(received, principal)

@@ -38,6 +38,11 @@ export const invalidTokenReasons = [
   'certificate_untrusted',
   'certificate_expired',
   'certificate_mismatch',
+  'certificate_form',
+  'certificate_revoked',
+  'certificate_list_expired',
+  'certificate_usage',
+  'certificate_unknown',
   'claim_type',
 ] as const;
 /** One of them. */

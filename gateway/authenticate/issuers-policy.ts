@@ -2,6 +2,7 @@
 // secure ones; whatever opens something has to be spelled out.
 import { z } from 'zod';
 import { duration } from '../../core/duration.ts';
+import { certificatesSchema } from './certificate/certificates-policy.ts';
 import { entraSchema, type EntraPolicy } from './entra-policy.ts';
 import { isSecureOrLoopback } from './issuer-url.ts';
 
@@ -207,6 +208,8 @@ export const issuersSchema = z.strictObject({
       issuer,
     )
     .refine((entries) => Object.keys(entries).length > 0, 'list at least one issuer'),
+  /** Client certificates that are credentials, by name; the first entry that matches decides. */
+  client_certificates: certificatesSchema,
 });
 /** The parsed issuers.yaml. */
 export type IssuersPolicy = z.output<typeof issuersSchema>;

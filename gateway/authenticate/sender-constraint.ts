@@ -53,7 +53,10 @@ export async function checkSender(
   if (binding === null) throw invalidToken('unbound');
   const { jkt, certificateThumbprint } = binding;
   if (certificateThumbprint !== null)
-    checkCertificate(received.request.socket, certificateThumbprint, received.receivedAt);
+    checkCertificate(received.request.socket, certificateThumbprint, {
+      clientTrust: received.services.clientTrust,
+      nowMs: received.receivedAt,
+    });
   if (jkt === null) {
     // RFC 9449 §7.1: the DPoP scheme is for access tokens that are bound to a DPoP key.
     if (credential.scheme === 'DPoP') throw invalidToken('unbound');

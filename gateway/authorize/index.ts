@@ -14,6 +14,7 @@ export { compileRules, noRules, type Rules } from './compiled-rules.ts';
 export { decide, type DecisionParts } from './decide.ts';
 export { decideAsking } from './relations/gather.ts';
 export type { Decision, EvaluationRequest, Reason, StepUp } from './evaluation.ts';
+export { obligationsSchema, type ObligationsEntry } from './obligations-policy.ts';
 export { shownObligations, type Obligations, type ShownObligations } from './obligations.ts';
 export { oblige } from './oblige.ts';
 export {

@@ -75,7 +75,14 @@ function parseRequest(json: Readonly<Record<string, unknown>>): RevocationReques
 }
 
 function revocationsFor(asked: RevocationRequest, { snapshot, services }: Guarded, at: number): Revocation[] {
-  const accepted = snapshot.authentication.accepted.filter(({ name, issuer }) =>
+  // A certificate may be valid for years.
+  const certificates = (snapshot.clientCertificates ?? []).map(({ name, issuer }) => ({
+    name,
+    issuer,
+    tenantId: null,
+    credentialsMayLast: true,
+  }));
+  const accepted = [...snapshot.authentication.accepted, ...certificates].filter(({ name, issuer }) =>
     [name, issuer].includes(asked.issuer),
   );
   if (accepted.length === 0) throw invalid('no issuer of that name is accepted here', 'issuer');

@@ -2,7 +2,7 @@
 // tokens are reserved here, all that the request may come to, and settled when its answer has ended (settle.ts).
 // Also the gate before authenticate: an address that keeps presenting bad credentials is not listened to.
 import { formatDuration } from '../../core/duration.ts';
-import { GatewayError } from '../../core/errors.ts';
+import { GatewayError, type ErrorCode } from '../../core/errors.ts';
 import type { Authorized, Limited, Received } from '../exchange.ts';
 import { addressKey } from './address-key.ts';
 import { estimatedTokens } from './estimated-tokens.ts';
@@ -45,9 +45,9 @@ export async function admit(received: Received): Promise<void> {
 }
 
 /** After a 401: counts the bad credential against its address; a request that brought none costs nothing. Never throws. */
-export function countFailedAuthentication(received: Received): void {
+export function countFailedAuthentication(received: Received, code: ErrorCode): void {
   const { authorization, 'api-key': apiKey } = received.request.headers;
-  if (authorization === undefined && apiKey === undefined) return;
+  if (authorization === undefined && apiKey === undefined && code === 'missing_credentials') return;
   const rule = received.snapshot.limits.failedAuthentications;
   // A store that is down tells of it itself; the caller already has a 401.
   received.services.limitStore.consume(rule, addressKey(received.callerAddress)).catch(() => undefined);

@@ -4,6 +4,7 @@ import type { Finding, YamlFile } from '../../core/yaml-file.ts';
 import { checkIssuers } from '../authenticate/issuer-url.ts';
 import { matchesAction, modelMatcher } from '../authorize/patterns.ts';
 import type { PolicyFiles } from './bundle.ts';
+import { certificateFaults, certificateWarnings } from './certificate-faults.ts';
 import type { PolicyContext } from './context.ts';
 import { assignmentFaults, dutyFaults } from './role-faults.ts';
 import { checkRelations, relationWarnings } from './relation-faults.ts';
@@ -22,12 +23,14 @@ export interface ReferenceFindings {
 /**
  * Checks the references of a bundle.
  * Checks: roles (unknown, cyclic), assignments and duties (role-faults.ts), actions and models of roles, rules
- * (rule-faults.ts), relations (relation-faults.ts), routes (route-rules.ts), issuers.
+ * (rule-faults.ts), relations (relation-faults.ts), routes (route-rules.ts), issuers, client certificates
+ * (certificate-faults.ts).
  * Does not check: the files by themselves (their schemas).
  */
 export function checkReferences(files: Readable, context: PolicyContext): ReferenceFindings {
   const faults = [
     ...issuerFaults(files, context),
+    ...certificateFaults(files, context),
     ...roleFaults(files),
     ...checkRelations(files.relations, files.issuers),
     ...checkRules(files, context),
@@ -161,6 +164,7 @@ function warningsOf(files: Readable, context: PolicyContext): Finding[] {
       .filter((name) => !entries.some((route) => route[section].includes(name)) && !obliged[section].has(name))
       .flatMap((name) => noEffect(file, [section, name], `no route and no rule names this ${section.slice(0, -1)}`));
   return [
+    ...certificateWarnings({ issuers }, context),
     ...ruleWarnings({ rules, routes, issuers }, context),
     ...relationWarnings(relations, context),
     ...Object.keys(roles.value.roles).flatMap((name) => roleWarnings(name, { roles, routes }, context)),

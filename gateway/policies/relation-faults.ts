@@ -6,6 +6,7 @@ import { parseTuple } from '../authorize/relations/names.ts';
 import { memberRelation, type PrincipalNames } from '../authorize/relations/principal-subject.ts';
 import { objectionTo } from '../authorize/relations/tuple-index.ts';
 import type { PolicyFiles } from './bundle.ts';
+import { issuerNames } from './certificate-faults.ts';
 import type { PolicyContext } from './context.ts';
 import { unknownName } from './unknown-name.ts';
 
@@ -107,7 +108,7 @@ function principalFaults(
   issuers: PolicyFiles['issuers'] | undefined,
 ): Finding[] {
   const { principals } = relations.value;
-  const trusted = issuers === undefined ? null : Object.keys(issuers.value.issuers);
+  const trusted = issuers === undefined ? null : issuerNames(issuers.value);
   if (principals === undefined) {
     // OpenID Connect Core §5.7: only issuer and subject together identify a person.
     if (model.size === 0 || trusted === null || trusted.length < 2) return [];

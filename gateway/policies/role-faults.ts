@@ -1,6 +1,7 @@
 // What the assignments and the separated duties of roles.yaml may not say.
 import type { Finding } from '../../core/yaml-file.ts';
 import type { PolicyFiles } from './bundle.ts';
+import { issuerNames } from './certificate-faults.ts';
 import { unknownName } from './unknown-name.ts';
 
 type Roles = PolicyFiles['roles'];
@@ -9,7 +10,7 @@ type Assignment = Roles['value']['assignments'][number];
 /** Assignments of unknown roles or issuers, and subjects that could be two people. */
 export function assignmentFaults(roles: Roles, issuers: PolicyFiles['issuers'] | undefined): Finding[] {
   const names = Object.keys(roles.value.roles);
-  const trusted = issuers === undefined ? [] : Object.keys(issuers.value.issuers);
+  const trusted = issuers === undefined ? [] : issuerNames(issuers.value);
   return roles.value.assignments.flatMap((assignment, index) => {
     const findings: Finding[] = [];
     if (!names.includes(assignment.role))

@@ -8,6 +8,7 @@ import { compileModel } from '../authorize/relations/model.ts';
 import { attributeTypes } from '../model-attributes.ts';
 import type { RuleEntry } from '../authorize/rules-policy.ts';
 import type { PolicyFiles } from './bundle.ts';
+import { issuerNames } from './certificate-faults.ts';
 import type { PolicyContext } from './context.ts';
 import { obligationFaults } from './obligation-faults.ts';
 import { unknownName } from './unknown-name.ts';
@@ -110,7 +111,7 @@ function nameFaults(rule: RuleEntry, index: number, files: Files): Finding[] {
   return [
     ...unknown('actions', 'route with the action', routes === undefined ? null : actionsOf(routes)),
     ...unknown('roles', 'role', roles === undefined ? null : Object.keys(roles.value.roles)),
-    ...unknown('issuers', 'issuer', issuers === undefined ? null : Object.keys(issuers.value.issuers)),
+    ...unknown('issuers', 'issuer', issuers === undefined ? null : issuerNames(issuers.value)),
   ];
 }
 
@@ -173,5 +174,6 @@ export function ruleWarnings(
 function knownClients(issuers: PolicyFiles['issuers'] | undefined): readonly string[] | null {
   if (issuers === undefined) return null;
   const lists = Object.values(issuers.value.issuers).map((issuer) => issuer.client_ids);
-  return lists.every((list) => Array.isArray(list)) ? lists.flat() : null;
+  const ofCertificates = Object.values(issuers.value.client_certificates).flatMap((entry) => entry.client_id ?? []);
+  return lists.every((list) => Array.isArray(list)) ? [...lists.flat(), ...ofCertificates] : null;
 }

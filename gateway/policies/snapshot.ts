@@ -1,10 +1,11 @@
 // Compiles a bundle into the immutable snapshot that requests are judged by.
-import { compileIssuers, type AuthenticationDeps } from '../authenticate/index.ts';
+import { compileCertificates, compileIssuers, type AuthenticationDeps } from '../authenticate/index.ts';
 import { compileRelations, compileRoles, compileRules, type RelationEngine } from '../authorize/index.ts';
 import { compileGuards } from '../guard/index.ts';
 import { compileLimits } from '../limit/limits-policy.ts';
 import type { Snapshot } from '../snapshot.ts';
 import type { Bundle } from './bundle.ts';
+import { issuerNames } from './certificate-faults.ts';
 import type { PolicyContext } from './context.ts';
 import { compileRoutes } from './routes.ts';
 
@@ -27,10 +28,11 @@ export function buildSnapshot(
     version,
     digest: bundle.digest,
     authentication: compileIssuers(bundle.issuers, authentication),
+    clientCertificates: compileCertificates(bundle.issuers.client_certificates),
     authorization: compileRoles(bundle.roles, [...context.models.keys()], bundle.lines.roles),
     rules: compileRules(bundle.rules, bundle.lines.rules, context.modelAttributes),
     relations: compileRelations(bundle.relations, {
-      issuers: Object.keys(bundle.issuers.issuers),
+      issuers: issuerNames(bundle.issuers),
       ...(relations === undefined ? {} : { engine: relations }),
     }),
     limits: compileLimits(bundle.limits),

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { packageRoot } from '../../core/package.ts';
 import { chainLine, chainStart } from '../../gateway/accounting/audit-chain.ts';
+import { createCertificate } from '../support/certificates.ts';
 import { createHome, type CliHome } from './support/run-cli.ts';
 
 const iss = 'http://127.0.0.1:8081/5a11b0a7-0000-4000-8000-000000000000/v2.0';
@@ -35,6 +36,29 @@ const unsigned = (header: object, payload: object): string =>
   `${[header, payload].map((part) => Buffer.from(JSON.stringify(part)).toString('base64url')).join('.')}.AA`;
 
 describe('policy explain', () => {
+  it('judges a client certificate by the entries of issuers.yaml, and says what it did not look at', async () => {
+    const certificate = await createCertificate({
+      names: [{ type: 'url', value: 'spiffe://prod.example/ns/llm/sa/batch' }],
+    });
+    write('client.pem', certificate.cert);
+    cpSync(join(home.folder, 'policies'), join(home.folder, 'with-certificates'), { recursive: true });
+    const issuers = readFileSync(join(home.folder, 'policies', 'issuers.yaml'), 'utf8');
+    const entry = '{ spiffe: { trust_domain: prod.example, paths: [/ns/llm/**] }, roles: [LLM.User] }';
+    write('with-certificates/issuers.yaml', `${issuers}client_certificates:\n  workloads: ${entry}\n`);
+    const asked = ['--certificate', 'client.pem', '--action', 'models.list'];
+    const known = await explain(...asked, '--policies', 'with-certificates');
+    assert.equal(known.code, 0, known.stdout + known.stderr);
+    assert.match(known.stdout, /Chain and revocation of the certificate are not checked here/);
+    assert.match(
+      known.stdout,
+      /✓ authenticate {2}with-certificates\/issuers\.yaml:\d+ workloads: the certificate is that of spiffe:\/\/prod/,
+    );
+    const nobody = await explain(...asked);
+    assert.equal(nobody.code, 6);
+    assert.match(nobody.stdout, /✗ authenticate/);
+    assert.equal((await explain('--certificate', 'claims.json', '--action', 'models.list')).code, 2);
+  });
+
   it('shows every stage of a permitted request with the lines that decided', async () => {
     const result = await explain(
       '--claims',
@@ -238,7 +262,7 @@ LLM.Admin  tiny-gpt2  chat.completions.create, completions.create, embeddings.cr
 
   it('as CSV and JSON, for one role or one model', async () => {
     const csv = (await access('--format', 'csv', '--role', 'LLM.User', '--model', 'tiny-gpt2')).stdout;
-    assert.equal(csv.split('\r\n')[0], 'role,model,action,decided_by');
+    assert.equal(csv.split('\r\n')[0], 'role,model,action,decided_by,obliged_by');
     assert.equal(csv.split('\r\n').length, 5);
     const [entry] = JSON.parse((await access('--json', '--role', 'LLM.Admin')).stdout);
     assert.deepEqual(entry, {
@@ -247,6 +271,7 @@ LLM.Admin  tiny-gpt2  chat.completions.create, completions.create, embeddings.cr
       action: 'models.list',
       decided_by: 'roles.LLM.User',
       place: 'policies/roles.yaml:4',
+      obligations: null,
     });
   });
 

@@ -12,6 +12,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type TLSSocket, connect, type ConnectionOptions } from 'node:tls';
 import { GatewayError } from '../../core/errors.ts';
 import { checkCertificate } from '../../gateway/authenticate/certificate-binding.ts';
+import { openClientTrust } from '../../gateway/authenticate/index.ts';
 import { gatewayConfigSchema } from '../../gateway/config.ts';
 import { followedFiles, tlsOptions } from '../../gateway/listener.ts';
 import {
@@ -211,10 +212,13 @@ describe('RFC 8705: a certificate-bound access token', () => {
   });
 
   it('O2 is refused over a connection without TLS', () => {
-    assert.throws(() => checkCertificate(new Socket(), client.thumbprint, Date.now()), {
-      code: 'invalid_token',
-      reason: 'certificate_missing',
-    });
+    assert.throws(
+      () => checkCertificate(new Socket(), client.thumbprint, { clientTrust: null, nowMs: Date.now() }),
+      {
+        code: 'invalid_token',
+        reason: 'certificate_missing',
+      },
+    );
   });
 
   it('O3 is refused with a certificate in a header, whatever its name and form', async () => {
@@ -273,13 +277,14 @@ describe('RFC 8705: a certificate-bound access token', () => {
       client_ca: join(folder, 'ca.pem'),
     };
     const options = tlsOptions(files);
+    const clientTrust = openClientTrust(files);
     const { validFromDate, validToDate } = new X509Certificate(client.cert);
     const judged = new Promise<(string | undefined)[]>((resolve) => {
       const listener = createServer(options, ({ socket }, response) => {
         const times = [Date.now(), validToDate.getTime(), validFromDate.getTime() - 1, Number.NaN];
         const reasons = times.map((nowMs) => {
           try {
-            checkCertificate(socket, client.thumbprint, nowMs);
+            checkCertificate(socket, client.thumbprint, { clientTrust, nowMs });
             return 'accepted';
           } catch (error) {
             return error instanceof GatewayError ? error.reason : 'a bug';
@@ -288,7 +293,7 @@ describe('RFC 8705: a certificate-bound access token', () => {
         response.end(() => listener.close(() => resolve(reasons)));
       });
       // A renewal of the certificate must not forget who vouches for clients.
-      listener.setSecureContext(followedFiles(files)?.read?.() ?? {});
+      listener.setSecureContext(followedFiles(files, clientTrust)?.read?.() ?? {});
       listener.listen(0, '127.0.0.1', () => {
         const { port } = listener.address() as AddressInfo; // A TCP server.
         const { cert, key } = client;
@@ -375,10 +380,10 @@ describe('RFC 8705: the settings', () => {
   });
 
   it('are read again when any of the files changes', () => {
-    assert.equal(followedFiles(undefined), undefined);
-    assert.deepEqual(followedFiles(tls)?.further, []);
+    assert.equal(followedFiles(undefined, null), undefined);
+    assert.deepEqual(followedFiles(tls, null)?.further, []);
     const all = { ...tls, client_ca: 'ca.pem', client_crl: 'crl.pem' };
-    assert.deepEqual(followedFiles(all)?.further, ['ca.pem', 'crl.pem']);
+    assert.deepEqual(followedFiles(all, null)?.further, ['ca.pem', 'crl.pem']);
   });
 
   it('refuse a revocation list without an authority, a missing file, and an unknown key', () => {

@@ -6,6 +6,8 @@ import {
   BasicConstraintsExtension,
   ExtendedKeyUsage,
   ExtendedKeyUsageExtension,
+  Extension,
+  type JsonGeneralName,
   KeyUsageFlags,
   KeyUsagesExtension,
   SubjectAlternativeNameExtension,
@@ -15,7 +17,7 @@ import {
   X509CrlGenerator,
 } from '@peculiar/x509';
 
-export { ExtendedKeyUsage };
+export { ExtendedKeyUsage, Extension, KeyUsageFlags };
 
 const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
 const hourMs = 3_600_000;
@@ -38,21 +40,35 @@ export interface ClientCertificateParts {
   readonly validFrom?: number;
   readonly validTo?: number;
   readonly usage?: ExtendedKeyUsage;
+  /** Subject alternative names; default: the address 127.0.0.1. */
+  readonly names?: readonly JsonGeneralName[];
+  /** Default: digitalSignature; null: without the extension. */
+  readonly keyUsage?: KeyUsageFlags | null;
+  /** Instead of `usage`; null: without the extension. */
+  readonly usages?: readonly ExtendedKeyUsage[] | null;
+  readonly isAuthority?: boolean;
+  /** Further extensions, good or bad. */
+  readonly extensions?: readonly Extension[];
 }
 
-/** A certificate authority. */
-export async function createAuthority(subject = 'CN=Test authority'): Promise<TestCertificate> {
+/** A certificate authority: one that signs itself, or one below `parent`. */
+export async function createAuthority(
+  subject = 'CN=Test authority',
+  { parent, pathLength = 0 }: { readonly parent?: TestCertificate; readonly pathLength?: number } = {},
+): Promise<TestCertificate> {
   const keys = await newKeys();
-  const certificate = await X509CertificateGenerator.createSelfSigned(
+  const certificate = await X509CertificateGenerator.create(
     {
       serialNumber: serialNumber(),
-      name: subject,
-      keys,
+      subject,
+      issuer: parent?.certificate.subject ?? subject,
+      publicKey: keys.publicKey,
+      signingKey: (parent?.keys ?? keys).privateKey,
       signingAlgorithm: algorithm,
       notBefore: new Date(Date.now() - hourMs),
       notAfter: new Date(Date.now() + 24 * hourMs),
       extensions: [
-        new BasicConstraintsExtension(true, 0, true),
+        new BasicConstraintsExtension(true, pathLength, true),
         new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true),
         await SubjectKeyIdentifierExtension.create(keys.publicKey, false, webcrypto),
       ],
@@ -65,6 +81,9 @@ export async function createAuthority(subject = 'CN=Test authority'): Promise<Te
 /** A certificate for a client, or with `usage` serverAuth for a server on 127.0.0.1. */
 export async function createCertificate(parts: ClientCertificateParts = {}): Promise<TestCertificate> {
   const { authority, subject = 'CN=client', validFrom = -1, validTo = 1 } = parts;
+  const { keyUsage = KeyUsageFlags.digitalSignature, usages = [parts.usage ?? ExtendedKeyUsage.clientAuth] } =
+    parts;
+  const { names = [{ type: 'ip', value: '127.0.0.1' }] } = parts;
   const keys = await newKeys();
   const certificate = await X509CertificateGenerator.create(
     {
@@ -77,10 +96,11 @@ export async function createCertificate(parts: ClientCertificateParts = {}): Pro
       signingKey: (authority?.keys ?? keys).privateKey,
       signingAlgorithm: algorithm,
       extensions: [
-        new BasicConstraintsExtension(false, undefined, true),
-        new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
-        new ExtendedKeyUsageExtension([parts.usage ?? ExtendedKeyUsage.clientAuth]),
-        new SubjectAlternativeNameExtension([{ type: 'ip', value: '127.0.0.1' }]),
+        new BasicConstraintsExtension(parts.isAuthority ?? false, undefined, true),
+        ...(keyUsage === null ? [] : [new KeyUsagesExtension(keyUsage, true)]),
+        ...(usages === null ? [] : [new ExtendedKeyUsageExtension([...usages])]),
+        ...(names.length === 0 ? [] : [new SubjectAlternativeNameExtension([...names])]),
+        ...(parts.extensions ?? []),
         await AuthorityKeyIdentifierExtension.create((authority?.keys ?? keys).publicKey, false, webcrypto),
       ],
     },
@@ -93,12 +113,14 @@ export async function createCertificate(parts: ClientCertificateParts = {}): Pro
 export async function createRevocationList(
   authority: TestCertificate,
   revoked: readonly TestCertificate[],
+  /** Hours from now. */
+  nextUpdate = 1,
 ): Promise<string> {
   const list = await X509CrlGenerator.create(
     {
       issuer: authority.certificate.subject,
-      thisUpdate: new Date(Date.now() - hourMs),
-      nextUpdate: new Date(Date.now() + hourMs),
+      thisUpdate: new Date(Date.now() - 3 * hourMs),
+      nextUpdate: new Date(Date.now() + nextUpdate * hourMs),
       entries: revoked.map(({ certificate }) => ({
         serialNumber: certificate.serialNumber,
         revocationDate: new Date(Date.now() - hourMs),

@@ -6,12 +6,13 @@ import { GatewayError } from '../../../core/errors.ts';
 import { createLog } from '../../../core/log.ts';
 import { parseAccessToken, type UnverifiedAccessToken } from '../../authenticate/access-token.ts';
 import { invalidToken } from '../../authenticate/invalid-token.ts';
+import { certificatePrincipal, type ShownCertificate } from '../../authenticate/certificate/index.ts';
 import { checkHeader, judgeClaims, rulesByIssuer } from '../../authenticate/judge-claims.ts';
 import type { IssuerRules } from '../../authenticate/issuer-rules.ts';
 import { authorize, evaluationRequest, oblige, type Obligations } from '../../authorize/index.ts';
 import { decide } from '../../authorize/decide.ts';
 import type { Decision } from '../../authorize/evaluation.ts';
-import { newOutcome, type Limited, type Parsed } from '../../exchange.ts';
+import { newOutcome, type Limited, type Outcome, type Parsed } from '../../exchange.ts';
 import { guard } from '../../guard/index.ts';
 import type { Bundle } from '../bundle.ts';
 import type { PolicyContext } from '../context.ts';
@@ -22,8 +23,11 @@ import type { Snapshot } from '../../snapshot.ts';
 
 /** Who asks for what. */
 export interface Question {
-  /** A compact JWS whose signature is not looked at, a principal that stands for one, or null for no credential. */
-  readonly credential: string | Principal | null;
+  /**
+   * A compact JWS whose signature is not looked at, a client certificate whose chain and revocation are not, a principal
+   * that stands for one, or null for no credential.
+   */
+  readonly credential: string | Principal | { readonly certificate: ShownCertificate } | null;
   readonly action: string;
   /** Name of the route; null takes the first with the action. */
   readonly route: string | null;
@@ -122,11 +126,13 @@ function answer(question: Question, snapshot: Snapshot, issuers: ReadonlyMap<str
     obligations: null,
   };
   let stage: Stage = 'authenticate';
+  let outcome: Outcome | null = null;
   try {
-    const principal = authenticated(question, found, issuers);
+    const principal = authenticated(question, found, { issuers, snapshot });
     found.principal = principal;
     stage = 'authorize';
     const parsed = exchangeFor(question, { route, principal, snapshot });
+    outcome = parsed.outcome;
     found.decision = decide(evaluationRequest(parsed, question.model), snapshot, { trace: true });
     const authorized = authorize(parsed);
     found.model = authorized.model;
@@ -140,8 +146,8 @@ function answer(question: Question, snapshot: Snapshot, issuers: ReadonlyMap<str
     if (!(error instanceof GatewayError)) throw error;
     found.refusal = error;
     found.stage = stage;
-    // For a request that names no model, the stage's own decision is about the model that it chose.
-    if (stage === 'authorize') found.decidedBy = found.decidedBy ?? found.decision?.decidedBy ?? null;
+    // The stage's own word comes first: it knows the model that it chose, and whose obligations cannot be fulfilled.
+    if (stage === 'authorize') found.decidedBy = outcome?.decidedBy ?? found.decision?.decidedBy ?? null;
   }
   return found;
 }
@@ -149,11 +155,17 @@ function answer(question: Question, snapshot: Snapshot, issuers: ReadonlyMap<str
 function authenticated(
   { credential, now, from }: Question,
   found: { accessToken: UnverifiedAccessToken | null; issuer: IssuerRules | null; readonly route: Route },
-  issuers: ReadonlyMap<string, IssuerRules>,
+  { issuers, snapshot }: { issuers: ReadonlyMap<string, IssuerRules>; snapshot: Snapshot },
 ): Principal {
   if (found.route.anonymous) return anonymousPrincipal(from);
   if (credential === null) throw new GatewayError('missing_credentials', { reason: 'no_credentials' });
-  if (typeof credential !== 'string') return credential;
+  if (typeof credential !== 'string') {
+    if (!('certificate' in credential)) return credential;
+    const { clientCertificates } = snapshot;
+    if (clientCertificates === null)
+      throw new GatewayError('missing_credentials', { reason: 'no_credentials' });
+    return certificatePrincipal(credential.certificate, clientCertificates, now);
+  }
   const accessToken = parseAccessToken(credential);
   found.accessToken = accessToken;
   const rules = issuers.get(accessToken.issuer);

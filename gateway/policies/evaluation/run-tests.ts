@@ -1,5 +1,8 @@
 // Runs policy tests against a compiled bundle. Pure but for the clock that measures it.
-import type { Answer, Evaluator } from './evaluate.ts';
+import { isDeepStrictEqual } from 'node:util';
+import { shownObligations, type ObligationsEntry } from '../../authorize/index.ts';
+import type { Answer, Evaluator, Question } from './evaluate.ts';
+import { syntheticCertificate } from './synthetic-certificate.ts';
 import { syntheticToken, type TokenSurroundings } from './synthetic-token.ts';
 import type { TestFile } from './test-files.ts';
 import type { PolicyTest } from './test-schema.ts';
@@ -51,7 +54,7 @@ export function runTests(
 export function answerTo(test: PolicyTest, evaluator: Evaluator, surroundings: TokenSurroundings): Answer {
   const now = Date.parse(test.now);
   return evaluator.answer({
-    credential: test.as === 'nobody' ? null : syntheticToken(test.as, now, surroundings),
+    credential: credentialOf(test.as, now, surroundings),
     action: test.do,
     route: test.route ?? null,
     model: test.model ?? null,
@@ -61,6 +64,16 @@ export function answerTo(test: PolicyTest, evaluator: Evaluator, surroundings: T
     from: test.from,
     ...(test.relations === undefined ? {} : { relations: test.relations }),
   });
+}
+
+function credentialOf(
+  as: PolicyTest['as'],
+  now: number,
+  surroundings: TokenSurroundings,
+): Question['credential'] {
+  if (as === 'nobody') return null;
+  if (as.certificate !== undefined) return { certificate: syntheticCertificate(as.certificate, now) };
+  return syntheticToken(as, now, surroundings);
 }
 
 /** Every code that speaks for this answer: the refusal's private reason and the codes of the decision. */
@@ -75,5 +88,22 @@ function isAsExpected(test: PolicyTest, answer: Answer): boolean {
   const code = refusal?.code ?? 'permit';
   const isOutcome = test.expect === 'deny' ? refusal !== null : test.expect === code;
   const isDecider = test.by === undefined || test.by === answer.decidedBy;
-  return isOutcome && isDecider && (test.because === undefined || reasonCodes(answer).includes(test.because));
+  return (
+    isOutcome &&
+    isDecider &&
+    (test.because === undefined || reasonCodes(answer).includes(test.because)) &&
+    (test.expect_obligations === undefined || isBoundAs(test.expect_obligations, answer))
+  );
 }
+
+/** Whether each obligation that is stated is what applies; lists in any order. */
+function isBoundAs(expected: 'none' | ObligationsEntry, { obligations }: Answer): boolean {
+  if (expected === 'none' || obligations === null) return expected === 'none' && obligations === null;
+  const found: Readonly<Record<string, unknown>> = { ...shownObligations(obligations) };
+  return Object.entries(expected).every(
+    ([name, value]) => value === undefined || isDeepStrictEqual(sorted(value), sorted(found[name])),
+  );
+}
+
+const sorted = (value: unknown): unknown =>
+  Array.isArray(value) ? (value as readonly string[]).toSorted() : value; // Lists of obligations hold names.

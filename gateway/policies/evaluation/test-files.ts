@@ -55,6 +55,7 @@ export function referenceFindings(file: TestFile, { bundle }: { readonly bundle:
       const objection = objectionTo(parseTuple(text), model);
       if (objection !== null) found.push(file.finding([index, 'relations', at], objection.message));
     }
+    found.push(...obligationFindings(test, index, { file, bundle }));
     if (test.by !== undefined) know(['by'], test.by, 'role or rule', deciders);
     if (test.as === 'nobody') return found;
     for (const kind of ['entra-v1', 'entra-v2', 'app-only'] as const) {
@@ -67,6 +68,25 @@ export function referenceFindings(file: TestFile, { bundle }: { readonly bundle:
       found.push(file.finding([index, 'as'], 'no issuer in issuers.yaml is an Entra tenant'));
     return found;
   });
+}
+
+/** Limits and guards that a test expects, and nobody knows. */
+function obligationFindings(
+  { expect_obligations: expected }: PolicyTest,
+  index: number,
+  { file, bundle }: { readonly file: TestFile; readonly bundle: Bundle },
+): Finding[] {
+  if (expected === undefined || expected === 'none') return [];
+  const unknown = (member: 'limits' | 'guards', known: readonly string[]): Finding[] =>
+    (expected[member] ?? []).flatMap((name, at) => {
+      const what = member.slice(0, -1);
+      const path = [index, 'expect_obligations', member, at];
+      return known.includes(name) ? [] : [unknownName(file, path, { name, what, known })];
+    });
+  return [
+    ...unknown('limits', Object.keys(bundle.limits.limits)),
+    ...unknown('guards', Object.keys(bundle.guards.guards)),
+  ];
 }
 
 /** What can decide: every role, every rule, and `anonymous` for open routes. */

@@ -3,6 +3,7 @@ import { isIP } from 'node:net';
 import { z } from 'zod';
 import { tupleText } from '../../authorize/relations/relations-policy.ts';
 import type { ErrorCode } from '../../../core/errors.ts';
+import { obligationsSchema } from '../../authorize/index.ts';
 
 const texts = z.array(z.string());
 
@@ -41,7 +42,22 @@ const bearer = {
 const bearerSchema = z.strictObject(bearer);
 export type Bearer = z.output<typeof bearerSchema>;
 
-const kinds = ['claims', 'entra-v1', 'entra-v2', 'app-only'] as const;
+const kinds = ['claims', 'entra-v1', 'entra-v2', 'app-only', 'certificate'] as const;
+
+const certificate = z.strictObject({
+  subject: z
+    .record(z.string(), z.union([z.string(), texts]))
+    .optional()
+    .describe('Attributes of the subject, e.g. `{ O: Example, OU: [Lab, Berlin] }`.'),
+  uri: texts.optional().describe('Subject alternative names that are URIs, such as a SPIFFE id.'),
+  dns: texts.optional().describe('Subject alternative names that are DNS names.'),
+  email: texts.optional().describe('Subject alternative names that are mail addresses.'),
+  ip: texts.optional().describe('Subject alternative names that are IP addresses.'),
+  fingerprint: z.string().optional().describe('SHA-256 of the certificate, hex.'),
+  issued_by: texts.optional().describe('SHA-256 fingerprints of the authorities above it, hex.'),
+});
+/** What a test writes down of a client certificate. */
+export type WrittenCertificate = z.output<typeof certificate>;
 
 const credentialShape = {
   ...bearer,
@@ -58,6 +74,9 @@ const credentialShape = {
   'app-only': bearerSchema
     .optional()
     .describe("An application's own access token (client credentials): roles, no scopes, nobody behind it."),
+  certificate: certificate
+    .optional()
+    .describe('No access token but a client certificate that is valid and for client authentication.'),
 };
 
 const credential = z.strictObject(credentialShape).superRefine((given, context) => {
@@ -89,7 +108,8 @@ const outcomes = [
   'content_blocked',
 ] as const satisfies readonly (ErrorCode | 'permit' | 'deny')[];
 
-const policyTest = z.strictObject({
+const policyTest = z
+ .strictObject({
   /** What must hold, as a sentence; unique within the file. */
   name: z.string().min(1),
   /** Who asks: `nobody` sends no credential; else an access token, written in full (`claims`) or by what matters in it. */
@@ -125,6 +145,16 @@ const policyTest = z.strictObject({
   by: z.string().optional(),
   /** Code of a reason that must be given, e.g. `client_id` or `when_matched`. */
   because: z.string().optional(),
+  /** What a permit must be bound to, in the words of rules.yaml; keys that are not stated may be anything. `none`: to nothing. */
+  expect_obligations: z
+    .union([z.literal('none'), obligationsSchema], {
+      error: '`none`, or a mapping such as { limits: [interns] }',
+    })
+    .optional(),
+})
+.refine((test) => test.expect_obligations === undefined || test.expect === 'permit', {
+  path: ['expect_obligations'],
+  error: 'only a permit is bound to anything',
 });
 export type PolicyTest = z.output<typeof policyTest>;
 

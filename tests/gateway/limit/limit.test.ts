@@ -174,7 +174,7 @@ describe('the gate before authenticate', () => {
     const store = createProcessStore();
     for (let count = 0; count < 2; count++) {
       await admit(request(store));
-      countFailedAuthentication(request(store));
+      countFailedAuthentication(request(store), 'invalid_token');
     }
     const refusal = await refusalOf(admit(request(store)));
     assert.equal(refusal.code, 'rate_limit_exceeded');
@@ -185,14 +185,14 @@ describe('the gate before authenticate', () => {
 
   it('does not let one address speak for another', async () => {
     const store = createProcessStore();
-    for (let count = 0; count < 5; count++) countFailedAuthentication(request(store));
+    for (let count = 0; count < 5; count++) countFailedAuthentication(request(store), 'invalid_token');
     await admit(request(store, { callerAddress: '198.51.100.7' }));
   });
 
   it('counts an IPv6 network as one', async () => {
     const store = createProcessStore();
     for (let count = 0; count < 2; count++)
-      countFailedAuthentication(request(store, { callerAddress: `2001:db8::${count}` }));
+      countFailedAuthentication(request(store, { callerAddress: `2001:db8::${count}` }), 'invalid_token');
     assert.equal(
       (await refusalOf(admit(request(store, { callerAddress: '2001:db8::ff' })))).code,
       'rate_limit_exceeded',
@@ -201,20 +201,28 @@ describe('the gate before authenticate', () => {
 
   it('does not count a request that brought no credential', async () => {
     const store = createProcessStore();
-    for (let count = 0; count < 5; count++) countFailedAuthentication(request(store, { headers: {} }));
+    for (let count = 0; count < 5; count++)
+      countFailedAuthentication(request(store, { headers: {} }), 'missing_credentials');
     await admit(request(store));
+  });
+
+  it('counts a client certificate that is no credential here', async () => {
+    const store = createProcessStore();
+    for (let count = 0; count < 2; count++)
+      countFailedAuthentication(request(store, { headers: {} }), 'invalid_token');
+    assert.equal((await refusalOf(admit(request(store)))).code, 'rate_limit_exceeded');
   });
 
   it('counts a bad api-key as well', async () => {
     const store = createProcessStore();
     for (let count = 0; count < 2; count++)
-      countFailedAuthentication(request(store, { headers: { 'api-key': 'bad' } }));
+      countFailedAuthentication(request(store, { headers: { 'api-key': 'bad' } }), 'invalid_token');
     assert.equal((await refusalOf(admit(request(store)))).code, 'rate_limit_exceeded');
   });
 
   it('lets anonymous routes be, whose own limits count the address', async () => {
     const store = createProcessStore();
-    for (let count = 0; count < 5; count++) countFailedAuthentication(request(store));
+    for (let count = 0; count < 5; count++) countFailedAuthentication(request(store), 'invalid_token');
     await admit(request(store, { route: { anonymous: true } }));
   });
 
@@ -245,7 +253,7 @@ describe('the gate before authenticate', () => {
       problem: () => 'down',
       close: () => Promise.resolve(),
     };
-    countFailedAuthentication(request(store));
+    countFailedAuthentication(request(store), 'invalid_token');
     assert.equal((await refusalOf(admit(request(store)))).code, 'limit_store_unavailable');
     assert.equal((await refusalOf(limit(authorized(store, ['long'])))).code, 'limit_store_unavailable');
   });

@@ -15,6 +15,7 @@ export const context: PolicyContext = {
     ['accounts', 'http'],
   ]),
   embeddedIssuer: 'http://127.0.0.1:8081/5a11b0a7-0000-4000-8000-000000000000/v2.0',
+  clientCertificates: 'verified',
 };
 
 export const goodFiles: Readonly<Record<string, string>> = {
