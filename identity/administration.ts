@@ -56,12 +56,21 @@ export async function createAccount(
   return { account, generatedPassword: wanted.password === undefined ? password : null };
 }
 
-/** Adds a role; the account's next access token carries it. @throws AdministrationError */
-export async function grantRole(database: Database, username: string, role: string): Promise<Account> {
+/**
+ * Adds a role; the account's next access token carries it. `judge` may refuse the roles that the account would have by
+ * throwing. @throws AdministrationError
+ */
+export async function grantRole(
+  database: Database,
+  username: string,
+  role: string,
+  judge: (account: Account) => void | Promise<void> = () => undefined,
+): Promise<Account> {
   const account = await existing(database, username);
   if (!/^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$/.test(role))
     throw new AdministrationError(`${role} is not a role name`);
   const roles = [...new Set([...account.roles, role])];
+  await judge({ ...account, roles });
   await updateAccount(database, account.id, { roles });
   return { ...account, roles };
 }

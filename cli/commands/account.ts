@@ -11,6 +11,8 @@ import {
 } from '../../identity/administration.ts';
 import { listAccounts, type Account } from '../../identity/accounts/accounts.ts';
 import { defaultConfigFile } from '../compose.ts';
+import { exitCodes } from '../exit-codes.ts';
+import { CommandFailure } from '../failure.ts';
 import { withIdentityDatabase, type IdentityDatabase } from '../identity-database.ts';
 import { processTerminal, type Terminal } from '../terminal.ts';
 import { printable } from '../wording.ts';
@@ -38,21 +40,26 @@ export function registerAccountCommands(program: Command): void {
   command('list', 'List the accounts.', 'list --json').action((options: CommonOptions) =>
     withDatabase(options, list(options)),
   );
-  command('add <username>', 'Create an account; the password is generated unless given on stdin.', 'add ada')
+  command('add <username>', 'Create an account.', 'add ada')
     .option('--role <role>', 'role of the account', 'LLM.User')
     .option('--email <address>', 'e-mail address')
     .option('--password-stdin', 'read the password from standard input')
     .action((username: string, options: AddOptions) => withDatabase(options, add(username, options)));
-  command('grant <username> <role>', 'Give a role, from the next token on.', 'grant ada LLM.Admin').action(
-    (username: string, role: string, options: CommonOptions) =>
-      withDatabase(
-        options,
-        change(options, (database) => grantRole(database, username, role)),
+  command(
+    'grant <username> <role>',
+    'Give a role; the next access token carries it.',
+    'grant ada LLM.Admin',
+  ).action((username: string, role: string, options: CommonOptions) =>
+    withDatabase(
+      options,
+      change(options, (database) =>
+        grantRole(database, username, role, (account) => refuseConflict(account.username, account, options)),
       ),
+    ),
   );
   command(
     'revoke <username> <role>',
-    'Take a role away from the next token on.',
+    'Take a role away; access tokens keep it until they expire.',
     'revoke ada LLM.Admin',
   ).action((username: string, role: string, options: CommonOptions) =>
     withDatabase(
@@ -60,27 +67,18 @@ export function registerAccountCommands(program: Command): void {
       change(options, (database) => revokeRole(database, username, role)),
     ),
   );
-  command(
-    'reset-password <username>',
-    'Set a new password and end every sign-in and API key of the account.',
-    'reset-password ada',
-  )
+  command('reset-password <username>', 'Set a new password; sign-ins and API keys end.', 'reset-password ada')
     .option('--password-stdin', 'read the password from standard input')
     .action((username: string, options: PasswordOptions) => withDatabase(options, reset(username, options)));
-  command(
-    'sign-out <username>',
-    'End every sign-in, access token and API key of the account; its password stays.',
-    'sign-out ada',
-  ).action((username: string, options: CommonOptions) => withDatabase(options, signOut(username, options)));
-  command(
-    'disable <username>',
-    'Refuse the account from now on; its sign-ins and API keys end.',
-    'disable ada',
-  ).action((username: string, options: CommonOptions) =>
-    withDatabase(
-      options,
-      change(options, (database) => disableAccount(database, username)),
-    ),
+  command('sign-out <username>', 'End every sign-in and API key; the password stays.', 'sign-out ada').action(
+    (username: string, options: CommonOptions) => withDatabase(options, signOut(username, options)),
+  );
+  command('disable <username>', 'Refuse the account from now on.', 'disable ada').action(
+    (username: string, options: CommonOptions) =>
+      withDatabase(
+        options,
+        change(options, (database) => disableAccount(database, username)),
+      ),
   );
   command('enable <username>', 'Undo disable; what has ended stays so.', 'enable ada').action(
     (username: string, options: CommonOptions) =>
@@ -122,6 +120,7 @@ function list(options: CommonOptions): Action {
 
 function add(username: string, options: AddOptions): Action {
   return async (database, terminal) => {
+    await refuseConflict(username, { id: '', roles: [options.role] }, options);
     const password = await passwordFrom(options);
     const { account, generatedPassword } = await createAccount(database, {
       username,
@@ -153,6 +152,22 @@ function signOut(username: string, options: CommonOptions): Action {
       `${terminal.green('✓')} Every sign-in, access token and API key of ${printable(account.username)} has ended.`,
     ]);
   };
+}
+
+/** A role that its holder may not combine with another one is not given in the first place. */
+async function refuseConflict(
+  username: string,
+  holder: Pick<Account, 'id' | 'roles'>,
+  options: CommonOptions,
+): Promise<void> {
+  const { conflictingDuties } = await import('../policy/conflicting-duties.ts');
+  const pair = conflictingDuties({ subject: holder.id, roles: holder.roles }, options);
+  if (pair === null) return;
+  throw new CommandFailure(
+    exitCodes.refused,
+    `${printable(username)} may not hold ${pair.join(' and ')} together: separation_of_duties in roles.yaml.`,
+    { code: 'separation_of_duties' },
+  );
 }
 
 function change(options: CommonOptions, act: (database: IdentityDatabase) => Promise<Account>): Action {

@@ -54,6 +54,7 @@ before(async () => {
   gateway.handlers['/api-keys/4fJx0aQm2Zt7'] = (_, response) => send(response, key);
   identity = await startTestIdentity();
   writeFileSync(join(home.folder, 'sallyport.yaml'), `identity:\n  data: ${identity.data}\n`);
+  writeFileSync(join(home.folder, 'apim.xml'), '<rate-limit calls="1" renewal-period="60" />');
   mkdirSync(join(home.folder, 'audit'));
   const auditLog = createAuditLog(join(home.folder, 'audit'), { log: pino({ level: 'silent' }) });
   auditLog.append({ event: 'request' });
@@ -116,6 +117,7 @@ describe('--json', () => {
     ],
     ['policy-access', ['policy', 'access', policies, ...shipped]],
     ['policy-init', ['policy', 'init', 'policies']],
+    ['policy-import-apim', ['policy', 'import', 'apim', 'apim.xml', ...shipped]],
     ['policy-fmt', ['policy', 'fmt', 'policies', ...shipped]],
     ['logout', ['logout']],
   ] as const) {
@@ -135,7 +137,7 @@ describe('--json', () => {
     assert.ok(offered.length > 10);
     const known = new Set(readdirSync(folder).map((file) => file.replace('.json', '')));
     const missing = offered.filter(
-      (command) => !known.has(command.replace(' ', '-')) && !known.has(command.split(' ')[0] ?? ''),
+      (command) => !known.has(command.replaceAll(' ', '-')) && !known.has(command.split(' ')[0] ?? ''),
     );
     assert.deepEqual(missing, []);
   });

@@ -51,6 +51,8 @@ const commands = [
   'relation add',
   'relation remove',
   'account sign-out',
+  'policy import',
+  'policy import apim',
   'completion',
 ];
 
