@@ -172,6 +172,7 @@ export const errorCatalogue = {
   limit_store_unavailable: server(503, 'The store of the rate limits does not answer.'),
   audit_unavailable: server(503, 'The audit log cannot be written, so nothing is answered.'),
   issuer_unavailable: server(503, 'The keys of the token issuer cannot be fetched.'),
+  directory_unavailable: server(503, 'The directory that knows your groups does not answer. Try again.'),
   revocation_unavailable: server(503, 'The revocation could not be recorded everywhere. Try again.'),
   upstream_unavailable: server(502, 'The model server cannot be reached.'),
   upstream_invalid_response: server(502, 'The model server sent an invalid answer.'),

@@ -3,14 +3,14 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { ConfigurationError, type Finding } from '../../core/yaml-file.ts';
-import { loadBundle, policyFiles } from '../../gateway/policies/bundle.ts';
+import { policyFiles } from '../../gateway/policies/bundle.ts';
 import { watchDirectory } from '../../gateway/policies/directory-watch.ts';
 import { exitCodes, type ExitCode } from '../exit-codes.ts';
 import type { Terminal } from '../terminal.ts';
 import { countOf, formatReport, type CheckFormat, type CheckReport } from './finding-formats.ts';
 import { judge, sourceLines, type SourceLines } from './judged-finding.ts';
 import { lintWarnings } from './lint-warnings.ts';
-import { locatePolicies, withPlaces, type PolicyOptions } from './opened-policies.ts';
+import { loadOpened, locatePolicies, type PolicyOptions } from './opened-policies.ts';
 import { paintFor } from './paint.ts';
 import {
   readTestFile,
@@ -62,9 +62,7 @@ export function check(
   const located = collect(() => locatePolicies(directory, options));
   const folder = located?.directory ?? directory ?? 'policies';
   const tests = testFilesOf(folder);
-  const bundle = located === undefined ? undefined : collect(() => loadBundle(folder, located.context));
-  const opened =
-    located === undefined || bundle === undefined ? undefined : withPlaces({ ...located, bundle });
+  const opened = located === undefined ? undefined : collect(() => loadOpened(folder, located));
   if (opened !== undefined) warnings.push(...opened.bundle.warnings, ...lintWarnings(opened));
   for (const path of located === undefined ? [] : tests) {
     const file = collect(() => readTestFile(path));
@@ -74,7 +72,7 @@ export function check(
   const present = Object.keys(policyFiles).filter((name) => existsSync(join(folder, name)));
   return {
     directory: folder,
-    digest: errors.length > 0 ? null : (bundle?.digest ?? null),
+    digest: errors.length > 0 ? null : (opened?.bundle.digest ?? null),
     files: present.length + tests.length,
     findings: [
       ...errors.map((finding) => judge(finding, 'error', lines)),

@@ -25,6 +25,7 @@ const stageOfCode: Readonly<Partial<Record<ErrorCode, StageName>>> = {
   invalid_token: 'authenticate',
   insufficient_scope: 'authenticate',
   issuer_unavailable: 'authenticate',
+  directory_unavailable: 'authenticate',
   insufficient_user_authentication: 'authorize',
   access_denied: 'authorize',
   admin_access_required: 'authorize',

@@ -126,40 +126,60 @@ function roleWarnings({ bundle, fileOf }: OpenedPolicies): Finding[] {
   });
 }
 
+/** A rule as far as another one may cover it: what it states, and its conditions as text. */
+interface Outline {
+  readonly rule: RuleEntry;
+  /** One bit for each condition that is stated. */
+  readonly stated: number;
+  /** Conditions that are compared as a whole. */
+  readonly wholes: readonly string[];
+}
+
+const patternKeys = ['actions', 'models'] as const;
+const nameKeys = ['issuers', 'clients', 'roles', 'scopes'] as const;
+const wholeKeys = ['identity_type', 'network', 'time', 'when', 'require'] as const;
+const statedKeys = [...patternKeys, ...nameKeys, ...wholeKeys];
+
+function outlineOf(rule: RuleEntry): Outline {
+  return {
+    rule,
+    stated: statedKeys.reduce((bits, key, at) => (rule[key] === undefined ? bits : bits | (1 << at)), 0),
+    wholes: wholeKeys.map((key) => (rule[key] === undefined ? '' : JSON.stringify(rule[key]))),
+  };
+}
+
 /** Rules that never decide, because a deny rule matches whatever they match. */
 function unreachableRules({ bundle, fileOf }: OpenedPolicies): Finding[] {
   const { rules } = bundle.rules;
-  const file = fileOf('rules.yaml');
-  const denies = rules.flatMap((rule, at) => (rule.effect === 'deny' ? [{ rule, at }] : []));
-  return rules.flatMap((rule, index) => {
+  const outlines = rules.map(outlineOf);
+  const denies = outlines.flatMap((outline, at) => (outline.rule.effect === 'deny' ? [{ outline, at }] : []));
+  return outlines.flatMap((outline, index) => {
     // Of two deny rules that match the same, the first decides.
-    const before = rule.effect === 'deny' ? index : rules.length;
-    const wider = denies.find(({ rule: other, at }) => at < before && covers(other, rule))?.rule;
+    const before = outline.rule.effect === 'deny' ? index : rules.length;
+    const wider = denies.find(({ outline: other, at }) => at < before && covers(other, outline))?.outline
+      .rule;
     if (wider === undefined) return [];
     const message = `the rule never decides: ${wider.name} denies whatever it matches`;
-    return [file.finding(['rules', index, 'name'], message, { code: 'unreachable_rule' })];
+    const path = ['rules', index, 'name'];
+    return [fileOf('rules.yaml').finding(path, message, { code: 'unreachable_rule' })];
   });
 }
 
 /** Whether `wide` matches every request that `narrow` matches, as far as their text shows. */
-function covers(wide: RuleEntry, narrow: RuleEntry): boolean {
-  const lists = (
-    key: 'actions' | 'models' | 'issuers' | 'clients' | 'roles' | 'scopes',
-    isWithin: (pattern: string, entry: string) => boolean,
-  ): boolean => {
-    const [wanted, given] = [wide[key], narrow[key]];
-    return (
-      wanted === undefined ||
-      given?.every((entry) => wanted.some((pattern) => isWithin(pattern, entry))) === true
-    );
-  };
-  const isSame = (key: 'identity_type' | 'network' | 'time' | 'when' | 'require'): boolean =>
-    wide[key] === undefined || JSON.stringify(wide[key]) === JSON.stringify(narrow[key]);
+function covers(wide: Outline, narrow: Outline): boolean {
+  // Most pairs end here: with a thousand rules there are a million.
+  if ((wide.stated & ~narrow.stated) !== 0) return false;
+  if (!wide.wholes.every((text, at) => text === '' || text === narrow.wholes[at])) return false;
+  const isWithin = (
+    key: (typeof patternKeys)[number] | (typeof nameKeys)[number],
+    matches: (pattern: string, entry: string) => boolean,
+  ): boolean =>
+    wide.rule[key] === undefined ||
+    narrow.rule[key]?.every((entry) => wide.rule[key]?.some((pattern) => matches(pattern, entry))) === true;
   const equal = (pattern: string, entry: string): boolean => pattern === entry;
   return (
-    lists('actions', (pattern, entry) => pattern === entry || matchesAction(pattern, entry)) &&
-    lists('models', (pattern, entry) => pattern === entry || modelMatcher(pattern)(entry)) &&
-    (['issuers', 'clients', 'roles', 'scopes'] as const).every((key) => lists(key, equal)) &&
-    (['identity_type', 'network', 'time', 'when', 'require'] as const).every(isSame)
+    nameKeys.every((key) => isWithin(key, equal)) &&
+    isWithin('actions', (pattern, entry) => pattern === entry || matchesAction(pattern, entry)) &&
+    isWithin('models', (pattern, entry) => pattern === entry || modelMatcher(pattern)(entry))
   );
 }

@@ -1,16 +1,10 @@
 // Opens a policy directory for the offline commands: the bundle, what the configuration says around it, and where in the
 // files each part of it stands. Opens no socket and changes nothing.
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
-import {
-  ConfigurationError,
-  parseYaml,
-  readYamlFile,
-  wholeFile,
-  type YamlFile,
-} from '../../core/yaml-file.ts';
-import { loadBundle, policyFiles, type Bundle, type PolicyFileName } from '../../gateway/policies/bundle.ts';
+import { ConfigurationError, readYamlFile, wholeFile, type YamlFile } from '../../core/yaml-file.ts';
+import { loadBundle, type Bundle, type PolicyFileName } from '../../gateway/policies/bundle.ts';
 import { policyContext, type PolicyContext } from '../../gateway/policies/context.ts';
 import { loadConfiguration } from '../compose.ts';
 
@@ -61,23 +55,25 @@ export function openPolicies(
   options: Pick<PolicyOptions, 'config'>,
 ): OpenedPolicies {
   const located = locatePolicies(directory, options);
-  return withPlaces({ ...located, bundle: loadBundle(located.directory, located.context) });
+  return loadOpened(located.directory, located);
 }
 
-/** Adds the places to a bundle that is already loaded; a file is parsed again when it is first asked for. */
-export function withPlaces(
-  opened: Omit<OpenedPolicies, 'placeOf' | 'fileOf' | 'writtenRules'>,
+/** Loads a bundle with the places in its files. @throws ConfigurationError with every finding of the bundle */
+export function loadOpened(
+  directory: string,
+  located: Pick<OpenedPolicies, 'context' | 'auditFolder'>,
 ): OpenedPolicies {
   const parsed = new Map<PolicyFileName, YamlFile<unknown>>();
+  const bundle = loadBundle(directory, located.context, (files) => {
+    for (const [name, file] of Object.entries(files))
+      parsed.set(`${name}.yaml` as PolicyFileName, file as YamlFile<unknown>); // Their names, without `.yaml`.
+  });
   const fileOf = (name: PolicyFileName): YamlFile<unknown> => {
-    const known = parsed.get(name);
-    if (known !== undefined) return known;
-    const path = join(opened.directory, name);
-    // A file that the bundle does without is read as empty.
-    const file = parseYaml(existsSync(path) ? readFileSync(path, 'utf8') : '{}', policyFiles[name], path);
-    parsed.set(name, file);
+    const file = parsed.get(name);
+    if (file === undefined) throw new Error(`${name} is no file of a bundle`);
     return file;
   };
+  const opened = { directory, bundle, context: located.context, auditFolder: located.auditFolder };
   let written: readonly Readonly<Record<string, unknown>>[] | undefined;
   return {
     ...opened,

@@ -6,6 +6,8 @@ import type {
   AuthenticationDeps,
   IssuerStatus,
 } from './authentication.ts';
+import { createDirectoryClient } from './directory/directory-client.ts';
+import { createGroupDirectory, type GroupDirectory } from './directory/group-directory.ts';
 import { documentFetcher, issuerDispatcher } from './fetch-document.ts';
 import { issuerRules, requestedScopes } from './issuer-rules.ts';
 import type { KeyIssuers } from './issuer-keys.ts';
@@ -31,6 +33,12 @@ interface NamedKeySet {
   readonly keySet: KeySet;
 }
 
+/** A directory with the settings that it was made from. */
+interface NamedDirectory {
+  readonly settings: string;
+  readonly directory: GroupDirectory;
+}
+
 /**
  * Compiles the policy. Key sets of `deps.previous` live on where their settings are the same.
  * Checks: what checkIssuers finds. Does not check: that an issuer can be reached (status says so later).
@@ -49,16 +57,25 @@ export function compileIssuers(policy: IssuersPolicy, deps: AuthenticationDeps):
   const keySets = new Map<string, NamedKeySet>();
   const accepted = new Map<string, AcceptedIssuer>();
   const entries = Object.entries(policy.issuers);
+  const directories = new Map<string, NamedDirectory>();
+  const previousDirectories =
+    deps.previous instanceof CompiledAuthentication ? deps.previous.directories : directories;
   for (const [name, entry] of entries) {
+    const directory = namedDirectory(name, entry, { previous: previousDirectories.get(name), deps });
+    if (directory !== null) directories.set(name, directory);
     for (const form of issuerForms(entry, embeddedIssuer)) {
       const key = keySetName(name, entry, form);
       const named = keySets.get(key) ?? namedKeySet(previousOf(key, form), optionsOf(entry, form.source));
       keySets.set(key, named);
-      accepted.set(form.issuer, { rules: issuerRules(name, entry, form), keySet: named.keySet });
+      accepted.set(form.issuer, {
+        rules: issuerRules(name, entry, form),
+        keySet: named.keySet,
+        directory: directory?.directory ?? null,
+      });
     }
   }
   const scopes = new Set(entries.flatMap(([, entry]) => requestedScopes(entry)));
-  return new CompiledAuthentication(accepted, keySets, [...scopes], deps);
+  return new CompiledAuthentication({ accepted, keySets, directories, scopesSupported: [...scopes] }, deps);
 }
 
 // One issuer has one set of keys; entries that share Entra's documents each have their own, for their own tenants.
@@ -97,6 +114,35 @@ function keyIssuersOf({ entra }: IssuerPolicy): KeyIssuers | null {
   };
 }
 
+interface DirectorySurroundings {
+  readonly previous: NamedDirectory | undefined;
+  readonly deps: AuthenticationDeps;
+}
+
+/** The directory of an entry; what it was asked before outlives a reload that leaves its settings alone. */
+function namedDirectory(
+  name: string,
+  { entra }: IssuerPolicy,
+  { previous, deps }: DirectorySurroundings,
+): NamedDirectory | null {
+  if (entra?.directory === undefined) return null;
+  const { directory: asked, authority, directoryEndpoint: endpoint } = entra;
+  const settings = JSON.stringify([asked, authority, endpoint]);
+  if (previous?.settings === settings) return previous;
+  const { log, now = Date.now, issuerCa } = deps;
+  const ask = createDirectoryClient({
+    endpoint,
+    authority,
+    clientId: asked.client_id,
+    clientSecret: asked.client_secret,
+    timeoutMs: asked.timeout,
+    dispatcher: deps.dispatcher ?? issuerDispatcher(issuerCa),
+    now,
+  });
+  const options = { ask, cacheMs: asked.cache, timeoutMs: asked.timeout, name, log, now };
+  return { settings, directory: createGroupDirectory(options) };
+}
+
 function namedKeySet(previous: NamedKeySet | undefined, options: KeySetOptions): NamedKeySet {
   const { form, requirements, maxAgeMs, cooldownMs, refreshMs, allowsPlainHttp } = options;
   const settings = JSON.stringify([form, requirements, maxAgeMs, cooldownMs, refreshMs, allowsPlainHttp]);
@@ -106,24 +152,32 @@ function namedKeySet(previous: NamedKeySet | undefined, options: KeySetOptions):
   return { settings, keySet };
 }
 
+interface CompiledParts {
+  readonly accepted: ReadonlyMap<string, AcceptedIssuer>;
+  readonly keySets: ReadonlyMap<string, NamedKeySet>;
+  readonly directories: ReadonlyMap<string, NamedDirectory>;
+  readonly scopesSupported: readonly string[];
+}
+
 class CompiledAuthentication implements Authentication {
   readonly issuers: readonly string[];
   readonly accepted: readonly AcceptedIssuerName[];
   readonly scopesSupported: readonly string[];
   /** By `iss`; the next Authentication takes over what it can use. */
   readonly keySets: ReadonlyMap<string, NamedKeySet>;
+  /** By the name of the entry; taken over likewise. */
+  readonly directories: ReadonlyMap<string, NamedDirectory>;
   readonly #accepted: ReadonlyMap<string, AcceptedIssuer>;
   readonly #verified: VerifiedTokens;
   #isStarted = false;
 
   constructor(
-    accepted: ReadonlyMap<string, AcceptedIssuer>,
-    keySets: ReadonlyMap<string, NamedKeySet>,
-    scopesSupported: readonly string[],
+    { accepted, keySets, directories, scopesSupported }: CompiledParts,
     { now = Date.now, revocations }: AuthenticationDeps,
   ) {
     this.#accepted = accepted;
     this.keySets = keySets;
+    this.directories = directories;
     this.issuers = [...accepted.keys()];
     this.accepted = [...accepted.values()].map(({ rules }) => ({
       name: rules.name,

@@ -35,7 +35,7 @@ export { createDpopServices, type DpopServices } from './sender-constraint.ts';
  * certificate of the connection (principalByCertificate), which is bound to its caller by itself.
  * Does not check: what the principal may do (authorize) and how often (limit). On an anonymous route no credential is read.
  * @throws GatewayError `missing_credentials`, `invalid_request`, `invalid_token`, `invalid_dpop_proof`, `use_dpop_nonce`,
- * `insufficient_scope`, `credential_revoked`, `issuer_unavailable`
+ * `insufficient_scope`, `credential_revoked`, `issuer_unavailable`, `directory_unavailable`
  */
 export function authenticate(received: Received): Authenticated | Promise<Authenticated> {
   const { route, request, target, snapshot } = received;

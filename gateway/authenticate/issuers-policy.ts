@@ -175,13 +175,14 @@ const issuer = z
 /** Paths of the addresses that are plain HTTP beyond loopback. */
 function plainHttpPaths(entry: {
   readonly issuer?: string | undefined;
-  readonly entra?: Pick<EntraPolicy, 'authority'> | undefined;
+  readonly entra?: Pick<EntraPolicy, 'authority' | 'directory'> | undefined;
   readonly metadata_url?: string | undefined;
   readonly jwks_url?: string | undefined;
 }): string[][] {
   const addresses: [string[], string | undefined][] = [
     [['issuer'], entry.issuer],
     [['entra', 'authority'], entry.entra?.authority],
+    [['entra', 'directory', 'endpoint'], entry.entra?.directory?.endpoint],
     [['metadata_url'], entry.metadata_url],
     [['jwks_url'], entry.jwks_url],
   ];

@@ -99,7 +99,8 @@ export class KeySet {
     const known = this.#usableKey(keyId);
     if (known !== undefined) return known;
     if (this.#flight !== null) await this.#flight;
-    else if (this.#options.monotonic() >= this.#nextFetchAt) await this.#fetchOnce('unknown_key');
+    // A flight that began before the issuer published the key does not bring it.
+    if (this.#usableKey(keyId) === undefined) await this.#fetchForUnknown();
     const fetched = this.#usableKey(keyId);
     if (fetched !== undefined) return fetched;
     // While the issuer is down, an unknown key id may be its newest key: the caller is told to come again.
@@ -134,6 +135,12 @@ export class KeySet {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
     this.#flightAbort.abort(closed);
+  }
+
+  /** Whoever waits joins the fetch in flight; within the cool-down there is none. */
+  async #fetchForUnknown(): Promise<void> {
+    if (this.#flight !== null) await this.#flight;
+    else if (this.#options.monotonic() >= this.#nextFetchAt) await this.#fetchOnce('unknown_key');
   }
 
   #usableKey(keyId: string): IssuerKey | undefined {
@@ -174,6 +181,7 @@ export class KeySet {
     try {
       this.#succeed(
         await Promise.race([this.#download(purpose, abort.signal), this.#outOfTime(abort.signal)]),
+        purpose,
         startedAt,
       );
     } catch (error) {
@@ -213,7 +221,7 @@ export class KeySet {
     return jwksUri;
   }
 
-  #succeed(fetched: FetchedKeys, startedAt: number): void {
+  #succeed(fetched: FetchedKeys, purpose: FetchPurpose, startedAt: number): void {
     const { requirements, form, log, maxAgeMs, cooldownMs } = this.#options;
     const keys = readIssuerKeys(fetched.document, requirements, this.#keys);
     if (keys.size === 0) throw new Error(`${fetched.jwksUri}: the document has no usable key`);
@@ -224,7 +232,9 @@ export class KeySet {
     this.#keys = keys;
     this.#fetched = fetched;
     this.#usableUntil = startedAt + maxAgeMs;
-    this.#nextFetchAt = startedAt + cooldownMs;
+    // Only unknown key ids use up the cool-down: an issuer that rotates right after a scheduled fetch is asked at once.
+    if (purpose === 'unknown_key') this.#nextFetchAt = startedAt + cooldownMs;
+    else if (this.#failures > 0) this.#nextFetchAt = startedAt;
     this.#failures = 0;
     this.#problem = null;
   }

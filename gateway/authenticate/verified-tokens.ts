@@ -13,6 +13,8 @@ export interface VerifiedAccessToken {
   /** The key that verified the signature, and the set that must still hold it. */
   readonly key: IssuerKey;
   readonly keySet: KeySet;
+  /** Epoch ms; from then on it is verified anew, since what others said of the principal may be out of date. */
+  readonly usableUntil: number;
 }
 
 /** Bounds of the cache. */
@@ -24,6 +26,8 @@ export interface CacheBounds {
 
 /** An entry of the cache. */
 interface KeptAccessToken extends VerifiedAccessToken {
+  /** Epoch ms. */
+  readonly liveUntil: number;
   /** State of the revocations under which it was last judged; rises, so that a hit costs one comparison. */
   judgedAt: number;
 }
@@ -83,8 +87,8 @@ export class VerifiedTokens {
     return this.#pending.get(digest) ?? this.#verifyOnce(digest, accessToken);
   }
 
-  #isLive({ principal, key, keySet }: VerifiedAccessToken): boolean {
-    return this.#now() < principal.expiresAt * 1000 && keySet.holds(key);
+  #isLive({ liveUntil, key, keySet }: KeptAccessToken): boolean {
+    return this.#now() < liveUntil && keySet.holds(key);
   }
 
   /** @throws GatewayError `credential_revoked`; it is then judged again at the next sight */
@@ -97,7 +101,8 @@ export class VerifiedTokens {
   #verifyOnce(digest: string, accessToken: string): Promise<Principal> {
     const pending = this.#verify(accessToken)
       .then((verified) => {
-        const kept = { ...verified, judgedAt: Number.NaN };
+        const liveUntil = Math.min(verified.principal.expiresAt * 1000, verified.usableUntil);
+        const kept = { ...verified, liveUntil, judgedAt: Number.NaN };
         // A revoked one is kept too: to refuse it again costs no signature.
         this.#entries.set(digest, kept, { size: accessToken.length });
         this.#judge(kept);

@@ -110,11 +110,17 @@ export function compileRules(
 
   const settle = (rules: readonly Rule[], facts: RuleFacts): Candidates => {
     const asked = rules.filter((rule) => rule.namesActions || facts.request.subject.type === 'principal');
-    const left = asked.flatMap((rule) => settled(rule, facts) ?? []);
+    const left: Rule[] = [];
+    // A rule of which something cannot be said is not the one that others share.
+    let isShared = true;
+    for (const rule of asked) {
+      const remaining = settled(rule, facts);
+      if (remaining === null) continue;
+      if (remaining !== rule) isShared = false;
+      left.push(remaining);
+    }
     if (left.length === 0) return none;
     const key = left.map((rule) => rule.id).join(' ');
-    // A rule of which something cannot be said is not the one that others share.
-    const isShared = left.every((rule) => all.includes(rule));
     const set = (isShared ? sets.get(key) : undefined) ?? {
       denies: left.filter((rule) => rule.effect === 'deny'),
       permits: left.filter((rule) => rule.effect === 'permit'),
@@ -155,15 +161,15 @@ export function compileRules(
 
 /** The rule if its settled conditions match, else null; those that cannot be said remain to fail on each request. */
 function settled(rule: Rule, facts: RuleFacts): Rule | null {
-  const unsaid: RuleCondition[] = [];
+  let unsaid: readonly RuleCondition[] | null = null;
   for (const condition of rule.aboutWhom) {
     try {
       if (!condition.test(facts)) return null;
     } catch {
-      unsaid.push(condition);
+      unsaid = [...(unsaid ?? []), condition];
     }
   }
-  return unsaid.length === 0 ? rule : { ...rule, changing: [...rule.changing, ...unsaid] };
+  return unsaid === null ? rule : { ...rule, changing: [...rule.changing, ...unsaid] };
 }
 
 function obligationsOfRules(rules: readonly Rule[]): Obligations {

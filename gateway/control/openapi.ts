@@ -203,6 +203,7 @@ const withCredential: readonly ErrorCode[] = [
   'insufficient_scope',
   'access_denied',
   'issuer_unavailable',
+  'directory_unavailable',
 ];
 const withBody: readonly ErrorCode[] = ['body_invalid', 'body_too_large', 'unsupported_media_type'];
 const withUpstream: readonly ErrorCode[] = [

@@ -86,9 +86,14 @@ export interface Bundle {
  * Checks: each file alone (core/yaml-file.ts and its schema), that there are no other YAML files, every reference between
  * files and towards the configuration (references.ts).
  * Does not check: that issuers and upstreams can be reached (/readyz shows that).
+ * `onRead` gets the parsed files of a good bundle, for tools that name lines.
  * @throws ConfigurationError with every finding of every file.
  */
-export function loadBundle(directory: string, context: PolicyContext): Bundle {
+export function loadBundle(
+  directory: string,
+  context: PolicyContext,
+  onRead?: (files: PolicyFiles) => void,
+): Bundle {
   const folder = resolveFolder(directory);
   const findings: Finding[] = unknownFiles(folder, directory);
   const sources = new Map<PolicyFileName, Buffer>();
@@ -127,6 +132,7 @@ export function loadBundle(directory: string, context: PolicyContext): Bundle {
   const references = checkReferences(files, context);
   findings.push(...references.faults);
   if (findings.length > 0 || !isComplete(files)) throw new ConfigurationError(findings);
+  onRead?.(files);
   return {
     directory,
     ...digestsOf(sources),

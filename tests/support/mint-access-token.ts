@@ -37,6 +37,7 @@ function keyPair(alg: string, rsaBits: number): { privateKey: KeyObject; publicK
   if (alg === 'EdDSA' || alg === 'Ed25519') return generateKeyPairSync('ed25519');
   if (alg === 'ES256') return generateKeyPairSync('ec', { namedCurve: 'P-256' });
   if (alg === 'ES384') return generateKeyPairSync('ec', { namedCurve: 'P-384' });
+  if (alg === 'ES512') return generateKeyPairSync('ec', { namedCurve: 'P-521' });
   return generateKeyPairSync('rsa', { modulusLength: rsaBits });
 }
 

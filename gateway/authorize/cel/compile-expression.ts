@@ -5,7 +5,7 @@ import type { Principal } from '../../principal.ts';
 import { attributeTypes, celAttributes, type ModelAttributes } from '../../model-attributes.ts';
 import type { RuleFacts, Test } from '../conditions/condition.ts';
 import { createCelEnvironment } from './environment.ts';
-import { principalValues, requestValues, type Members } from './request-values.ts';
+import { principalValues, requestValues, shownHeaders, type Members } from './request-values.ts';
 import { callOf, nodesOf } from './syntax-tree.ts';
 import { isVariable, type VariableName } from './vocabulary.ts';
 
@@ -33,12 +33,18 @@ export function createExpressionCompiler(
   return (expression) => {
     const evaluate = environment.parse(expression);
     const named = variablesOf(evaluate.ast);
+    const seesHeaders = expression.includes('headers');
     const test: Test = (facts) => {
       const values: Partial<Record<VariableName, unknown>> = {};
       for (const name of named) {
         if (name === 'resource') {
           const known = facts.model === null ? undefined : attributes.get(facts.model);
           values.resource = { ...requestValues.resource(facts), attributes: known ?? noAttributes };
+          continue;
+        }
+        if (name === 'request' && seesHeaders) {
+          const headers = shownHeaders(facts.request.context.headers);
+          values.request = { ...requestValues.request(facts), headers };
           continue;
         }
         if (name !== 'principal') {

@@ -14,6 +14,7 @@ export type Members<Name extends VariableName> = Readonly<
 export const requestValues: {
   readonly [Name in Exclude<VariableName, 'principal'>]: (facts: RuleFacts) => Members<Name>;
 } = {
+  // `headers` are added for the expressions that read them: they cost more than all the rest.
   request: bodyValues,
   // `attributes` are known to the compiler of the bundle, which adds them.
   resource: ({ request, upstream }) => ({ type: request.resource.type, id: request.resource.id, upstream }),
@@ -89,17 +90,14 @@ function bodyValues({ request, action, model }: RuleFacts): Members<'request'> {
     message_count: entries(body['messages']),
     prompt_count: prompts(body['prompt']) + prompts(body['input']),
     tool_count: entries(body['tools']) + entries(body['functions']),
-    // Read only when an expression asks for it.
-    get headers() {
-      return shownHeaders(request.context.headers);
-    },
   };
 }
 
 /** Fields that carry credentials; no rule may judge by the text of one. */
 const hiddenFields = new Set(['authorization', 'proxy-authorization', 'api-key', 'cookie', 'dpop']);
 
-function shownHeaders(headers: IncomingHttpHeaders = {}): ReadonlyMap<string, string> {
+/** The header fields of a request that expressions may see. */
+export function shownHeaders(headers: IncomingHttpHeaders = {}): ReadonlyMap<string, string> {
   const shown = new Map<string, string>();
   for (const [name, value] of Object.entries(headers)) {
     if (value !== undefined && !hiddenFields.has(name))

@@ -264,6 +264,32 @@ describe('entra in issuers.yaml', () => {
     ],
     [{ tenant_id: ours, identity_type: 'person' }, /^entra\.identity_type/],
     [{ tenant_id: ours, client_authentication: '1' }, /^entra\.client_authentication/],
+    [{ tenant_id: ours, groups_overage: 'permit' }, /^entra\.groups_overage/],
+    [{ tenant_id: ours, groups_overage: 'resolve' }, /^entra\.groups_overage: .*go together/],
+    [
+      { tenant_id: ours, directory: { client_id: 'x', client_secret: 'env:X' } },
+      /^entra\.directory: .*go together/,
+    ],
+    [
+      { tenant_id: ours, groups_overage: 'resolve', directory: { client_id: 'x', client_secret: 'hunter2' } },
+      /env:NAME or file/,
+    ],
+    [
+      {
+        tenant_id: ours,
+        groups_overage: 'resolve',
+        directory: { client_id: 'x', client_secret: 'env:X', endpoint: 'http://graph.example' },
+      },
+      /^entra\.directory\.endpoint: http:/,
+    ],
+    [
+      {
+        tenant_id: ours,
+        groups_overage: 'resolve',
+        directory: { client_id: 'x', client_secret: 'env:X', endpoint: 'https://graph.example/v1.0' },
+      },
+      /without a path/,
+    ],
   ];
   for (const [entra, expected] of refusals) {
     it(`is refused as ${JSON.stringify(entra)}`, () => {

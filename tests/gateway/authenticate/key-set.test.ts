@@ -65,15 +65,23 @@ const publishNext = (keepOld = true): SigningKey => {
 const mintWith = (key: SigningKey): string => mintAccessToken({ issuer: issuer.issuer, key });
 
 describe('rotation', () => {
-  it('A1 accepts the first token of a new kid once the cool-down is over, without restart', async () => {
+  it('A1 accepts the first token of a new kid at once, however short ago a scheduled fetch was', async () => {
+    const { authentication } = await start();
+    const next = publishNext();
+    assert.equal((await verified(authentication, mintWith(next))).subject, 'account-1');
+    assert.deepEqual(issuer.requests, { metadata: 1, jwks: 2, other: 0 });
+  });
+
+  it('A1 accepts it at the end of the cool-down when another unknown kid had it fetched before, without restart', async () => {
     const { authentication, clock } = await start();
+    await assertRefused(() => authentication.verify(withKid('random')), 'invalid_token', 'kid_unknown');
     const next = publishNext();
     await assertRefused(() => authentication.verify(mintWith(next)), 'invalid_token', 'kid_unknown');
     clock.advance(29_000);
     await assertRefused(() => authentication.verify(mintWith(next)), 'invalid_token', 'kid_unknown');
     clock.advance(1_000);
     assert.equal((await verified(authentication, mintWith(next))).subject, 'account-1');
-    assert.equal(issuer.requests.jwks, 2);
+    assert.equal(issuer.requests.jwks, 3);
     assert.equal(issuer.requests.metadata, 1, 'an unknown kid costs one request, not two');
   });
 
@@ -204,14 +212,18 @@ describe('A5 a flood of unknown kids', () => {
       }),
     );
 
-  it('60 in parallel cause one fetch at most, and none before the cool-down is over', async () => {
+  it('60 in parallel cause one fetch, and none more before the cool-down is over', async () => {
     const { authentication, clock } = await start();
     await flood(authentication);
-    assert.equal(issuer.requests.jwks, 1);
-    clock.advance(30_000);
+    await flood(authentication);
+    assert.equal(issuer.requests.jwks, 2);
+    clock.advance(29_999);
+    await flood(authentication);
+    assert.equal(issuer.requests.jwks, 2);
+    clock.advance(1);
     await flood(authentication);
     await flood(authentication);
-    assert.deepEqual(issuer.requests, { metadata: 1, jwks: 2, other: 0 });
+    assert.deepEqual(issuer.requests, { metadata: 1, jwks: 3, other: 0 });
   });
 
   it('60 in parallel cause one fetch at most while the issuer is down', async () => {
@@ -265,6 +277,20 @@ describe('A6 overlapping fetches', () => {
     assert.equal((await keySet.keyFor(heldBack.kid)).keyId, heldBack.kid);
     await sleep(20);
     await assertRefused(() => keySet.keyFor(spare[0]?.kid ?? ''), 'invalid_token', 'kid_unknown');
+    keySet.close();
+  });
+
+  it('are followed by one of its own for a key that was published while they were under way', async () => {
+    const keySet = new KeySet(optionsFor({}));
+    await keySet.start();
+    const release = issuer.hold();
+    const late = keySet.refresh();
+    await until(async () => issuer.requests.metadata === 2);
+    const [next] = [publishNext()];
+    const asked = Promise.all([keySet.keyFor(next.kid), keySet.keyFor(next.kid)]);
+    release();
+    await late;
+    for (const key of await asked) assert.equal(key.keyId, next.kid);
     keySet.close();
   });
 

@@ -17,7 +17,7 @@ after(() => issuer.close());
 
 /** A cache before a verification that counts; the key counts as withdrawn once `held` is false. */
 function cacheUnderTest(bounds?: { maxEntries: number; maxCharacters: number }) {
-  const state = { verifications: 0, held: true, nowMs: 0, fails: false };
+  const state = { verifications: 0, held: true, nowMs: 0, fails: false, usableUntil: Infinity };
   // The cache asks a key set one question only.
   const keySet = { holds: () => state.held } as unknown as KeySet;
   const key = {} as IssuerKey;
@@ -25,7 +25,8 @@ function cacheUnderTest(bounds?: { maxEntries: number; maxCharacters: number }) 
     state.verifications++;
     await Promise.resolve();
     if (state.fails) throw new GatewayError('invalid_token', { reason: 'signature' });
-    return { principal: { ...anonymousPrincipal(accessToken), expiresAt: 100 }, key, keySet };
+    const principal = { ...anonymousPrincipal(accessToken), expiresAt: 100 };
+    return { principal, key, keySet, usableUntil: state.usableUntil };
   };
   return {
     state,
@@ -34,6 +35,17 @@ function cacheUnderTest(bounds?: { maxEntries: number; maxCharacters: number }) 
 }
 
 describe('verified tokens', () => {
+  it('verifies anew what was usable for a while only', async () => {
+    const { cache, state } = cacheUnderTest();
+    state.usableUntil = 500;
+    await cache.principalOf('a');
+    state.nowMs = 499;
+    assert.ok(!(cache.principalOf('a') instanceof Promise));
+    state.nowMs = 500;
+    await cache.principalOf('a');
+    assert.equal(state.verifications, 2);
+  });
+
   it('answers at once, with the same principal, what it has seen before', async () => {
     const { cache, state } = cacheUnderTest();
     const first = await cache.principalOf('a');
