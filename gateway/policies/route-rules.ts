@@ -34,9 +34,14 @@ export function checkRoutes(files: Files, context: PolicyContext): Finding[] {
   return findings;
 }
 
+interface Contradiction {
+  readonly path: readonly PropertyKey[];
+  readonly message: string;
+}
+
 /** What one route says against itself. */
-function contradictions(route: RouteEntry): { path: readonly PropertyKey[]; message: string }[] {
-  const found: { path: readonly PropertyKey[]; message: string }[] = [];
+function contradictions(route: RouteEntry): Contradiction[] {
+  const found: Contradiction[] = [];
   const object = (when: boolean, path: readonly PropertyKey[], message: string): unknown =>
     when && found.push({ path, message });
   const isJudged = route.kind === 'openai' || route.kind === 'generate';
@@ -88,22 +93,19 @@ function contradictions(route: RouteEntry): { path: readonly PropertyKey[]; mess
     ['require'],
     'a route that is open to anybody reads no access token, so nothing can be required of it',
   );
-  object(
-    route.path.includes('{model}') && route.kind === 'http',
-    ['path'],
-    'a route of kind http has no model',
-  );
-  object(
-    route.path.includes('{id}') && route.kind !== 'http',
-    ['path'],
-    'only routes of kind http have an {id}',
-  );
-  object(
-    route.upstream_path !== undefined && route.path.includes('{id}') !== route.upstream_path.includes('{id}'),
-    ['upstream_path'],
-    'path and upstream_path both have an {id}, or neither',
-  );
-  return found;
+  return [...found, ...placeholderFaults(route)];
+}
+
+/** What a route says against itself by `{model}` and `{id}`. */
+function placeholderFaults(route: RouteEntry): Contradiction[] {
+  const isHttp = route.kind === 'http';
+  const hasId = route.path.includes('{id}');
+  if (isHttp && route.path.includes('{model}'))
+    return [{ path: ['path'], message: 'a route of kind http has no model' }];
+  if (!isHttp && hasId) return [{ path: ['path'], message: 'only routes of kind http have an {id}' }];
+  if (route.upstream_path !== undefined && hasId !== route.upstream_path.includes('{id}'))
+    return [{ path: ['upstream_path'], message: 'path and upstream_path both have an {id}, or neither' }];
+  return [];
 }
 
 interface Surroundings {
