@@ -170,6 +170,10 @@ export const errorCatalogue = {
     retryable: false,
   },
   limit_store_unavailable: server(503, 'The store of the rate limits does not answer.'),
+  decision_point_unavailable: server(
+    503,
+    'The service that must permit this, too, does not answer. Try again later.',
+  ),
   audit_unavailable: server(503, 'The audit log cannot be written, so nothing is answered.'),
   issuer_unavailable: server(503, 'The keys of the token issuer cannot be fetched.'),
   directory_unavailable: server(503, 'The directory that knows your groups does not answer. Try again.'),

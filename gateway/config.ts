@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { isLoopback, listenAddress } from '../core/address.ts';
 import { duration } from '../core/duration.ts';
 import { secretReference } from '../core/secret.ts';
+import { decisionPointSchema } from './authorize/decision-point/decision-point-config.ts';
 import { relationsConfigSchema } from './authorize/relations/relations-config.ts';
 import { createCallerAddress } from './caller-address.ts';
 import { parseUpstreamUrl } from './forward/upstream-address.ts';
@@ -134,6 +135,8 @@ export const gatewayConfigSchema = z
       .optional(),
     /** Who holds the relationships that rules ask for with `related`. */
     relations: relationsConfigSchema.prefault({ engine: 'embedded' }),
+    /** A service of OpenID AuthZEN 1.0 that must permit, too, what the policies permit. */
+    decision_point: decisionPointSchema.optional(),
     /** Access tokens and API keys that were revoked before they expire. */
     revocations: z
       .strictObject({

@@ -3,7 +3,8 @@
 import { GatewayError } from '../core/errors.ts';
 import { account } from './accounting/index.ts';
 import { authenticate } from './authenticate/index.ts';
-import { authorizeAsking, oblige } from './authorize/index.ts';
+import { authorizeAsking } from './authorize/ask.ts';
+import { oblige } from './authorize/index.ts';
 import { readBody } from './body.ts';
 import { refuse } from './error-response.ts';
 import type { Received } from './exchange.ts';

@@ -8,7 +8,7 @@ import { followCertificate } from '../core/certificate-renewal.ts';
 import { createLog, type Logger } from '../core/log.ts';
 import { readSecret } from '../core/secret.ts';
 import { createAuditLog } from './accounting/audit-log.ts';
-import { createMetrics, type Metrics } from './accounting/metrics.ts';
+import { createMetrics } from './accounting/metrics.ts';
 import { createControlApp, createInternalApp } from './app.ts';
 import {
   createDpopServices,
@@ -17,7 +17,7 @@ import {
   openRevocations,
   type ClientTrust,
 } from './authenticate/index.ts';
-import { createOpenFgaStore, type RemoteRelationStore } from './authorize/relations/openfga-store.ts';
+import { openOutside } from './authorize/open-outside.ts';
 import { createCallerAddress } from './caller-address.ts';
 import type { GatewayConfig } from './config.ts';
 import type { ControlDependencies } from './control/control-dependencies.ts';
@@ -167,7 +167,7 @@ async function openServices(
     digest: () => policies.current().digest,
     policiesCurrent: () => policies.problem() === null,
   });
-  const relationStore = openRelationStore(config, metrics, log);
+  const { relationStore, decisionPoint } = openOutside(config, { metrics, log });
   const options: PolicyHolderOptions = {
     directory: config.policies,
     requireTests: config.require_tests,
@@ -210,6 +210,7 @@ async function openServices(
       revocations.close(),
       auditLog.close(),
       relationStore?.close(),
+      decisionPoint?.close(),
     ]);
     throw error;
   }
@@ -226,27 +227,21 @@ async function openServices(
     revocations,
     upstreams,
     relationStore,
+    decisionPoint,
   };
   return { policies, services };
 }
 
-/** The store of relations elsewhere, or null when this process holds them. */
-function openRelationStore(config: GatewayConfig, metrics: Metrics, log: Logger): RemoteRelationStore | null {
-  const { relations } = config;
-  if (relations.engine === 'embedded') return null;
-  return createOpenFgaStore(relations, {
-    onAsked: (asked) => metrics.askedOutside('relations', asked),
-    onTurn: (problem) => {
-      if (problem === null) log.info({}, 'OpenFGA answers again');
-      else log.error({ problem }, 'OpenFGA does not answer; rules that ask for relations deny');
-    },
-  });
-}
-
 /** The audit log last: the others may still have something to say. */
 async function closeServices(services: Services): Promise<void> {
-  const { upstreams, limitStore, revocations, relationStore, auditLog } = services;
-  await Promise.all([upstreams.close(), limitStore.close(), revocations.close(), relationStore?.close()]);
+  const { upstreams, limitStore, revocations, relationStore, decisionPoint, auditLog } = services;
+  await Promise.all([
+    upstreams.close(),
+    limitStore.close(),
+    revocations.close(),
+    relationStore?.close(),
+    decisionPoint?.close(),
+  ]);
   await auditLog.close();
 }
 

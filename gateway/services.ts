@@ -3,6 +3,7 @@ import type { Logger } from '../core/log.ts';
 import type { AuditLog } from './accounting/audit-log.ts';
 import type { Metrics } from './accounting/metrics.ts';
 import type { ClientTrust, DpopServices, Revocations } from './authenticate/index.ts';
+import type { DecisionPoint } from './authorize/decision-point/decision-point.ts';
 import type { RemoteRelationStore } from './authorize/relations/openfga-store.ts';
 import type { Upstreams } from './forward/upstreams.ts';
 import type { LimitStore } from './limit/store.ts';
@@ -24,4 +25,6 @@ export interface Services {
   readonly upstreams: Upstreams;
   /** Relationships that are held elsewhere, or null. */
   readonly relationStore: RemoteRelationStore | null;
+  /** Who must permit, too, what the policies permit; or null. */
+  readonly decisionPoint: DecisionPoint | null;
 }

@@ -152,7 +152,7 @@ A permit rule names its actions (not \`*\`) and says for whom. A model that a de
 
 | variable | members |
 | --- | --- |
-| \`principal\` | \`subject\`, \`issuer\` (name in issuers.yaml), \`client_id\`, \`tenant_id\`, \`acr\` (texts, empty when absent), \`roles\` (effective), \`groups\`, \`scopes\`, \`amr\` (lists of text), \`authenticated_at\` (timestamp; absent when the issuer does not say), \`claims\` (all claims of the access token by name) |
+| \`principal\` | \`subject\`, \`issuer\` (name in issuers.yaml), \`client_id\`, \`tenant_id\`, \`acr\` (texts, empty when absent), \`roles\` (effective), \`groups\`, \`scopes\`, \`amr\` (lists of text), \`groups_known\` (false for a token that says it has more groups than it lists; reading \`groups\` then fails the expression), \`identity_type\` (\`user\`, \`app\` or \`unproven\` for Entra, else empty), \`authenticated_at\` (timestamp; absent when the issuer does not say), \`claims\` (all claims of the access token by name) |
 | \`request\` | \`route\`, \`action\`, \`model\` (texts), \`stream\` (bool), \`max_tokens\` (0 when not given, which leaves it to the model server), \`n\`, \`message_count\`, \`prompt_count\`, \`tool_count\` (whole numbers), \`headers\` (texts by name in lower case, without those that carry credentials; ask with \`"x-team" in request.headers\`) |
 | \`resource\` | \`type\` (\`model\` or \`gateway\`), \`id\`, \`upstream\` (texts), \`attributes\` (what \`gateway.upstreams.<name>.models[].attributes\` states about the model, by name) |
 | \`environment\` | \`now\` (timestamp), \`caller_address\` (text) |

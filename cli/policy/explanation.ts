@@ -64,7 +64,7 @@ export function explainQuestion(
     at: new Date(question.now).toISOString(),
     caller: callerOf(answer),
     digest: opened.bundle.digest,
-    note: noteOn(question),
+    note: noteOn(question, opened),
     outcome: refusal?.code ?? 'permit',
     reason: refusal?.reason ?? null,
     decided_by: answer.decidedBy,
@@ -75,8 +75,18 @@ export function explainQuestion(
   };
 }
 
+/** What is not looked at here; null when everything is. */
+function noteOn(question: Question, { context }: OpenedPolicies): string | null {
+  const notes = [
+    ...(context.asksDecisionPoint === true ? ['The decision point is not asked offline.'] : []),
+    ...(context.relationsElsewhere === true ? ['Relations are answered from relations.yaml.'] : []),
+  ];
+  const all = [credentialNote(question) ?? [], notes].flat();
+  return all.length === 0 ? null : all.join(' ');
+}
+
 /** What is not checked of a credential that is judged; null for somebody who is only imagined. */
-function noteOn({ credential }: Question): string | null {
+function credentialNote({ credential }: Question): string | null {
   if (typeof credential === 'string') return 'The signature of the token is not checked here.';
   return credential !== null && 'certificate' in credential
     ? 'Chain and revocation of the certificate are not checked here.'
@@ -112,7 +122,7 @@ function stagesOf(question: Question, answer: Answer, opened: OpenedPolicies): E
     return [refused('authenticate'), ...later('not_reached', 'authorize', 'limit', 'guard', 'forward')];
   const authenticated: ExplainedStage = {
     stage: 'authenticate',
-    outcome: noteOn(question) === null ? 'not_asked' : 'passed',
+    outcome: credentialNote(question) === null ? 'not_asked' : 'passed',
     explanation: authenticationOf(question, answer, opened),
   };
   if (answer.stage === 'authorize')

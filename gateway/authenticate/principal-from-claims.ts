@@ -17,7 +17,7 @@ export function principalFromClaims(claims: Claims, rules: IssuerRules, clientId
   if (!isIdentifier(subject)) throw invalidToken('sub');
   const tenantId = optionalText(claims, 'tid', 'tid');
   const { acr, amr, auth_time: authTime } = claims;
-  const groupsUnknown = isOverage(claims);
+  const groupsUnknown = isOverage(claims, rules.claims.groups);
   return Object.freeze({
     issuerName: rules.name,
     issuer: rules.issuer,
@@ -59,10 +59,10 @@ function keyOf(claims: Claims, rules: IssuerRules, subject: string): string {
 }
 
 // Entra leaves the groups out of tokens of people with many. Their endpoint is not followed, and a partial list is not
-// read: the groups are unknown, which is not the same as none.
-function isOverage(claims: Claims): boolean {
+// read: the groups are unknown, which is not the same as none. OpenID Connect Core §5.6.2: so is any claim that is named
+// as lying elsewhere.
+function isOverage(claims: Claims, [groups = '']: readonly string[]): boolean {
   const { hasgroups } = claims;
-  return (
-    hasgroups === true || hasgroups === 'true' || claimAt(claims, ['_claim_names', 'groups']) !== undefined
-  );
+  const isElsewhere = (name: string): boolean => claimAt(claims, ['_claim_names', name]) !== undefined;
+  return hasgroups === true || hasgroups === 'true' || isElsewhere('groups') || isElsewhere(groups);
 }

@@ -6,7 +6,6 @@ import { decide, type DecisionParts } from './decide.ts';
 import type { Decision, EvaluationRequest } from './evaluation.ts';
 import type { HeaderValues, Obligations } from './obligations.ts';
 import { fulfilmentOf } from './oblige.ts';
-import { gatherAnswers, mustGather } from './relations/gather.ts';
 import { visibleModels } from './visible-models.ts';
 
 export { compileRoles, type Authorization } from './compiled-roles.ts';
@@ -44,15 +43,6 @@ export interface Effective {
 
 const noRoles: ReadonlySet<string> = new Set();
 const noHeaders: HeaderValues = [];
-
-/** The stage: at once, unless a rule asks for relations that are held elsewhere; those are asked first. */
-export function authorizeAsking(parsed: Parsed): Authorized | Promise<Authorized> {
-  const { snapshot } = parsed;
-  if (snapshot.relations.remote === null) return authorize(parsed);
-  const questions = questionsOf(parsed);
-  if (!mustGather(questions, snapshot)) return authorize(parsed);
-  return gatherAnswers(questions, snapshot).then((parts) => authorize(parsed, parts));
-}
 
 /**
  * Permits or refuses the action of the route.
@@ -112,16 +102,6 @@ export function evaluationRequest(parsed: Parsed, model: string | null): Evaluat
       body: body?.json ?? null,
     },
   };
-}
-
-/** Every question that the stage puts: about the model, or about each where the request names none or lists them. */
-function questionsOf(parsed: Parsed): EvaluationRequest[] {
-  const { route, snapshot, model } = parsed;
-  if (model !== null && route.kind !== 'models') return [evaluationRequest(parsed, model)];
-  const isAboutModels = route.kind !== 'http';
-  return [null, ...(isAboutModels ? snapshot.models.keys() : [])].map((each) =>
-    evaluationRequest(parsed, each),
-  );
 }
 
 /** The model of a request that names none: required where the action is about a model. */

@@ -4,7 +4,7 @@ import type { ControlDependencies } from './control-dependencies.ts';
 
 /** One dependency. */
 export interface ReadinessCheck {
-  /** `issuer`, `upstream`, `relations`, `revocations`, `limit_store`, `audit_log`, `policies` or `gateway`. */
+  /** `issuer`, `upstream`, `relations`, `decision_point`, `revocations`, `limit_store`, `audit_log`, `policies` or `gateway`. */
   readonly kind: string;
   readonly name: string;
   readonly ready: boolean;
@@ -34,7 +34,7 @@ export function createReadiness(deps: ControlDependencies): (detail: boolean) =>
     const checks: ReadinessCheck[] = [
       ...issuers.map(({ name, ready, problem }) => ({ kind: 'issuer', name, ready, problem })),
       ...(await upstreamChecks()),
-      ...relationChecks(deps),
+      ...outsideChecks(deps),
       ...deps.services.revocations.status().map(({ name, problem }) => check('revocations', name, problem)),
       check('limit_store', deps.services.limitStore.kind, deps.services.limitStore.problem()),
       check('audit_log', 'audit', deps.services.auditLog.problem()),
@@ -45,9 +45,14 @@ export function createReadiness(deps: ControlDependencies): (detail: boolean) =>
   };
 }
 
-/** Rules that ask for relations deny while their store does not answer; all else goes on. */
-function relationChecks({ services: { relationStore } }: ControlDependencies): ReadinessCheck[] {
-  return relationStore === null ? [] : [check('relations', 'openfga', relationStore.problem())];
+/** Who is asked beside the policies; while one does not answer, what does not concern it goes on. */
+function outsideChecks({
+  services: { relationStore, decisionPoint },
+}: ControlDependencies): ReadinessCheck[] {
+  return [
+    ...(relationStore === null ? [] : [check('relations', 'openfga', relationStore.problem())]),
+    ...(decisionPoint === null ? [] : [check('decision_point', 'authzen', decisionPoint.problem())]),
+  ];
 }
 
 function check(kind: string, name: string, problem: string | null): ReadinessCheck {

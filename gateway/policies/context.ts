@@ -17,12 +17,15 @@ export interface PolicyContext {
   readonly clientCertificates: 'verified' | 'not_asked_for' | 'proxy';
   /** Whether relationships are held elsewhere, so that the tuples of relations.yaml answer the offline tools alone. */
   readonly relationsElsewhere?: boolean;
+  /** Whether a decision point is asked beside the policies, which the offline tools never do. */
+  readonly asksDecisionPoint?: boolean;
 }
 
 /** The parts of the configuration that policies refer to; a model served twice belongs to the first upstream. */
 export function policyContext(
   config: Pick<GatewayConfig, 'upstreams' | 'embedded_issuer' | 'tls' | 'tls_ends_at_proxy'> & {
     readonly relations?: RelationsConfig;
+    readonly decision_point?: unknown;
   },
 ): PolicyContext {
   const models = new Map<string, string>();
@@ -46,5 +49,6 @@ export function policyContext(
     clientCertificates:
       config.tls?.client_ca !== undefined ? 'verified' : config.tls_ends_at_proxy ? 'proxy' : 'not_asked_for',
     relationsElsewhere: config.relations?.engine === 'openfga',
+    asksDecisionPoint: config.decision_point !== undefined,
   };
 }

@@ -1,6 +1,7 @@
 // The values of the variables of `when` for one request. Only counts and numbers of the body are shown to expressions, so
 // that a caller cannot choose how much work they are.
 import type { IncomingHttpHeaders } from 'node:http';
+import type { Principal } from '../../principal.ts';
 import type { RuleFacts } from '../conditions/condition.ts';
 import { longestList, type VariableName, type variables } from './vocabulary.ts';
 
@@ -24,16 +25,17 @@ export const requestValues: {
   }),
 };
 
-/** Reads `principal`. @throws Error when one of its lists is too long to be walked. */
+/** Reads `principal`. @throws Error when one of its lists but `groups` is too long to be walked. */
 export function principalValues(facts: RuleFacts): Members<'principal'> {
   const { principal, roles, uncertainRoles } = facts;
+  const hasTooManyGroups = principal.groups.size > longestList;
   const values = {
     subject: principal.subject,
     issuer: principal.issuerName,
     client_id: principal.clientId ?? '',
     tenant_id: principal.tenantId ?? '',
     roles: bounded(roles),
-    groups: bounded(principal.groups),
+    groups: hasTooManyGroups ? [] : [...principal.groups],
     groups_known: principal.groupsUnknown !== true,
     identity_type: principal.identityType ?? '',
     scopes: bounded(principal.scopes),
@@ -42,11 +44,17 @@ export function principalValues(facts: RuleFacts): Members<'principal'> {
     claims: principal.claims,
     ...(principal.authTime === null ? {} : { authenticated_at: new Date(principal.authTime * 1_000) }),
   };
-  if (principal.groupsUnknown !== true) return values;
+  if (principal.groupsUnknown !== true && !hasTooManyGroups) return values;
+  // Cutting the list off could hide the very group that a rule denies.
   return unreadable(
-    { ...values, claims: unreadable(principal.claims, ['groups']) },
+    { ...values, claims: unreadable(principal.claims, ['groups', ...claimsElsewhere(principal.claims)]) },
     uncertainRoles.size === 0 ? ['groups'] : ['groups', 'roles'],
   );
+}
+
+/** Claims that lie elsewhere (OpenID Connect Core §5.6.2): whatever a token says of them itself is a part at most. */
+function claimsElsewhere({ _claim_names: names }: Principal['claims']): readonly string[] {
+  return typeof names === 'object' && names !== null ? Object.keys(names) : [];
 }
 
 /** Members that fail whatever reads them or asks for them: what is not known must not look like what is not there. */
@@ -56,7 +64,7 @@ function unreadable<Values extends object>(values: Values, names: readonly strin
     Object.defineProperty(copy, name, {
       enumerable: true,
       get: (): never => {
-        throw new Error('the groups are not known');
+        throw new Error('the groups are not known, or too many');
       },
     });
   }

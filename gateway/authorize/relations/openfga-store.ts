@@ -48,9 +48,10 @@ export function createOpenFgaStore(
 ): RemoteRelationStore {
   const caller = createJsonCaller(config);
   const circuit = createCircuit({ onTurn });
-  const cache = createAnswerCache<boolean>({
+  const cache = createAnswerCache<RelationAnswer>({
     entries: config.cache_entries,
     ttlMs: config.cache_ms,
+    keeps: (answer) => answer !== null,
     onHits: (count) => onAsked({ outcome: 'cached', count, seconds: null }),
   });
   const base = `${config.url.replace(/\/+$/, '')}/stores/${config.store_id}`;

@@ -254,6 +254,15 @@ describe('an issuer with claims of its own', () => {
     await assertRefused(() => authentication.verify(mint(v2, {})), 'invalid_token', 'sub');
   });
 
+  it('has unknown groups when the claim for them lies elsewhere, and known ones otherwise', async () => {
+    const { authentication } = authenticationOf({ it: entryOf(v2, { claims: { groups: ['memberOf'] } }) });
+    const unknownFor = async (claims: Claims): Promise<boolean | undefined> =>
+      (await verified(authentication, mint(v2, claims))).groupsUnknown;
+    assert.equal(await unknownFor({ _claim_names: { memberOf: 's' }, memberOf: ['part'] }), true);
+    assert.equal(await unknownFor({ hasgroups: 'true' }), true);
+    assert.equal(await unknownFor({ _claim_names: { address: 's' }, memberOf: ['g'] }), false);
+  });
+
   it('reads scope where there is no scp', async () => {
     const { authentication } = authenticationOf({ it: entryOf(v2, {}) });
     assert.deepEqual(

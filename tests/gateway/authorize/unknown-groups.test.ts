@@ -141,6 +141,30 @@ describe('with unknown groups', () => {
     );
   });
 
+  it('an expression over a claim that lies elsewhere fails', () => {
+    const elsewhere = {
+      ...member,
+      claims: { _claim_names: { memberOf: 'src1' }, memberOf: ['part'], _claim_sources: 7 },
+    };
+    const rule = {
+      name: 'no',
+      effect: 'deny',
+      when: 'has(principal.claims.memberOf) && "blocked" in principal.claims.memberOf',
+    };
+    assert.equal(decided(elsewhere, [rule]).code, 'when_failed');
+    assert.equal(decided({ ...member, claims: { _claim_names: 'odd' } }, [rule]).decision, 'permit');
+  });
+
+  it('more groups than an expression may walk fail it when it reads them, and no other', () => {
+    const many = Array.from({ length: 1_025 }, (_, index) => `g${index}`);
+    const who = { held: ['LLM.User'], listed: many, claims: { groups: many, plan: 'paid' } };
+    const rule = (when: string): Record<string, unknown>[] => [{ name: 'no', effect: 'deny', when }];
+    assert.equal(decided(who, rule('principal.claims.plan != "paid"')).decision, 'permit');
+    assert.equal(decided(who, rule('"x" in principal.groups')).code, 'when_failed');
+    assert.equal(decided(who, rule('"x" in principal.claims.groups')).code, 'when_failed');
+    assert.equal(decided({ ...who, held: [], listed: ['readers', ...many] }).decidedBy, 'roles.LLM.User');
+  });
+
   it('duties that a group may join are not combined', () => {
     const policy = {
       ...roles,
