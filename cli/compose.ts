@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { formatAddress, type ListenAddress } from '../core/address.ts';
 import { ConfigurationError, nearest, readYamlFile, type Finding, type YamlFile } from '../core/yaml-file.ts';
 import { gatewayConfigSchema, type GatewayConfig } from '../gateway/config.ts';
+import { modelIdOf } from '../gateway/model-attributes.ts';
 import { identityConfigSchema, type IdentityConfig } from '../identity/config.ts';
 import { modelServerConfigSchema, type ModelServerConfig } from '../model-server/config.ts';
 import { environmentOverrides, flagOverrides, setAt, type Override, type StartFlags } from './overrides.ts';
@@ -198,7 +199,11 @@ function agreedGateway({ base, merged, isSet, authority }: Agreement, gateway: G
       upstream.url === originOf(base.model_server)
     ) {
       if (!isSet(`gateway.upstreams.${name}.url`)) moved.url = originOf(modelServer);
-      if (!isSet(`gateway.upstreams.${name}.models`)) moved.models = Object.keys(modelServer.models);
+      if (!isSet(`gateway.upstreams.${name}.models`))
+        // What the file states about a model stays with it.
+        moved.models = Object.keys(modelServer.models).map(
+          (id) => upstream.models.find((entry) => modelIdOf(entry) === id) ?? id,
+        );
     }
     if (identity !== undefined && base.identity !== undefined && upstream.url === originOf(base.identity)) {
       if (!isSet(`gateway.upstreams.${name}.url`)) moved.url = originOf(identity);
@@ -217,7 +222,19 @@ function agreedGateway({ base, merged, isSet, authority }: Agreement, gateway: G
       ? { embedded_issuer: issuer }
       : {}),
     ...(authority === undefined ? {} : { issuer_ca: authority }),
+    ...agreedEmbeddedIdentity({ base, merged, isSet, authority }, gateway),
   };
+}
+
+/** The address of the identity server follows that server, as upstreams do. */
+function agreedEmbeddedIdentity(
+  { base, merged, isSet, authority }: Pick<Agreement, 'base' | 'merged' | 'isSet' | 'authority'>,
+  { embedded_identity: embedded }: GatewayConfig,
+): Pick<GatewayConfig, 'embedded_identity'> {
+  const isBeside = base.identity !== undefined && embedded?.url === originOf(base.identity);
+  if (embedded === undefined || merged.identity === undefined || !isBeside) return {};
+  const url = isSet('gateway.embedded_identity.url') ? embedded.url : originOf(merged.identity);
+  return { embedded_identity: { ...embedded, url, ...(authority === undefined ? {} : { ca: authority }) } };
 }
 
 function agreedIdentity({ base, merged, isSet, raw }: Agreement, identity: IdentityConfig): IdentityConfig {

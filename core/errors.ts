@@ -175,7 +175,7 @@ export const errorCatalogue = {
     'The service that must permit this, too, does not answer. Try again later.',
   ),
   audit_unavailable: server(503, 'The audit log cannot be written, so nothing is answered.'),
-  issuer_unavailable: server(503, 'The keys of the token issuer cannot be fetched.'),
+  issuer_unavailable: server(503, 'The issuer of the credential cannot be asked whether it is good.'),
   directory_unavailable: server(503, 'The directory that knows your groups does not answer. Try again.'),
   revocation_unavailable: server(503, 'The revocation could not be recorded everywhere. Try again.'),
   upstream_unavailable: server(502, 'The model server cannot be reached.'),

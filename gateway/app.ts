@@ -4,6 +4,7 @@ import express, { type Express, type NextFunction, type Request, type Response }
 import helmet from 'helmet';
 import { pinoHttp } from 'pino-http';
 import { GatewayError } from '../core/errors.ts';
+import { accessMetadata, accessMetadataPath } from './access/endpoints.ts';
 import { addApiPage } from './control/api-page.ts';
 import { copyScript, icon, stylesheet } from './control/assets.ts';
 import type { ControlDependencies } from './control/control-dependencies.ts';
@@ -12,7 +13,7 @@ import { createIssuerEndpoints } from './control/issuer-endpoints.ts';
 import { createManual } from './control/manual.ts';
 import { createReadiness, type Readiness } from './control/readiness.ts';
 import { metadataPath, resourceMetadata } from './control/resource-metadata.ts';
-import { newRequestId } from './request-id.ts';
+import { echoOf, newRequestId } from './request-id.ts';
 
 export type { ControlDependencies } from './control/control-dependencies.ts';
 
@@ -26,6 +27,7 @@ export function createControlApp(deps: ControlDependencies): Express {
   });
   addHealth(app, readiness, false);
   addMetadata(app, deps);
+  addAccessMetadata(app, deps);
   app.get('/', async (request, response) => {
     const { status } = await readiness(false);
     response.set('cache-control', 'no-store').vary('Accept');
@@ -140,6 +142,18 @@ function addMetadata(app: Express, deps: ControlDependencies): void {
   });
 }
 
+/** AuthZEN's metadata, where the routes answer its questions. */
+function addAccessMetadata(app: Express, deps: ControlDependencies): void {
+  app.get(accessMetadataPath, (request, response, next) => {
+    const metadata = accessMetadata(deps.services.publicUrl, deps.current().routes.routes);
+    if (metadata === null) {
+      next();
+      return;
+    }
+    response.set({ 'cache-control': 'max-age=300', ...echoOf(request) }).json(metadata);
+  });
+}
+
 function addAssets(app: Express): void {
   for (const [path, type, text] of [
     ['/assets/sallyport.css', 'text/css', stylesheet],
@@ -194,7 +208,7 @@ function addRefusals(app: Express, deps: ControlDependencies): void {
 
 /** What exists here, all of it for reading. */
 const readOnlyPath =
-  /^\/(healthz|readyz|metrics|openapi\.json|docs(\/.*)?|assets\/.*|\.well-known\/oauth-protected-resource.*)?$/;
+  /^\/(healthz|readyz|metrics|openapi\.json|docs(\/.*)?|assets\/.*|\.well-known\/(oauth-protected-resource.*|authzen-configuration))?$/;
 
 /** A browser says that it wants HTML; curl and SDKs say that they take anything or JSON. */
 function prefersHtml(request: Request): boolean {

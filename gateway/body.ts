@@ -10,7 +10,7 @@ import { parseStrictJson } from './strict-json.ts';
  * Checks: media type, no content coding, size, arrival in time (server options), JSON (strict-json.ts), that the model in
  * the path and the one in the body agree.
  * Does not check: that the model exists (authorize) or what the members mean (guard).
- * Bodies of `http` routes are left in the stream, bounded where they are forwarded.
+ * Bodies of `http` and `decision` routes are left in the stream, bounded where they are read.
  */
 export async function readBody(authenticated: Authenticated): Promise<Parsed> {
   const parsed = authenticated as Authenticated & { body: RequestBody | null; model: string | null }; // Filled in place: see exchange.ts.
@@ -18,8 +18,8 @@ export async function readBody(authenticated: Authenticated): Promise<Parsed> {
   parsed.body = null;
   parsed.model = authenticated.pathModel;
   if (route.kind === 'openai' || route.kind === 'generate' || route.kind === 'revocations') {
-    requireJson(request);
-    const bytes = await collect(authenticated);
+    if (!isJsonRequest(request)) throw new GatewayError('unsupported_media_type');
+    const bytes = await collectBody(authenticated);
     parsed.body = { bytes, json: parse(bytes) };
     if (route.kind !== 'revocations') parsed.model = modelOf(parsed.body, authenticated.pathModel);
   }
@@ -27,20 +27,19 @@ export async function readBody(authenticated: Authenticated): Promise<Parsed> {
   return parsed;
 }
 
-function requireJson(request: IncomingMessage): void {
-  const contentType = request.headers['content-type'];
+/** Whether a request says that its body is plain JSON in UTF-8. */
+export function isJsonRequest({ headers }: IncomingMessage): boolean {
+  const { 'content-type': contentType, 'content-encoding': encoding } = headers;
   // Parameters other than charset=utf-8 are refused: utf-16 or utf-7 would be read as something else upstream.
-  if (
-    contentType === undefined ||
-    !/^application\/json\s*(;\s*charset\s*=\s*"?utf-8"?\s*)?$/i.test(contentType)
-  ) {
-    throw new GatewayError('unsupported_media_type');
-  }
-  const encoding = request.headers['content-encoding'];
-  if (encoding !== undefined && encoding !== 'identity') throw new GatewayError('unsupported_media_type');
+  return (
+    contentType !== undefined &&
+    /^application\/json\s*(;\s*charset\s*=\s*"?utf-8"?\s*)?$/i.test(contentType) &&
+    (encoding === undefined || encoding === 'identity')
+  );
 }
 
-async function collect({ request, response, route }: Authenticated): Promise<Buffer> {
+/** The whole body, no longer than the route permits. @throws GatewayError `body_too_large`, `body_invalid` */
+export async function collectBody({ request, response, route }: Authenticated): Promise<Buffer> {
   const limit = route.maxBodyBytes;
   const declared = request.headers['content-length'];
   if (declared !== undefined && Number(declared) > limit)
@@ -71,6 +70,7 @@ async function collect({ request, response, route }: Authenticated): Promise<Buf
     };
     request.on('error', cut);
     request.on('close', cut);
+    if (request.destroyed) cut(); // It was cut off before anybody read it.
   });
 }
 

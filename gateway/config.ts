@@ -114,6 +114,17 @@ export const gatewayConfigSchema = z
     data: z.string().default('data/gateway'),
     /** What `issuer: embedded` in issuers.yaml stands for. */
     embedded_issuer: z.url().optional(),
+    /** The embedded identity's own address: API keys are looked up there and revocations come from there; absent: neither. */
+    embedded_identity: z
+      .strictObject({
+        /** `http://host:port`, `https://host:port` or `unix:path`. */
+        url: z.string().superRefine(parsesAs(parseUpstreamUrl)),
+        /** Extra certificate authority, PEM file. */
+        ca: z.string().optional(),
+        /** How long access tokens of the embedded issuer are accepted while revocations do not arrive from it; then they are refused. */
+        tolerate_feed_loss: duration.prefault('5m'),
+      })
+      .optional(),
     /** Extra certificate authority for fetching issuers' keys, PEM file. */
     issuer_ca: z.string().optional(),
     /** Where the public keys of the assertions are written for internal services. */

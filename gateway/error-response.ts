@@ -4,6 +4,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { GatewayError } from '../core/errors.ts';
 import { challengeFor } from './challenge.ts';
 import type { Limited, Received } from './exchange.ts';
+import { echoOf } from './request-id.ts';
 
 /** Body shape of refusals: OpenAI's, or RFC 9457 problem+json. */
 export type Surface = 'openai' | 'problem';
@@ -17,6 +18,8 @@ export interface RefusalContext {
   readonly scopes: readonly string[];
   /** Scheme of the credential that was refused; default: Bearer. */
   readonly presentedScheme?: 'Bearer' | 'DPoP';
+  /** The caller's own request id, where it is sent back instead of ours. */
+  readonly echo?: Readonly<Record<string, string>>;
   /** What the limits say, once the request has been counted. */
   readonly limitHeaders?: Readonly<Record<string, string>>;
 }
@@ -49,6 +52,7 @@ export function renderRefusal(refusal: GatewayError, context: RefusalContext): R
     'cache-control': 'no-store',
     'x-content-type-options': 'nosniff',
     'x-request-id': context.id,
+    ...context.echo,
     ...context.limitHeaders,
     ...refusal.headers,
   };
@@ -137,6 +141,7 @@ export function refuse(
     publicUrl: received.services.publicUrl,
     scopes: received.snapshot.authentication.scopesSupported,
     presentedScheme: /^dpop /i.test(request.headers.authorization ?? '') ? 'DPoP' : 'Bearer',
+    ...(received.route.kind === 'decision' ? { echo: echoOf(request) } : {}),
     ...(reservation === undefined ? {} : { limitHeaders: reservation.headers }),
   };
   if (!response.headersSent) {

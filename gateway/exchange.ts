@@ -66,6 +66,29 @@ export interface Outcome {
   refusal: GatewayError | null;
   /** The caller went away before the end. */
   aborted: boolean;
+  /** On routes of kind `decision`: whom and what the asking service asked about, and the answers; null elsewhere. */
+  asked: readonly (Asked | Searched)[] | null;
+}
+
+/** One question of another service and its answer, without properties. */
+export interface Asked {
+  /** `type:id`. */
+  readonly subject: string;
+  readonly action: string;
+  /** `type:id`. */
+  readonly resource: string;
+  readonly permitted: boolean;
+  /** What decided. */
+  readonly code: string;
+}
+
+/** One search of another service, with `*` for what it sought. */
+export interface Searched {
+  readonly subject: string;
+  readonly action: string;
+  readonly resource: string;
+  /** Results of the page. */
+  readonly found: number;
 }
 
 /** An outcome of which nothing is known yet. */
@@ -82,6 +105,7 @@ export function newOutcome(): Outcome {
     streamed: false,
     refusal: null,
     aborted: false,
+    asked: null,
   };
 }
 
@@ -89,7 +113,7 @@ export function newOutcome(): Outcome {
 export type Authenticated = Received & { readonly principal: Principal };
 /** After the body was read. */
 export type Parsed = Authenticated & {
-  /** Null on routes of kind `http`, whose body is streamed, and on GET. */
+  /** Null on routes of kind `http` and `decision`, whose body is read later, and on GET. */
   readonly body: RequestBody | null;
   /** The model that the request is about, or null where the action has none (models.list, admin). */
   readonly model: string | null;

@@ -71,3 +71,16 @@ export function anonymousPrincipal(callerAddress: string): Principal {
     claims: {},
   };
 }
+
+/**
+ * Stands for a subject that another service asks about and that only this service knows. It has no issuer, so that it
+ * is never taken for a principal of the same name.
+ */
+export function strangerPrincipal(type: string, id: string, roles: ReadonlySet<string>): Principal {
+  return { ...anonymousPrincipal(''), issuerName: '', issuer: '', subject: id, key: `${type}:${id}`, roles };
+}
+
+/** Whether a principal only stands for a subject of another service. */
+export function isStranger({ issuerName }: Principal): boolean {
+  return issuerName === '';
+}

@@ -14,13 +14,13 @@ import {
   createDpopServices,
   openClientTrust,
   openDpopNonces,
-  openRevocations,
   type ClientTrust,
 } from './authenticate/index.ts';
 import { openOutside } from './authorize/open-outside.ts';
 import { createCallerAddress } from './caller-address.ts';
 import type { GatewayConfig } from './config.ts';
 import type { ControlDependencies } from './control/control-dependencies.ts';
+import { identityApiOf, revocationsOf } from './embedded-identity.ts';
 import { createEntry, type Entry } from './entry.ts';
 import { openAssertionSigner } from './forward/assertion.ts';
 import { createUpstreams } from './forward/upstreams.ts';
@@ -147,20 +147,18 @@ async function openServices(
   const dpop = createDpopServices(openDpopNonces(config.data));
   const upstreams = createUpstreams(config.upstreams, { signer });
   const redis = config.redis?.url;
+  const redisUrl = redis === undefined ? null : /^(env|file):/.test(redis) ? readSecret(redis) : redis;
   const limitStore = await createLimitStore({
     folder: config.data,
-    redisUrl: redis === undefined ? null : /^(env|file):/.test(redis) ? readSecret(redis) : redis,
+    redisUrl,
     log,
   });
   const auditLog = createAuditLog(join(config.data, 'audit'), {
     log,
     ...(cluster.worker === undefined ? {} : { writer: `gateway-${cluster.worker.id}` }),
   });
-  const revocations = openRevocations({
-    folder: join(config.data, 'revocations'),
-    keepMs: config.revocations.keep,
-    log,
-  });
+  const identityApi = identityApiOf(config, signer);
+  const revocations = revocationsOf(config, { identityApi, redisUrl, log });
   const metrics = createMetrics({
     revocations: () => revocations,
     issuers: () => policies.current().authentication.status(),
@@ -177,6 +175,8 @@ async function openServices(
       dataDir: config.data,
       log,
       revocations,
+      ...(identityApi === null ? {} : { identityApi }),
+      onIntrospection: (issuer, outcome) => metrics.introspected(issuer, outcome),
       issuerCa: config.issuer_ca === undefined ? undefined : readFileSync(config.issuer_ca, 'utf8'),
     },
     ...(relationStore === null ? {} : { relations: { kind: 'remote', store: relationStore } }),
@@ -211,6 +211,7 @@ async function openServices(
       auditLog.close(),
       relationStore?.close(),
       decisionPoint?.close(),
+      identityApi?.close(),
     ]);
     throw error;
   }
@@ -223,6 +224,7 @@ async function openServices(
     metrics,
     limitStore,
     dpop,
+    identityApi,
     clientTrust,
     revocations,
     upstreams,
@@ -234,13 +236,15 @@ async function openServices(
 
 /** The audit log last: the others may still have something to say. */
 async function closeServices(services: Services): Promise<void> {
-  const { upstreams, limitStore, revocations, relationStore, decisionPoint, auditLog } = services;
+  const { upstreams, limitStore, revocations, relationStore, decisionPoint, identityApi, auditLog } =
+    services;
   await Promise.all([
     upstreams.close(),
     limitStore.close(),
     revocations.close(),
     relationStore?.close(),
     decisionPoint?.close(),
+    identityApi?.close(),
   ]);
   await auditLog.close();
 }

@@ -2,7 +2,7 @@
 import type { Logger } from '../core/log.ts';
 import type { AuditLog } from './accounting/audit-log.ts';
 import type { Metrics } from './accounting/metrics.ts';
-import type { ClientTrust, DpopServices, Revocations } from './authenticate/index.ts';
+import type { ClientTrust, DpopServices, IdentityApi, Revocations } from './authenticate/index.ts';
 import type { DecisionPoint } from './authorize/decision-point/decision-point.ts';
 import type { RemoteRelationStore } from './authorize/relations/openfga-store.ts';
 import type { Upstreams } from './forward/upstreams.ts';
@@ -22,6 +22,8 @@ export interface Services {
   readonly clientTrust: ClientTrust | null;
   /** What no longer works, although it looks valid. */
   readonly revocations: Revocations;
+  /** The embedded identity; null when there is none. */
+  readonly identityApi: IdentityApi | null;
   readonly upstreams: Upstreams;
   /** Relationships that are held elsewhere, or null. */
   readonly relationStore: RemoteRelationStore | null;

@@ -1,5 +1,6 @@
 // Everything a request is judged by, immutable: compiled policies and what they refer to. A request takes the current
 // snapshot once at its start, so a reload in mid-request changes nothing for it.
+import type { Access } from './access/compiled-access.ts';
 import type { Authentication, CertificateRule } from './authenticate/index.ts';
 import type { Authorization, Relations, Rules } from './authorize/index.ts';
 import type { Guards } from './guard/index.ts';
@@ -21,6 +22,8 @@ export interface Snapshot {
   readonly limits: Limits;
   readonly guards: Guards;
   readonly routes: RouteTable;
+  /** What other services may ask about. */
+  readonly access: Access;
   /** Model id → name of the upstream that serves it, from the configuration. */
   readonly models: ReadonlyMap<string, string>;
 }

@@ -4,7 +4,7 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 
 const sources = ['core', 'gateway', 'identity', 'model-server', 'cli'];
-const document = String.raw`(?:RFC \d+|OpenID Connect [A-Z][a-z]+ 1\.0|draft-[a-z-]+)`;
+const document = String.raw`(?:RFC \d+|OpenID Connect [A-Z][a-z]+ 1\.0|AuthZEN 1\.0|draft-[a-z-]+)`;
 const section = String.raw`§\d+(?:\.\d+)*`;
 const rule = new RegExp(
   String.raw`(${document} ${section}(?:, (?:${document} )?${section})*): (.*?\.)(?=\s|$)`,

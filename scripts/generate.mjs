@@ -32,6 +32,7 @@ const documents = [
     sources: [
       'gateway/authenticate/issuers-policy.ts',
       'gateway/authenticate/entra-policy.ts',
+      'gateway/authenticate/introspection/introspection-policy.ts',
       'gateway/authenticate/certificate/certificates-policy.ts',
     ],
   },
@@ -60,6 +61,15 @@ const documents = [
     module: 'gateway/authorize/relations/relations-policy.ts',
     schema: 'relationsSchema',
     sources: ['gateway/authorize/relations/relations-policy.ts'],
+  },
+  {
+    name: 'access',
+    title: 'policies/access.yaml',
+    intro:
+      'What other services may ask about ([the gateway as decision point](authzen.md)): types of their resources with the actions on them, and known subjects and resources. The file may be left out. A role or a rule reaches these resources only where it names them (`resources`).',
+    module: 'gateway/access/access-policy.ts',
+    schema: 'accessSchema',
+    sources: ['gateway/access/access-policy.ts'],
   },
   {
     name: 'limits',
@@ -122,7 +132,7 @@ export async function generate() {
     page('Policies', [
       'Generated from the schemas by `npm run generate`; do not edit.',
       policyPreface,
-      ...['issuers', 'roles', 'rules', 'relations', 'limits', 'guards', 'routes'].map((name) =>
+      ...['issuers', 'roles', 'rules', 'relations', 'access', 'limits', 'guards', 'routes'].map((name) =>
         sections.get(name),
       ),
     ]),
@@ -131,9 +141,9 @@ export async function generate() {
   return files;
 }
 
-const policyPreface = `A policy directory holds these seven files (\`rules.yaml\` and \`relations.yaml\` may be left out) and no other YAML file; together they are one bundle with one digest (SHA-256), which every audit record names. The bundle is read when the gateway starts and again whenever a file changes (written in place, replaced, swapped through a symbolic link or a Kubernetes \`..data\` link) or the process gets SIGHUP. It is used as a whole or not at all: an edit with a fault, or one that fails its own tests in \`tests/\` (\`gateway.require_tests\`), leaves the old bundle in use, is logged once with file, line, column and the nearest known key, and shows in \`/readyz\` and metrics until it is put right. A gateway does not start with a faulty bundle.
+const policyPreface = `A policy directory holds these eight files (\`rules.yaml\`, \`relations.yaml\` and \`access.yaml\` may be left out) and no other YAML file; together they are one bundle with one digest (SHA-256), which every audit record names. The bundle is read when the gateway starts and again whenever a file changes (written in place, replaced, swapped through a symbolic link or a Kubernetes \`..data\` link) or the process gets SIGHUP. It is used as a whole or not at all: an edit with a fault, or one that fails its own tests in \`tests/\` (\`gateway.require_tests\`), leaves the old bundle in use, is logged once with file, line, column and the nearest known key, and shows in \`/readyz\` and metrics until it is put right. A gateway does not start with a faulty bundle.
 
-Besides each file by itself, the loader refuses names that another file does not know (limits, guards, roles, issuers, upstreams, actions of roles and rules), roles that include themselves, roles and assignments that join separated duties, expressions with a fault, relations and tuples that the types do not know, permit rules that do not say for whom, two routes for one request, guards on routes whose body is not read, obligations that no request of the rule could fulfil, and open (\`anonymous\`) routes to models, to administration or without a limit.
+Besides each file by itself, the loader refuses names that another file does not know (limits, guards, roles, issuers, upstreams, actions and resource types of roles and rules), roles that include themselves, roles and assignments that join separated duties, expressions with a fault, relations and tuples that the types do not know, permit rules that do not say for whom, two routes for one request, guards on routes whose body is not read, obligations that no request of the rule could fulfil, and open (\`anonymous\`) routes to models, to administration or without a limit.
 
 Durations are a whole number and a unit: \`500ms\`, \`30s\`, \`1m\`, \`24h\`, \`7d\`.`;
 
@@ -154,8 +164,10 @@ A permit rule names its actions (not \`*\`) and says for whom. A model that a de
 | --- | --- |
 | \`principal\` | \`subject\`, \`issuer\` (name in issuers.yaml), \`client_id\`, \`tenant_id\`, \`acr\` (texts, empty when absent), \`roles\` (effective), \`groups\`, \`scopes\`, \`amr\` (lists of text), \`groups_known\` (false for a token that says it has more groups than it lists; reading \`groups\` then fails the expression), \`identity_type\` (\`user\`, \`app\` or \`unproven\` for Entra, else empty), \`authenticated_at\` (timestamp; absent when the issuer does not say), \`claims\` (all claims of the access token by name) |
 | \`request\` | \`route\`, \`action\`, \`model\` (texts), \`stream\` (bool), \`max_tokens\` (0 when not given, which leaves it to the model server), \`n\`, \`message_count\`, \`prompt_count\`, \`tool_count\` (whole numbers), \`headers\` (texts by name in lower case, without those that carry credentials; ask with \`"x-team" in request.headers\`) |
-| \`resource\` | \`type\` (\`model\` or \`gateway\`), \`id\`, \`upstream\` (texts), \`attributes\` (what \`gateway.upstreams.<name>.models[].attributes\` states about the model, by name) |
-| \`environment\` | \`now\` (timestamp), \`caller_address\` (text) |
+| \`subject\` | \`type\` (\`principal\`, or a type of access.yaml), \`id\` (texts), \`properties\` (claims, or what is known and stated of a subject of another service) |
+| \`action\` | \`name\` (text), \`properties\` (as another service stated them; else empty) |
+| \`resource\` | \`type\` (\`model\`, \`gateway\`, or a type of access.yaml), \`id\`, \`upstream\` (texts), \`properties\` (known and stated of a resource of another service; else empty), \`attributes\` (what \`gateway.upstreams.<name>.models[].attributes\` states about the model, by name) |
+| \`environment\` | \`now\` (timestamp), \`caller_address\` (text), \`context\` (as another service stated it; else empty) |
 
 Ask with \`has(principal.claims.plan)\` before reading a claim that not every access token holds, and with \`has(resource.attributes.tier)\` where not every model states a tier. An attribute that no model states is a finding, as is one of another type: \`resource.attributes.context > "8k"\`.`;
 }

@@ -1,6 +1,6 @@
 // What an audit record says: who, what, when, from where, how it ended and why. Never a credential, a prompt or an
 // answer; texts that a caller chose are cut.
-import type { Received } from '../exchange.ts';
+import type { Asked, Received, Searched } from '../exchange.ts';
 import type { UnroutedRequest } from './index.ts';
 
 const longestText = 256;
@@ -16,7 +16,7 @@ export function requestRecord(
     event: 'request',
     at: new Date(received.receivedAt).toISOString(),
     request_id: received.id,
-    client_request_id: clientRequestId(received.request.headers['x-client-request-id']),
+    client_request_id: clientRequestId(received),
     caller: received.callerAddress,
     principal: outcome.principal === null ? null : cut(outcome.principal.key),
     issuer: outcome.principal?.issuerName ?? null,
@@ -38,7 +38,13 @@ export function requestRecord(
     completion_tokens: outcome.completionTokens,
     first_byte_ms: outcome.firstByteAt === null ? null : milliseconds(outcome.firstByteAt - startedAt),
     duration_ms: milliseconds(endedAt - startedAt),
+    ...(outcome.asked === null ? undefined : { asked: outcome.asked.map(askedRecord) }),
   };
+}
+
+/** Whom and what another service asked about. */
+function askedRecord(asked: Asked | Searched): Readonly<Record<string, unknown>> {
+  return { ...asked, subject: cut(asked.subject), resource: cut(asked.resource) };
 }
 
 /** The record of a request that reached no route. */
@@ -58,7 +64,9 @@ export function unroutedRecord(unrouted: UnroutedRequest, nowMs: number): Readon
 }
 
 /** A caller's own id is kept when it looks like one, for finding a request from both ends. */
-function clientRequestId(header: string | string[] | undefined): string | null {
+function clientRequestId({ request: { headers }, route }: Received): string | null {
+  // AuthZEN has a name of its own for it.
+  const header = headers[route.kind === 'decision' ? 'x-request-id' : 'x-client-request-id'];
   return typeof header === 'string' && /^[\x21-\x7e]{1,128}$/.test(header) ? header : null;
 }
 

@@ -27,6 +27,8 @@ export interface Metrics {
   requestEnded(ended: EndedRequest): void;
   /** After a policy file was saved or SIGHUP came. */
   policyReloaded(outcome: 'swapped' | 'refused' | 'tests_failed'): void;
+  /** After an issuer was asked about a credential. */
+  introspected(issuer: string, outcome: 'accepted' | 'refused' | 'failed'): void;
   /** After somebody else was asked before a decision, or a kept answer was used. */
   askedOutside(of: 'relations' | 'decision_point', asked: AskedOutside): void;
   /** The text exposition and its content type. */
@@ -94,6 +96,12 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     registers,
   });
   for (const outcome of ['swapped', 'refused', 'tests_failed']) reloads.inc({ outcome }, 0);
+  const introspections = new Counter({
+    name: 'sallyport_introspections_total',
+    help: 'Questions to issuers about credentials, by issuer and outcome (accepted, refused, failed).',
+    labelNames: ['issuer', 'outcome'],
+    registers,
+  });
   registerSnapshotGauges(registers, options);
   const asked = new Counter({
     name: 'sallyport_authorization_questions_total',
@@ -120,6 +128,7 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
       if (ended.completionTokens > 0) modelTokens.inc({ model, type: 'completion' }, ended.completionTokens);
     },
     policyReloaded: (outcome) => reloads.inc({ outcome }),
+    introspected: (issuer, outcome) => introspections.inc({ issuer, outcome }),
     askedOutside(of, { outcome, count, seconds }) {
       asked.inc({ of, outcome }, count);
       if (seconds !== null) askedDuration.observe({ of }, seconds);

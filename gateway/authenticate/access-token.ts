@@ -13,6 +13,8 @@ export interface UnverifiedAccessToken {
   readonly type: string;
   readonly issuer: string;
   readonly claims: Readonly<Record<string, unknown>>;
+  /** Not a JWT: its issuer was asked and answered with these claims, some of which RFC 7662 does not require. */
+  readonly isIntrospected?: true;
 }
 
 // Each of these would change how the signature is checked or where its key comes from; x5t and x5t#S256 only name one.

@@ -2,7 +2,9 @@
 import type { Dispatcher } from 'undici';
 import type { Logger } from '../../core/log.ts';
 import type { Principal } from '../principal.ts';
-import type { RevocationCheck } from './revocations/index.ts';
+import type { IdentityApi } from './identity-api.ts';
+import type { IntrospectionOutcome } from './introspection/introspector.ts';
+import type { Revocations } from './revocations/index.ts';
 
 /** How one issuer stands, for /readyz and metrics. */
 export interface IssuerStatus {
@@ -15,6 +17,8 @@ export interface IssuerStatus {
   readonly ready: boolean;
   /** Why not ready, or why the keys may be out of date, in words fit for an operator; null when all is well. */
   readonly problem: string | null;
+  /** Why credentials cannot be looked up there; null when they can, undefined when they are not. */
+  readonly introspectionProblem?: string | null;
   readonly keyCount: number;
   /** Epoch ms at which the issuer last gave its keys; null when it never did. */
   readonly keysFetchedAt: number | null;
@@ -65,7 +69,12 @@ export interface AuthenticationDeps {
   /** Connections to the issuers; default: one of our own, with `issuerCa`. */
   readonly dispatcher?: Dispatcher | undefined;
   /** What no longer works; default: nothing. */
-  readonly revocations?: RevocationCheck | undefined;
+  readonly revocations?:
+    Pick<Revocations, 'generation' | 'judgeSigned' | 'isRevoked' | 'isFeedLost'> | undefined;
+  /** Where credentials of `issuer: embedded` are looked up; absent: they cannot be. */
+  readonly identityApi?: Pick<IdentityApi, 'introspect'> | undefined;
+  /** After each question about a credential, with the name of the issuer's entry. */
+  readonly onIntrospection?: ((issuerName: string, outcome: IntrospectionOutcome) => void) | undefined;
   /** Wall clock, epoch ms. */
   readonly now?: (() => number) | undefined;
   /** Clock for durations, ms; never set back. */

@@ -23,7 +23,13 @@ export function checkClaims(
 ): string | null {
   const { claims } = accessToken;
   checkKind(claims);
-  checkTimes(claims, rules.clockSkewSeconds, nowSeconds);
+  // RFC 7662 §2.2: an issuer that is asked need not say when a credential expires; it is asked again soon.
+  const mayLackExp = accessToken.isIntrospected === true && claims['exp'] === undefined;
+  checkTimes(
+    mayLackExp ? { ...claims, exp: Number.POSITIVE_INFINITY } : claims,
+    rules.clockSkewSeconds,
+    nowSeconds,
+  );
   checkAudience(claims, rules.audiences);
   const clientId = clientIdOf(claims);
   // An Entra token names its client in the claim of its version; any policy with listed clients needs one.
@@ -39,11 +45,12 @@ export function checkClaims(
 // RFC 8725 §3.12: kinds of JWT exclude each other. `typ: JWT` says little, so other kinds are known by their claims.
 function checkKind(claims: Claims): void {
   if (foreignClaims.some((name) => Object.hasOwn(claims, name))) throw invalidToken('not_an_access_token');
-  // Keycloak's and Cognito's own markers.
+  // Keycloak's, Cognito's and Hydra's own markers.
   const { typ: kind, token_use: use } = claims;
   if (kind !== undefined && kind !== 'Bearer' && kind !== 'at+jwt' && kind !== 'JWT')
     throw invalidToken('not_an_access_token');
-  if (use !== undefined && use !== 'access') throw invalidToken('not_an_access_token');
+  if (use !== undefined && use !== 'access' && use !== 'access_token')
+    throw invalidToken('not_an_access_token');
 }
 
 function checkTimes(claims: Claims, skewSeconds: number, nowSeconds: number): void {

@@ -9,6 +9,12 @@ import type {
 import { createDirectoryClient } from './directory/directory-client.ts';
 import { createGroupDirectory, type GroupDirectory } from './directory/group-directory.ts';
 import { documentFetcher, issuerDispatcher } from './fetch-document.ts';
+import {
+  checkIntrospection,
+  compileIntrospection,
+  type OpaqueCredentials,
+} from './introspection/compile-introspection.ts';
+import { invalidToken } from './invalid-token.ts';
 import { issuerRules, requestedScopes } from './issuer-rules.ts';
 import type { KeyIssuers } from './issuer-keys.ts';
 import {
@@ -46,7 +52,7 @@ interface NamedDirectory {
  */
 export function compileIssuers(policy: IssuersPolicy, deps: AuthenticationDeps): Authentication {
   const embeddedIssuer = deps.embeddedIssuer ?? null;
-  const [fault] = checkIssuers(policy, embeddedIssuer);
+  const [fault] = [...checkIssuers(policy, embeddedIssuer), ...checkIntrospection(policy)];
   if (fault !== undefined) throw new Error(`${fault.path.join('.')}: ${fault.message}`);
   const previous =
     deps.previous instanceof CompiledAuthentication ? deps.previous.keySets : new Map<string, NamedKeySet>();
@@ -75,7 +81,16 @@ export function compileIssuers(policy: IssuersPolicy, deps: AuthenticationDeps):
     }
   }
   const scopes = new Set(entries.flatMap(([, entry]) => requestedScopes(entry)));
-  return new CompiledAuthentication({ accepted, keySets, directories, scopesSupported: [...scopes] }, deps);
+  return new CompiledAuthentication(
+    {
+      accepted,
+      keySets,
+      directories,
+      scopesSupported: [...scopes],
+      opaque: compileIntrospection(policy, deps),
+    },
+    deps,
+  );
 }
 
 // One issuer has one set of keys; entries that share Entra's documents each have their own, for their own tenants.
@@ -157,6 +172,7 @@ interface CompiledParts {
   readonly keySets: ReadonlyMap<string, NamedKeySet>;
   readonly directories: ReadonlyMap<string, NamedDirectory>;
   readonly scopesSupported: readonly string[];
+  readonly opaque: OpaqueCredentials | null;
 }
 
 class CompiledAuthentication implements Authentication {
@@ -169,10 +185,11 @@ class CompiledAuthentication implements Authentication {
   readonly directories: ReadonlyMap<string, NamedDirectory>;
   readonly #accepted: ReadonlyMap<string, AcceptedIssuer>;
   readonly #verified: VerifiedTokens;
+  readonly #opaque: OpaqueCredentials | null;
   #isStarted = false;
 
   constructor(
-    { accepted, keySets, directories, scopesSupported }: CompiledParts,
+    { accepted, keySets, directories, scopesSupported, opaque }: CompiledParts,
     { now = Date.now, revocations }: AuthenticationDeps,
   ) {
     this.#accepted = accepted;
@@ -183,9 +200,10 @@ class CompiledAuthentication implements Authentication {
       name: rules.name,
       issuer: rules.issuer,
       tenantId: rules.entra?.tenantId ?? null,
-      credentialsMayLast: false,
+      credentialsMayLast: opaque?.byName.has(rules.name) === true,
     }));
     this.scopesSupported = scopesSupported;
+    this.#opaque = opaque;
     this.#verified = new VerifiedTokens(
       (accessToken) => verifyAccessToken(accessToken, accepted, now),
       now,
@@ -194,7 +212,14 @@ class CompiledAuthentication implements Authentication {
   }
 
   verify(accessToken: string): Principal | Promise<Principal> {
-    return this.#verified.principalOf(accessToken);
+    const introspector = this.#opaque?.introspectorFor(accessToken);
+    if (introspector != null) return introspector.principalOf(accessToken);
+    const principal = this.#verified.principalOf(accessToken);
+    const confirming = this.#opaque?.confirming;
+    if (confirming == null) return principal;
+    const confirm = (verified: Principal): Principal | Promise<Principal> =>
+      confirmed(verified, accessToken, confirming);
+    return principal instanceof Promise ? principal.then(confirm) : confirm(principal);
   }
 
   status(): readonly IssuerStatus[] {
@@ -206,6 +231,7 @@ class CompiledAuthentication implements Authentication {
       metadataUrl: keySet.metadataUrl,
       ready: keySet.isUsable,
       problem: keySet.problem,
+      ...introspectionProblem(this.#opaque, name),
       keyCount: keySet.keyCount,
       keysFetchedAt: keySet.fetchedAt,
     }));
@@ -230,4 +256,27 @@ class CompiledAuthentication implements Authentication {
   #eachKeySet<T>(act: (keySet: KeySet) => T): T[] {
     return [...this.keySets.values()].map(({ keySet }) => act(keySet));
   }
+}
+
+function introspectionProblem(
+  opaque: OpaqueCredentials | null,
+  name: string,
+): Pick<IssuerStatus, 'introspectionProblem'> {
+  const introspector = opaque?.byName.get(name);
+  return introspector === undefined ? {} : { introspectionProblem: introspector.problem };
+}
+
+/** The issuer of a JWT is asked about it too, where its entry says so, and must speak of the same principal. */
+function confirmed(
+  principal: Principal,
+  accessToken: string,
+  confirming: NonNullable<OpaqueCredentials['confirming']>,
+): Principal | Promise<Principal> {
+  const asked = confirming.get(principal.issuer)?.principalOf(accessToken);
+  const agreed = ({ key }: Principal): Principal => {
+    if (key !== principal.key) throw invalidToken('sub');
+    return principal;
+  };
+  if (asked === undefined) return principal;
+  return asked instanceof Promise ? asked.then(agreed) : agreed(asked);
 }

@@ -10,9 +10,9 @@ export type FetchDocument = (url: string, signal: AbortSignal) => Promise<Readon
 const maxDocumentBytes = 1_048_576;
 
 /** Connections to issuers; a further certificate authority is trusted beside the usual ones. */
-export function issuerDispatcher(issuerCa: string | undefined): Agent {
+export function issuerDispatcher(issuerCa: string | undefined, connections = 4): Agent {
   const ca = issuerCa === undefined ? {} : { ca: [...getCACertificates('default'), issuerCa] };
-  return new Agent({ connections: 4, maxHeaderSize: 16_384, connect: { timeout: 3_000, ...ca } });
+  return new Agent({ connections, maxHeaderSize: 16_384, connect: { timeout: 3_000, ...ca } });
 }
 
 /** A fetcher over the given connections. */

@@ -17,6 +17,8 @@ export {
 export { noteHandshakes } from './certificate/connection-certificate.ts';
 export { revocationBlocks } from './certificate/revocation-list.ts';
 export { compileIssuers } from './compile-issuers.ts';
+export { checkIntrospection } from './introspection/compile-introspection.ts';
+export { createIdentityApi, type IdentityApi } from './identity-api.ts';
 export { checkIssuers, type IssuerFault } from './issuer-url.ts';
 export { openDpopNonces } from './dpop-nonces.ts';
 export {
@@ -27,6 +29,7 @@ export {
 } from './revocations/index.ts';
 export { issuersSchema, type IssuersPolicy } from './issuers-policy.ts';
 export { createDpopServices, type DpopServices } from './sender-constraint.ts';
+export { createStatedClaimsJudge, type StatedClaimsJudge } from './stated-claims.ts';
 
 /**
  * Turns the credential of a request into a principal; synchronous when the access token was seen before.

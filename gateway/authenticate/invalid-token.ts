@@ -44,6 +44,7 @@ export const invalidTokenReasons = [
   'certificate_usage',
   'certificate_unknown',
   'claim_type',
+  'inactive',
 ] as const;
 /** One of them. */
 export type InvalidTokenReason = (typeof invalidTokenReasons)[number];

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { duration } from '../../core/duration.ts';
 import { certificatesSchema } from './certificate/certificates-policy.ts';
 import { entraSchema, type EntraPolicy } from './entra-policy.ts';
+import { introspectionSchema, type IntrospectionPolicy } from './introspection/introspection-policy.ts';
 import { isSecureOrLoopback } from './issuer-url.ts';
 
 /** Signature algorithms that a policy may list: asymmetric ones only, so neither `none` nor HS* can be configured. */
@@ -140,6 +141,8 @@ const issuer = z
         nonce: z.boolean().default(false),
       })
       .prefault({}),
+    /** Opaque credentials of this issuer, such as API keys, are looked up at it (RFC 7662). */
+    introspection: introspectionSchema.optional(),
     /** Where this issuer puts what we need. */
     claims: z
       .strictObject({
@@ -165,6 +168,8 @@ const issuer = z
         context.addIssue({ code: 'custom', path, message });
       }
     }
+    for (const { path, message } of introspectionFaults(entry))
+      context.addIssue({ code: 'custom', path: ['introspection', ...path], message });
     for (const key of ['metadata_url', 'jwks_url'] as const) {
       if (entry.entra === undefined || entry[key] === undefined) continue;
       const message = 'it goes with issuer: …; the documents of entra lie at its authority';
@@ -172,12 +177,37 @@ const issuer = z
     }
   });
 
+/** What `introspection` cannot be for this kind of issuer. */
+function introspectionFaults({
+  issuer: of,
+  introspection,
+}: {
+  readonly issuer?: string | undefined;
+  readonly introspection?: IntrospectionPolicy | undefined;
+}): { path: string[]; message: string }[] {
+  if (introspection === undefined) return [];
+  if (of === undefined)
+    return [{ path: [], message: 'Entra has no introspection; its access tokens are JWTs' }];
+  const own = ['endpoint', 'client_id', 'client_secret'] as const;
+  if (of === 'embedded')
+    return own
+      .filter((key) => introspection[key] !== undefined)
+      .map((key) => ({
+        path: [key],
+        message: 'the embedded identity is asked at gateway.embedded_identity',
+      }));
+  return own
+    .filter((key) => key !== 'endpoint' && introspection[key] === undefined)
+    .map((key) => ({ path: [key], message: `${key} is how the gateway authenticates at the issuer` }));
+}
+
 /** Paths of the addresses that are plain HTTP beyond loopback. */
 function plainHttpPaths(entry: {
   readonly issuer?: string | undefined;
   readonly entra?: Pick<EntraPolicy, 'authority' | 'directory'> | undefined;
   readonly metadata_url?: string | undefined;
   readonly jwks_url?: string | undefined;
+  readonly introspection?: { readonly endpoint?: string | undefined } | undefined;
 }): string[][] {
   const addresses: [string[], string | undefined][] = [
     [['issuer'], entry.issuer],
@@ -185,6 +215,7 @@ function plainHttpPaths(entry: {
     [['entra', 'directory', 'endpoint'], entry.entra?.directory?.endpoint],
     [['metadata_url'], entry.metadata_url],
     [['jwks_url'], entry.jwks_url],
+    [['introspection', 'endpoint'], entry.introspection?.endpoint],
   ];
   return addresses
     .filter(([, address]) => address !== undefined && isPlainHttpElsewhere(address))

@@ -91,10 +91,10 @@ export class VerifiedTokens {
     return this.#now() < liveUntil && keySet.holds(key);
   }
 
-  /** @throws GatewayError `credential_revoked`; it is then judged again at the next sight */
+  /** @throws GatewayError `credential_revoked`, `issuer_unavailable`; it is then judged again at the next sight */
   #judge(entry: KeptAccessToken): void {
     const { generation } = this.#revocations;
-    this.#revocations.judge(entry.principal);
+    this.#revocations.judgeSigned(entry.principal);
     entry.judgedAt = generation;
   }
 

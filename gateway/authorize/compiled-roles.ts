@@ -1,8 +1,8 @@
 // Compiles roles.yaml into per-principal grants. A role's permissions hold on that role's models: two roles held side
 // by side never combine into something that neither permits alone.
-import type { Principal } from '../principal.ts';
+import { isStranger, type Principal } from '../principal.ts';
 import { impliedIdentityType, isIdentityType } from './identity-type.ts';
-import { matchesAction, modelMatcher } from './patterns.ts';
+import { matchesAction, modelMatcher, resourceMatcher } from './patterns.ts';
 import type { RolesPolicy } from './roles-policy.ts';
 
 /** The compiled roles.yaml. */
@@ -15,11 +15,16 @@ export interface Authorization {
   permittedModels(principal: Principal): readonly string[];
   /** The role that permits `action` (on `model`, if not null), or null. */
   permits(principal: Principal, action: string, model: string | null): string | null;
+  /** The role that permits `action` on a resource of another service, or null. */
+  permitsOn(principal: Principal, action: string, resource: ForeignResource): string | null;
   /** Two roles that the principal holds, or may hold, and nobody may combine; null when there are none. */
   conflictingDuties(principal: Principal): readonly [string, string] | null;
   /** Line of a role in roles.yaml; 0 when that is not known. */
   lineOf(role: string): number;
 }
+
+/** A resource of another service. */
+type ForeignResource = Readonly<{ type: string; id: string }>;
 
 /** One role closed over what it inherits, its model patterns resolved to configured models. */
 interface ClosedRole {
@@ -27,12 +32,15 @@ interface ClosedRole {
   readonly includes: ReadonlySet<string>;
   readonly actions: readonly string[];
   readonly models: ReadonlySet<string>;
+  readonly resources: readonly ((resource: ForeignResource) => boolean)[];
 }
 
 /** What one set of roles permits on one action: which role decides, per model and without one. */
 interface ActionGrant {
   readonly anyModel: string | null;
   readonly byModel: ReadonlyMap<string, string>;
+  /** Every role that permits the action, the least first. */
+  readonly roles: readonly ClosedRole[];
 }
 
 interface Grants {
@@ -95,7 +103,7 @@ export function compileRoles(
     // The first, least role that permits is the one that is named.
     for (const role of permitting)
       for (const model of role.models) if (!byModel.has(model)) byModel.set(model, role.name);
-    const grant = { anyModel: permitting[0]?.name ?? null, byModel };
+    const grant = { anyModel: permitting[0]?.name ?? null, byModel, roles: permitting };
     if (grants.byAction.size < 1_024) grants.byAction.set(action, grant);
     return grant;
   };
@@ -110,12 +118,18 @@ export function compileRoles(
       const grant = grantOf(grantsOf(principal), action);
       return model === null ? grant.anyModel : (grant.byModel.get(model) ?? null);
     },
+    permitsOn(principal, action, resource) {
+      const { roles } = grantOf(grantsOf(principal), action);
+      return roles.find((role) => role.resources.some((matches) => matches(resource)))?.name ?? null;
+    },
   };
 }
 
 /** Roles before their hierarchy: those claimed, and those assigned to the principal. */
 function* heldRoles(policy: RolesPolicy, principal: Principal): Iterable<string> {
   yield* principal.roles;
+  // An assignment is about callers: a subject that only another service knows is none, whatever its id.
+  if (isStranger(principal)) return;
   for (const assignment of policy.assignments) if (isAssigned(assignment, principal)) yield assignment.role;
 }
 
@@ -164,6 +178,10 @@ function closeRoles(policy: RolesPolicy, modelIds: readonly string[]): ClosedRol
       includes: new Set([name, ...parents.flatMap((parent) => [...parent.includes])]),
       actions: [...new Set([...(entry?.permits ?? []), ...parents.flatMap((parent) => parent.actions)])],
       models: new Set([...models, ...parents.flatMap((parent) => [...parent.models])]),
+      resources: [
+        ...(entry?.resources ?? []).map(resourceMatcher),
+        ...parents.flatMap((parent) => parent.resources),
+      ],
     };
     closed.set(name, role);
     return role;

@@ -6,7 +6,7 @@ import { createExpressionCompiler } from './cel/compile-expression.ts';
 import type { RuleFacts } from './conditions/condition.ts';
 import { prepareConditions, prepareRequire, type PreparedCondition } from './conditions/index.ts';
 import { stepUpOf } from './conditions/require.ts';
-import type { Reason, StepUp } from './evaluation.ts';
+import type { EvaluationRequest, Reason, StepUp } from './evaluation.ts';
 import { joinObligations, type ObligingRule, type Obligations } from './obligations.ts';
 import type { RuleEntry, RulesPolicy } from './rules-policy.ts';
 
@@ -17,6 +17,8 @@ export interface Rule {
   readonly effect: 'permit' | 'deny' | 'require';
   /** Whether the rule names its actions; only then it holds on routes that are open to anybody. */
   readonly namesActions: boolean;
+  /** Whether the rule names resources of other services; only then it permits anything on them. */
+  readonly namesResources: boolean;
   readonly conditions: readonly RuleCondition[];
   /** Conditions on the action and the model. */
   readonly aboutWhat: readonly RuleCondition[];
@@ -99,17 +101,20 @@ export function compileRules(
   const sets = new Map<string, Candidates>();
   const joint = new Map<string, Obligations>();
 
+  const rulesAbout = (facts: RuleFacts): readonly Rule[] =>
+    all.filter((rule) => rule.aboutWhat.every((condition) => condition.test(facts)));
+
   /** Rules whose actions and models match, whoever asks. */
   const rulesOn = (question: string, facts: RuleFacts): readonly Rule[] => {
     const known = byQuestion.get(question);
     if (known !== undefined) return known;
-    const found = all.filter((rule) => rule.aboutWhat.every((condition) => condition.test(facts)));
+    const found = rulesAbout(facts);
     if (byQuestion.size < kept.questions) byQuestion.set(question, found);
     return found;
   };
 
   const settle = (rules: readonly Rule[], facts: RuleFacts): Candidates => {
-    const asked = rules.filter((rule) => rule.namesActions || facts.request.subject.type === 'principal');
+    const asked = rules.filter((rule) => concerns(rule, facts.request));
     const left: Rule[] = [];
     // A rule of which something cannot be said is not the one that others share.
     let isShared = true;
@@ -137,6 +142,9 @@ export function compileRules(
     asksRelations: all.some((rule) => rule.asksRelations),
     candidates(facts) {
       const { principal, action, model, upstream } = facts;
+      // Ids of other services are without number: what is kept is for the gateway's own requests. So are obligations.
+      if (facts.request.foreign !== undefined)
+        return { ...settle(rulesAbout(facts), facts), obliging: none.obliging };
       // Nothing permits a model that nobody serves, and callers must not fill what is kept.
       if (model !== null && upstream === '') return none;
       const question = model === null ? action : `${action} ${model}`;
@@ -176,7 +184,14 @@ function obligationsOfRules(rules: readonly Rule[]): Obligations {
   return joinObligations(rules.flatMap((rule) => rule.obliging ?? []));
 }
 
-const isAboutWhat = ({ name }: RuleCondition): boolean => name === 'actions' || name === 'models';
+const isAboutWhat = ({ name }: RuleCondition): boolean =>
+  name === 'actions' || name === 'models' || name === 'resources';
+
+/** Whether a rule is about such a question at all: permits reach open routes and other services only where they say so. */
+export function concerns(rule: Rule, { subject, foreign }: EvaluationRequest): boolean {
+  if (foreign !== undefined) return rule.namesResources || rule.effect !== 'permit';
+  return rule.namesActions || subject.type === 'principal';
+}
 
 function compileRule(
   entry: RuleEntry,
@@ -203,6 +218,7 @@ function compileRule(
     id: rule,
     effect: entry.effect ?? 'require',
     namesActions: entry.actions !== undefined,
+    namesResources: entry.resources !== undefined,
     conditions,
     aboutWhat: conditions.filter(isAboutWhat),
     aboutWhom: conditions.filter((condition) => condition.settled && !isAboutWhat(condition)),

@@ -177,7 +177,11 @@ function baseOf(facts: RuleFacts, { authorization, models }: DecisionParts, perm
   });
   if (facts.request.subject.type === 'anonymous')
     return { permitted: true, by: 'anonymous', reasons: [inRoles('anonymous', 'route_is_anonymous')] };
-  const role = authorization.permits(principal, action, model);
+  const { foreign } = facts.request;
+  const role =
+    foreign === undefined
+      ? authorization.permits(principal, action, model)
+      : authorization.permitsOn(principal, action, foreign.resource);
   // A role's models are configured ones; a permit rule must not reach beyond them either.
   if (role !== null) {
     const rule = `roles.${role}`;

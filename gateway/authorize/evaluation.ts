@@ -14,7 +14,9 @@ export interface EvaluationRequest {
   };
   readonly action: { readonly name: string };
   /** The model that the request is about; type `gateway` for actions about none, whatever the id. */
-  readonly resource: { readonly type: 'model' | 'gateway'; readonly id: string };
+  readonly resource: { readonly type: 'model' | 'gateway' | 'foreign'; readonly id: string };
+  /** For type `foreign`: the resource of another service, and what that service stated (gateway/access). */
+  readonly foreign?: ForeignQuestion;
   readonly context: {
     /** Epoch ms. */
     readonly now: number;
@@ -26,6 +28,21 @@ export interface EvaluationRequest {
     /** The parsed request body, from which `request` in CEL is read; null where there is none. */
     readonly body: Readonly<Record<string, unknown>> | null;
   };
+}
+
+/** A subject or a resource in the words of another service. */
+export interface Entity {
+  readonly type: string;
+  readonly id: string;
+  readonly properties: Readonly<Record<string, unknown>>;
+}
+
+/** What another service asks about: subject, action, resource and context as AuthZEN has them. */
+export interface ForeignQuestion {
+  readonly subject: Entity;
+  readonly action: { readonly name: string; readonly properties: Readonly<Record<string, unknown>> };
+  readonly resource: Entity;
+  readonly context: Readonly<Record<string, unknown>>;
 }
 
 /** One thing that spoke for or against: a role, or a condition of a rule, and where it is written. */

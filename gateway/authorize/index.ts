@@ -12,7 +12,7 @@ export { compileRoles, type Authorization } from './compiled-roles.ts';
 export { compileRules, noRules, type Rules } from './compiled-rules.ts';
 export { decide, type DecisionParts } from './decide.ts';
 export { decideAsking } from './relations/gather.ts';
-export type { Decision, EvaluationRequest, Reason, StepUp } from './evaluation.ts';
+export type { Decision, Entity, EvaluationRequest, ForeignQuestion, Reason, StepUp } from './evaluation.ts';
 export { obligationsSchema, type ObligationsEntry } from './obligations-policy.ts';
 export { shownObligations, type Obligations, type ShownObligations } from './obligations.ts';
 export { oblige } from './oblige.ts';

@@ -1,5 +1,5 @@
 // Matches one rule against the facts of a request.
-import type { Rule } from './compiled-rules.ts';
+import { concerns, type Rule } from './compiled-rules.ts';
 import type { RuleFacts } from './conditions/condition.ts';
 import type { Reason } from './evaluation.ts';
 
@@ -27,7 +27,7 @@ export function matchRule(rule: Rule, facts: RuleFacts): RuleMatch {
 /** Every rule up to its first condition that does not match, as reasons. */
 export function traceRules(facts: RuleFacts, rules: readonly Rule[]): Reason[] {
   return rules.flatMap((rule) => {
-    if (!rule.namesActions && facts.request.subject.type === 'anonymous') return [];
+    if (!concerns(rule, facts.request)) return [];
     const reasons: Reason[] = [];
     for (const condition of [...rule.conditions, ...(rule.require === null ? [] : [rule.require])]) {
       const reason = traced(() => condition.test(facts), condition);

@@ -53,7 +53,7 @@ export const obligationsSchema = z
       .strictObject(ceilingsShape)
       .refine(statesSomething, { error: 'ceilings name at least one parameter', when: unlessFaulty })
       .describe(
-        'The most that a request may ask for; where several rules state a ceiling, the lowest holds. A request that states no length of its answer gets the ceiling `max_tokens` for it.',
+        'The most that a request may ask for; where several rules state a ceiling, the lowest holds. A request that states no length of its answer gets the ceiling `max_tokens` for it, or what the API itself defines if that is less (16 on completions).',
       )
       .optional(),
     system_message: z
@@ -62,7 +62,7 @@ export const obligationsSchema = z
       .refine((text) => text.trim() !== '', 'a system message is not empty')
       .optional()
       .describe(
-        'Taken as it is and put in front of `messages` as a message of the role `system`; for rules that name actions of chat routes only. The texts of several rules make one message, in the order of the file.',
+        'Taken as it is and put in front of `messages` as a message of the role `system`; for rules that name actions of chat routes only. The texts of several rules make one message, in the order of the file; guards and the ceiling `messages` see it, too.',
       ),
     upstream_headers: z
       .record(z.string(), headerValue)

@@ -2,7 +2,7 @@
 // once, and it is that text which is counted, guarded and forwarded.
 import { GatewayError } from '../../core/errors.ts';
 import type { Authorized, RequestBody } from '../exchange.ts';
-import { lengthMembers, takesMessages } from '../model-routes.ts';
+import { answerLengthOf, takesMessages } from '../model-routes.ts';
 import type { Route } from '../policies/routes.ts';
 import type { Principal } from '../principal.ts';
 import { headerValues, type HeaderValues, type Obligations, type ObligingRule } from './obligations.ts';
@@ -78,18 +78,18 @@ function messagesOf(
   return { messages: [{ role: 'system', content: systemMessage }, ...(messages as readonly unknown[])] };
 }
 
-/** The upstream's default could be longer than the ceiling. */
+/** The upstream's default could be longer than the ceiling; what the API itself defines is never made longer. */
 function lengthOf(
   json: RequestBody['json'],
   { ceilings }: Obligations,
   route: Route,
 ): Readonly<Record<string, number>> {
   const most = ceilings?.max_tokens;
-  const members = lengthMembers(route);
-  const [first] = members;
-  if (most === undefined || first === undefined) return {};
+  const length = answerLengthOf(route);
+  if (most === undefined || length === null) return {};
+  const { members, usual } = length;
   const isStated = members.some((name) => json[name] !== undefined && json[name] !== null);
-  return isStated ? {} : { [first]: most };
+  return isStated ? {} : { [members[0]]: Math.min(most, usual ?? most) };
 }
 
 /** What was written is read again, so that what is judged is what the upstream reads: JSON has no infinity, for one. */

@@ -9,10 +9,43 @@ export const roleName = z
 /** `admin.*` permits every action below `admin.`; `*` alone every action. */
 export const actionPattern = z
   .string()
+  .max(128)
   .regex(
-    /^(\*|[a-z_]+(\.[a-z_]+)*(\.\*)?)$/,
+    /^(\*|[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*(\.\*)?)$/,
     'an action is a dotted verb such as chat.completions.create, admin.* or *',
   );
+
+/** An action on a resource of another service (access.yaml). */
+export const actionName = z
+  .string()
+  .max(128)
+  .regex(/^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$/, 'an action is a word such as can_read, or words with dots');
+
+/** A type of subjects or resources of other services. */
+export const typeName = z
+  .string()
+  .regex(/^[A-Za-z][A-Za-z0-9._-]{0,63}$/, 'a type is named by letters, digits and . _ -');
+
+/** `document:*` stands for every resource of the type `document`; the type is always written out. */
+export const resourcePattern = z
+  .string()
+  .max(1_088)
+  .regex(
+    /^[A-Za-z][A-Za-z0-9._-]{0,63}:./,
+    'resources are a type and an id, such as document:42 or document:*',
+  );
+
+/** The type that a resource pattern names. */
+export function typeOf(pattern: string): string {
+  return pattern.slice(0, pattern.indexOf(':'));
+}
+
+/** Compiles a resource pattern: the type is exact, in the id `*` stands for any run of characters. */
+export function resourceMatcher(pattern: string): (resource: { type: string; id: string }) => boolean {
+  const wanted = typeOf(pattern);
+  const matches = modelMatcher(pattern.slice(wanted.length + 1));
+  return ({ type, id }) => type === wanted && matches(id);
+}
 
 /** `premium-*` stands for every configured model that begins so. */
 export const modelPattern = z

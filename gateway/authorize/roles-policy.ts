@@ -2,7 +2,7 @@
 // and which roles nobody may combine.
 import { z } from 'zod';
 import { identityTypeSchema } from './identity-type.ts';
-import { actionPattern, modelPattern, roleName } from './patterns.ts';
+import { actionPattern, modelPattern, resourcePattern, roleName } from './patterns.ts';
 
 const role = z.strictObject({
   inherits: z.array(roleName).default([]).describe('Roles whose permissions and models this role includes.'),
@@ -10,13 +10,19 @@ const role = z.strictObject({
     .array(actionPattern)
     .default([])
     .describe(
-      'Actions of routes.yaml that this role permits; `admin.*` stands for every action below `admin.`.',
+      'Actions of routes.yaml and access.yaml that this role permits; `admin.*` stands for every action below `admin.`.',
     ),
   models: z
     .array(modelPattern)
     .default([])
     .describe(
       'Models that this role may use; `premium-*` and `*` are patterns. Any other model does not exist for the caller.',
+    ),
+  resources: z
+    .array(resourcePattern)
+    .default([])
+    .describe(
+      'Resources of other services (access.yaml) that this role may use: a type and an id, such as `document:42` or `document:*`.',
     ),
 });
 

@@ -7,6 +7,7 @@ import { issuers } from './conditions/issuers.ts';
 import { models } from './conditions/models.ts';
 import { networks } from './conditions/network.ts';
 import { requireSignIn } from './conditions/require.ts';
+import { resources } from './conditions/resources.ts';
 import { roles } from './conditions/roles.ts';
 import { scopes } from './conditions/scopes.ts';
 import { time } from './conditions/time.ts';
@@ -27,6 +28,7 @@ const rule = z.strictObject({
     ),
   actions: actions.schema.optional(),
   models: models.schema.optional(),
+  resources: resources.schema.optional(),
   issuers: issuers.schema.optional(),
   clients: clients.schema.optional(),
   identity_type: identityTypes.schema.optional(),

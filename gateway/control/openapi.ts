@@ -1,9 +1,11 @@
 // The OpenAPI 3.1 document: every public endpoint, made from the routes that are in force, so that it cannot promise
 // what is not there.
 import { errorCatalogue, type ErrorCode } from '../../core/errors.ts';
+import { accessMetadataPath, operationOf as accessOperationOf } from '../access/endpoints.ts';
 import type { Route } from '../policies/routes.ts';
 import type { ControlDependencies } from './control-dependencies.ts';
 import type { IssuerEndpoints } from './issuer-endpoints.ts';
+import { accessOperations, accessSchemas } from './openapi-access.ts';
 import { openApiSchemas } from './openapi-schemas.ts';
 
 type Json = Readonly<Record<string, unknown>>;
@@ -11,7 +13,7 @@ type Json = Readonly<Record<string, unknown>>;
 /** What a route of this action takes and gives. */
 interface Operation {
   readonly summary: string;
-  readonly tag: 'Models' | 'Accounts';
+  readonly tag: 'Models' | 'Accounts' | 'Decisions';
   readonly request?: string;
   readonly answer?: string;
   readonly form?: true;
@@ -111,12 +113,13 @@ export function openApiDocument(deps: ControlDependencies, endpoints: IssuerEndp
       { name: 'Models' },
       { name: 'Azure-style paths', description: 'The same under the paths of Azure OpenAI.' },
       { name: 'Accounts' },
+      { name: 'Decisions', description: 'For other services, over OpenID AuthZEN 1.0.' },
       { name: 'Gateway' },
     ],
     security: [securityRequirement(endpoints, authentication.scopesSupported)],
     paths,
     components: {
-      schemas: openApiSchemas,
+      schemas: { ...openApiSchemas, ...accessSchemas },
       securitySchemes: securitySchemes(endpoints, authentication.scopesSupported),
     },
   };
@@ -163,6 +166,10 @@ function routeOperation(route: Route, method: string): Json {
 
 function operationOf(route: Route, namesModel: boolean): Operation | undefined {
   if (route.kind === 'generate') return generate;
+  if (route.kind === 'decision') {
+    const decided = accessOperationOf(route.path);
+    return decided === null ? undefined : accessOperations[decided];
+  }
   if (route.action === 'models.list' && namesModel) return oneModel;
   return operations[route.action];
 }
@@ -205,7 +212,7 @@ const withCredential: readonly ErrorCode[] = [
   'issuer_unavailable',
   'directory_unavailable',
 ];
-const withBody: readonly ErrorCode[] = ['body_invalid', 'body_too_large', 'unsupported_media_type'];
+const withBody: readonly ErrorCode[] = ['body_invalid', 'body_too_large'];
 const withUpstream: readonly ErrorCode[] = [
   'upstream_unavailable',
   'upstream_invalid_response',
@@ -219,13 +226,17 @@ const withModel: readonly ErrorCode[] = [
   'context_length_exceeded',
 ];
 
+/** Kinds of routes that reach no upstream. */
+const answeredHere: readonly Route['kind'][] = ['models', 'revocations', 'decision'];
+
 /** One response for each status, with the codes that it can carry. */
 function refusals(route: Route): Json {
   const codes = [
     ...always,
     ...(route.anonymous ? [] : withCredential),
     ...(route.methods.has('POST') ? withBody : []),
-    ...(route.kind === 'models' || route.kind === 'revocations' ? [] : withUpstream),
+    ...(route.methods.has('POST') && route.kind !== 'decision' ? (['unsupported_media_type'] as const) : []),
+    ...(answeredHere.includes(route.kind) ? [] : withUpstream),
     ...(route.kind === 'revocations' ? (['revocation_unavailable'] as const) : []),
     ...(route.kind === 'openai' || route.kind === 'generate' ? withModel : []),
   ];
@@ -271,6 +282,14 @@ const controlPaths: Readonly<Record<string, Record<string, Json>>> = {
         '200': answer('Ready, or degraded but serving.', 'Readiness'),
         '503': answer('Not ready.', 'Readiness'),
       },
+    },
+  },
+  [accessMetadataPath]: {
+    get: {
+      ...open,
+      operationId: 'accessMetadata',
+      summary: 'Where other services ask for decisions (AuthZEN)',
+      responses: { '200': answer('The metadata.', undefined) },
     },
   },
   '/.well-known/oauth-protected-resource': {

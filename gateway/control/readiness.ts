@@ -4,7 +4,7 @@ import type { ControlDependencies } from './control-dependencies.ts';
 
 /** One dependency. */
 export interface ReadinessCheck {
-  /** `issuer`, `upstream`, `relations`, `decision_point`, `revocations`, `limit_store`, `audit_log`, `policies` or `gateway`. */
+  /** `issuer`, `introspection`, `upstream`, `relations`, `decision_point`, `revocations`, `limit_store`, `audit_log`, `policies`, `gateway`. */
   readonly kind: string;
   readonly name: string;
   readonly ready: boolean;
@@ -33,6 +33,9 @@ export function createReadiness(deps: ControlDependencies): (detail: boolean) =>
     const issuers = deps.current().authentication.status();
     const checks: ReadinessCheck[] = [
       ...issuers.map(({ name, ready, problem }) => ({ kind: 'issuer', name, ready, problem })),
+      ...issuers.flatMap(({ name, introspectionProblem: problem }) =>
+        problem === undefined ? [] : [check('introspection', name, problem)],
+      ),
       ...(await upstreamChecks()),
       ...outsideChecks(deps),
       ...deps.services.revocations.status().map(({ name, problem }) => check('revocations', name, problem)),

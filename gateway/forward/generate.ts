@@ -3,13 +3,13 @@
 // bounds the new tokens only, because the gateway does not count a prompt's tokens.
 import { GatewayError } from '../../core/errors.ts';
 import type { Guarded } from '../exchange.ts';
+import { usualGeneration } from '../model-routes.ts';
 import { jsonHead } from './answer-head.ts';
 import { createJsonAnswer, type JsonAnswer } from './json-answer.ts';
 import { exchange } from './openai.ts';
 import { assertionFor, headFor, pathFor, upstreamOf } from './upstream-request.ts';
 import { noteUsage } from './usage.ts';
 
-const defaultMaxLength = 50;
 const maxLengthCeiling = 1024;
 const knownMembers = new Set(['prompt', 'max_length', 'model', 'temperature', 'top_p', 'seed']);
 
@@ -66,7 +66,7 @@ function parseGeneration(
 ): Record<string, unknown> & { prompt: string } {
   const unknown = Object.keys(json).find((name) => !knownMembers.has(name));
   if (unknown !== undefined) throw invalid('there is a member that this endpoint does not know', unknown);
-  const { prompt, max_length: maxLength = defaultMaxLength, temperature, top_p, seed } = json;
+  const { prompt, max_length: maxLength = usualGeneration, temperature, top_p, seed } = json;
   if (typeof prompt !== 'string' || prompt === '')
     throw invalid('prompt must be a text that is not empty', 'prompt');
   if (typeof maxLength !== 'number' || !Number.isInteger(maxLength) || maxLength < 1)

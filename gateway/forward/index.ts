@@ -1,5 +1,6 @@
 // Sixth stage: pick the upstream, send the judged bytes, stream the answer back. One file per kind of route.
 import { GatewayError } from '../../core/errors.ts';
+import { answerAccess } from '../access/index.ts';
 import type { Guarded } from '../exchange.ts';
 import { forwardGenerate } from './generate.ts';
 import { forwardHttp } from './http-service.ts';
@@ -19,6 +20,8 @@ export async function forward(guarded: Guarded): Promise<void> {
     case 'models':
       answerModels(guarded);
       return;
+    case 'decision':
+      return answerAccess(guarded);
     case 'http':
       return forwardHttp(guarded);
     case 'revocations':

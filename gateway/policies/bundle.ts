@@ -14,6 +14,7 @@ import {
   type Finding,
   type YamlFile,
 } from '../../core/yaml-file.ts';
+import { accessSchema, type AccessPolicy } from '../access/access-policy.ts';
 import { issuersSchema, type IssuersPolicy } from '../authenticate/issuers-policy.ts';
 import { relationsSchema, type RelationsPolicy } from '../authorize/relations/index.ts';
 import { rolesSchema, type RolesPolicy } from '../authorize/roles-policy.ts';
@@ -29,6 +30,7 @@ export const policyFiles = {
   'issuers.yaml': issuersSchema,
   'roles.yaml': rolesSchema,
   'rules.yaml': rulesSchema,
+  'access.yaml': accessSchema,
   'relations.yaml': relationsSchema,
   'limits.yaml': limitsSchema,
   'guards.yaml': guardsSchema,
@@ -39,6 +41,7 @@ export type PolicyFileName = keyof typeof policyFiles;
 /** Files that a bundle may go without, and what then stands for them. */
 const optionalFiles: Partial<Record<PolicyFileName, string>> = {
   'rules.yaml': 'rules: []\n',
+  'access.yaml': '{}\n',
   'relations.yaml': 'types: {}\n',
 };
 const fileNames = Object.keys(policyFiles) as PolicyFileName[]; // Keys of the constant above.
@@ -48,6 +51,7 @@ export interface PolicyFiles {
   readonly issuers: YamlFile<IssuersPolicy>;
   readonly roles: YamlFile<RolesPolicy>;
   readonly rules: YamlFile<RulesPolicy>;
+  readonly access: YamlFile<AccessPolicy>;
   readonly relations: YamlFile<RelationsPolicy>;
   readonly limits: YamlFile<LimitsPolicy>;
   readonly guards: YamlFile<GuardsPolicy>;
@@ -71,6 +75,7 @@ export interface Bundle {
   readonly issuers: IssuersPolicy;
   readonly roles: RolesPolicy;
   readonly rules: RulesPolicy;
+  readonly access: AccessPolicy;
   readonly relations: RelationsPolicy;
   readonly limits: LimitsPolicy;
   readonly guards: GuardsPolicy;
@@ -123,6 +128,7 @@ export function loadBundle(
     issuers: read('issuers.yaml', issuersSchema),
     roles: read('roles.yaml', rolesSchema),
     rules: read('rules.yaml', rulesSchema),
+    access: read('access.yaml', accessSchema),
     relations: read('relations.yaml', relationsSchema),
     limits: read('limits.yaml', limitsSchema),
     guards: read('guards.yaml', guardsSchema),
@@ -139,6 +145,7 @@ export function loadBundle(
     issuers: files.issuers.value,
     roles: files.roles.value,
     rules: files.rules.value,
+    access: files.access.value,
     relations: files.relations.value,
     limits: files.limits.value,
     guards: files.guards.value,

@@ -1,12 +1,15 @@
 // What no single file can show: names that another file or the configuration must know, and combinations of routes that
 // would open something. Runs over whatever files could be read.
 import type { Finding, YamlFile } from '../../core/yaml-file.ts';
+import { checkIntrospection } from '../authenticate/introspection/compile-introspection.ts';
 import { checkIssuers } from '../authenticate/issuer-url.ts';
 import { matchesAction, modelMatcher } from '../authorize/patterns.ts';
+import { checkAccess } from './access-faults.ts';
 import type { PolicyFiles } from './bundle.ts';
 import { certificateFaults, certificateWarnings } from './certificate-faults.ts';
 import type { PolicyContext } from './context.ts';
 import { assignmentFaults, dutyFaults } from './role-faults.ts';
+import { knownActions } from './known-actions.ts';
 import { checkRelations, relationWarnings } from './relation-faults.ts';
 import { checkRoutes } from './route-rules.ts';
 import { checkRules, ruleWarnings } from './rule-faults.ts';
@@ -34,6 +37,7 @@ export function checkReferences(files: Readable, context: PolicyContext): Refere
     ...roleFaults(files),
     ...checkRelations(files.relations, files.issuers),
     ...checkRules(files, context),
+    ...checkAccess(files),
     ...checkRoutes(files, context),
   ];
   return { faults, warnings: faults.length > 0 ? [] : warningsOf(files, context) };
@@ -42,7 +46,7 @@ export function checkReferences(files: Readable, context: PolicyContext): Refere
 function issuerFaults({ issuers }: Readable, context: PolicyContext): Finding[] {
   if (issuers === undefined) return [];
   return [
-    ...checkIssuers(issuers.value, context.embeddedIssuer).map(({ path, message }) =>
+    ...[...checkIssuers(issuers.value, context.embeddedIssuer), ...checkIntrospection(issuers.value)].map(({ path, message }) =>
       issuers.finding(path, message),
     ),
     ...Object.keys(issuers.value.issuers).flatMap((name) => clientAudienceFaults(name, issuers)),
@@ -77,7 +81,7 @@ function clientAudienceFaults(issuer: string, issuers: PolicyFiles['issuers']): 
 }
 
 function roleFaults(files: Readable): Finding[] {
-  const { roles, routes } = files;
+  const { roles } = files;
   if (roles === undefined) return [];
   const names = Object.keys(roles.value.roles);
   const findings: Finding[] = [];
@@ -99,7 +103,8 @@ function roleFaults(files: Readable): Finding[] {
           code: 'cycle',
         }),
       );
-    if (routes !== undefined) findings.push(...actionFaults(name, role.permits, { roles, routes }));
+    const actions = knownActions(files);
+    if (actions !== null) findings.push(...actionFaults(name, role.permits, { roles, actions }));
   }
   findings.push(...assignmentFaults(roles, files.issuers));
   // With an unknown or circular parent there is no hierarchy to judge.
@@ -125,9 +130,8 @@ function cycleFrom(start: string, roles: PolicyFiles['roles']['value']['roles'])
 function actionFaults(
   role: string,
   permits: readonly string[],
-  { roles, routes }: Pick<PolicyFiles, 'roles' | 'routes'>,
+  { roles, actions }: { roles: PolicyFiles['roles']; actions: readonly string[] },
 ): Finding[] {
-  const actions = actionsOf(routes);
   return permits.flatMap((pattern, index) => {
     if (pattern.endsWith('*') || actions.includes(pattern)) return [];
     return [
@@ -141,14 +145,11 @@ function actionFaults(
 }
 
 
-const actionsOf = (routes: PolicyFiles['routes']): string[] => [
-  ...new Set(Object.values(routes.value.routes).map((route) => route.action)),
-];
-
 /** Odd but harmless: patterns that match nothing now, limits and guards that neither a route nor a rule names. */
 function warningsOf(files: Readable, context: PolicyContext): Finding[] {
-  const { roles, rules, relations, routes, limits, guards, issuers } = files;
-  if (roles === undefined || routes === undefined) return [];
+  const { roles, rules, relations, routes, limits, guards } = files;
+  const actions = knownActions(files);
+  if (roles === undefined || routes === undefined || actions === null) return [];
   const entries = Object.values(routes.value.routes);
   const obligations = rules?.value.rules.flatMap((rule) => rule.obligations ?? []) ?? [];
   const obliged = {
@@ -164,10 +165,10 @@ function warningsOf(files: Readable, context: PolicyContext): Finding[] {
       .filter((name) => !entries.some((route) => route[section].includes(name)) && !obliged[section].has(name))
       .flatMap((name) => noEffect(file, [section, name], `no route and no rule names this ${section.slice(0, -1)}`));
   return [
-    ...certificateWarnings({ issuers }, context),
-    ...ruleWarnings({ rules, routes, issuers }, context),
+    ...certificateWarnings(files, context),
+    ...ruleWarnings(files, context),
     ...relationWarnings(relations, context),
-    ...Object.keys(roles.value.roles).flatMap((name) => roleWarnings(name, { roles, routes }, context)),
+    ...Object.keys(roles.value.roles).flatMap((name) => roleWarnings(name, { roles, actions }, context)),
     ...unnamed(limits, 'limits', Object.keys(limits?.value.limits ?? {})),
     ...unnamed(guards, 'guards', Object.keys(guards?.value.guards ?? {})),
   ];
@@ -175,12 +176,11 @@ function warningsOf(files: Readable, context: PolicyContext): Finding[] {
 
 function roleWarnings(
   name: string,
-  { roles, routes }: Pick<PolicyFiles, 'roles' | 'routes'>,
+  { roles, actions }: { roles: PolicyFiles['roles']; actions: readonly string[] },
   context: PolicyContext,
 ): Finding[] {
   const role = roles.value.roles[name];
   const models = [...context.models.keys()];
-  const actions = actionsOf(routes);
   const unserved = (role?.models ?? []).flatMap((pattern, index) => {
     const matches = modelMatcher(pattern);
     if (pattern === '*' || models.some((model) => matches(model))) return [];

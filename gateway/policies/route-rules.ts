@@ -1,6 +1,7 @@
 // What routes.yaml may not say: names that nobody knows, two routes for one request, and combinations that would let a
 // request past a stage.
 import type { Finding } from '../../core/yaml-file.ts';
+import { operationOf } from '../access/endpoints.ts';
 import type { PolicyFiles } from './bundle.ts';
 import type { PolicyContext } from './context.ts';
 import type { RoutesPolicy } from './routes.ts';
@@ -56,7 +57,7 @@ function contradictions(route: RouteEntry): Contradiction[] {
     ['upstream'],
     'only routes of kind http name an upstream; elsewhere the model decides',
   );
-  const takesJson = isJudged || route.kind === 'revocations';
+  const takesJson = isJudged || route.kind === 'revocations' || route.kind === 'decision';
   object(takesJson && !onlyMethod('POST'), ['methods'], `a route of kind ${route.kind} answers POST only`);
   object(
     route.kind === 'revocations' && !route.action.startsWith('admin.'),
@@ -73,39 +74,52 @@ function contradictions(route: RouteEntry): Contradiction[] {
     ['guards'],
     `guards judge what is sent to a model; a route of kind ${route.kind} sends nothing there`,
   );
-  object(
-    route.anonymous && route.kind !== 'http',
-    ['anonymous'],
-    `a route of kind ${route.kind} needs a caller`,
-  );
-  object(
-    route.anonymous && route.action.startsWith('admin.'),
-    ['anonymous'],
-    'an action of administrators is not open to anybody',
-  );
-  object(
-    route.anonymous && route.limits.length === 0,
-    ['anonymous'],
-    'a route that is open to anybody needs a limit',
-  );
-  object(
-    route.anonymous && route.require !== undefined,
-    ['require'],
-    'a route that is open to anybody reads no access token, so nothing can be required of it',
-  );
+  if (route.anonymous) found.push(...opennessContradictions(route));
+  if (route.kind === 'decision') found.push(...decisionContradictions(route));
   return [...found, ...placeholderFaults(route)];
 }
 
 /** What a route says against itself by `{model}` and `{id}`. */
 function placeholderFaults(route: RouteEntry): Contradiction[] {
-  const isHttp = route.kind === 'http';
   const hasId = route.path.includes('{id}');
-  if (isHttp && route.path.includes('{model}'))
-    return [{ path: ['path'], message: 'a route of kind http has no model' }];
-  if (!isHttp && hasId) return [{ path: ['path'], message: 'only routes of kind http have an {id}' }];
+  if (route.path.includes('{model}') && (route.kind === 'http' || route.kind === 'decision'))
+    return [{ path: ['path'], message: `a route of kind ${route.kind} has no model` }];
+  if (route.kind !== 'http' && hasId)
+    return [{ path: ['path'], message: 'only routes of kind http have an {id}' }];
   if (route.upstream_path !== undefined && hasId !== route.upstream_path.includes('{id}'))
     return [{ path: ['upstream_path'], message: 'path and upstream_path both have an {id}, or neither' }];
   return [];
+}
+
+/** What a route that is open to anybody may not be. */
+function opennessContradictions({
+  kind,
+  action,
+  limits,
+  require,
+}: RouteEntry): Contradiction[] {
+  const objections: readonly (readonly [boolean, string, string])[] = [
+    [kind !== 'http', 'anonymous', `a route of kind ${kind} needs a caller`],
+    [action.startsWith('admin.'), 'anonymous', 'an action of administrators is not open to anybody'],
+    [limits.length === 0, 'anonymous', 'a route that is open to anybody needs a limit'],
+    [
+      require !== undefined,
+      'require',
+      'a route that is open to anybody reads no access token, so nothing can be required of it',
+    ],
+  ];
+  return objections.flatMap(([holds, member, message]) => (holds ? [{ path: [member], message }] : []));
+}
+
+function decisionContradictions(route: RouteEntry): Contradiction[] {
+  const noEndpoint =
+    'a route of kind decision ends in /access/v1/ and evaluation, evaluations, search/subject, search/resource or search/action';
+  return [
+    ...(operationOf(route.path) === null ? [{ path: ['path'], message: noEndpoint }] : []),
+    ...(route.limits.length === 0
+      ? [{ path: ['limits'], message: 'a route of kind decision needs a limit' }]
+      : []),
+  ];
 }
 
 interface Surroundings {

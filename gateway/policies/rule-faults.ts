@@ -10,11 +10,12 @@ import type { RuleEntry } from '../authorize/rules-policy.ts';
 import type { PolicyFiles } from './bundle.ts';
 import { issuerNames } from './certificate-faults.ts';
 import type { PolicyContext } from './context.ts';
+import { knownActions } from './known-actions.ts';
 import { obligationFaults } from './obligation-faults.ts';
 import { unknownName } from './unknown-name.ts';
 
 type Files = {
-  readonly [Name in 'rules' | 'relations' | 'roles' | 'routes' | 'issuers' | 'limits' | 'guards']:
+  readonly [Name in 'rules' | 'relations' | 'roles' | 'routes' | 'issuers' | 'access' | 'limits' | 'guards']:
     | PolicyFiles[Name]
     | undefined;
 };
@@ -76,8 +77,8 @@ function contradictions(rule: RuleEntry): Contradiction[] {
         message: 'a deny rule denies whatever the sign-in; leave effect out to ask for a sign-in',
       },
     ];
-  if (rule.effect !== 'permit') return [];
-  const found: Contradiction[] = [];
+  const found = resourceContradictions(rule);
+  if (rule.effect !== 'permit') return found;
   if (rule.actions === undefined)
     found.push({ path: ['effect'], code: 'too_permissive', message: 'a permit rule names its actions' });
   if (rule.actions?.includes('*') === true)
@@ -95,8 +96,24 @@ function contradictions(rule: RuleEntry): Contradiction[] {
   return found;
 }
 
+/** A rule about resources of other services says nothing that holds at the gateway alone. */
+function resourceContradictions({ resources, models, obligations }: RuleEntry): Contradiction[] {
+  if (resources === undefined) return [];
+  const object = (member: string, message: string): Contradiction => ({
+    path: [member],
+    code: 'wrong_value',
+    message,
+  });
+  return [
+    ...(models === undefined ? [] : [object('models', 'a rule is about models or about resources of other services')]),
+    ...(obligations === undefined
+      ? []
+      : [object('obligations', 'obligations bind requests to the gateway, which a rule with resources is not about')]),
+  ];
+}
+
 function nameFaults(rule: RuleEntry, index: number, files: Files): Finding[] {
-  const { rules, roles, routes, issuers } = files;
+  const { rules, roles, issuers } = files;
   if (rules === undefined) return [];
   const unknown = (
     member: 'actions' | 'roles' | 'issuers',
@@ -109,15 +126,11 @@ function nameFaults(rule: RuleEntry, index: number, files: Files): Finding[] {
         : [unknownName(rules, ['rules', index, member, at], { name, what, known: known ?? [] })],
     );
   return [
-    ...unknown('actions', 'route with the action', routes === undefined ? null : actionsOf(routes)),
+    ...unknown('actions', 'route with the action', knownActions(files)),
     ...unknown('roles', 'role', roles === undefined ? null : Object.keys(roles.value.roles)),
     ...unknown('issuers', 'issuer', issuers === undefined ? null : issuerNames(issuers.value)),
   ];
 }
-
-const actionsOf = (routes: PolicyFiles['routes']): string[] => [
-  ...new Set(Object.values(routes.value.routes).map((route) => route.action)),
-];
 
 /** Faults of expressions, at the exact word. */
 function expressionFaults(
@@ -140,12 +153,13 @@ function expressionFaults(
 
 /** Odd but harmless: conditions that nothing can match now. */
 export function ruleWarnings(
-  { rules, routes, issuers }: Pick<Files, 'rules' | 'routes' | 'issuers'>,
+  files: Omit<Files, 'roles'>,
   context: PolicyContext,
 ): Finding[] {
-  if (rules === undefined || routes === undefined) return [];
+  const { rules, issuers } = files;
+  const actions = knownActions(files);
+  if (rules === undefined || actions === null) return [];
   const models = [...context.models.keys()];
-  const actions = actionsOf(routes);
   const clients = knownClients(issuers);
   return rules.value.rules.flatMap((rule, index) => {
     const noEffect = (member: string, at: number, message: string): Finding =>

@@ -1,5 +1,11 @@
 // Compiles a bundle into the immutable snapshot that requests are judged by.
-import { compileCertificates, compileIssuers, type AuthenticationDeps } from '../authenticate/index.ts';
+import { compileAccess } from '../access/compiled-access.ts';
+import {
+  compileCertificates,
+  compileIssuers,
+  createStatedClaimsJudge,
+  type AuthenticationDeps,
+} from '../authenticate/index.ts';
 import { compileRelations, compileRoles, compileRules, type RelationEngine } from '../authorize/index.ts';
 import { compileGuards } from '../guard/index.ts';
 import { compileLimits } from '../limit/limits-policy.ts';
@@ -24,6 +30,8 @@ export function buildSnapshot(
   bundle: Bundle,
   { version, context, authentication, relations }: SnapshotDeps,
 ): Snapshot {
+  const routes = compileRoutes(bundle.routes);
+  const judgeStatedClaims = createStatedClaimsJudge(bundle.issuers, context.embeddedIssuer);
   return {
     version,
     digest: bundle.digest,
@@ -37,7 +45,8 @@ export function buildSnapshot(
     }),
     limits: compileLimits(bundle.limits),
     guards: compileGuards(bundle.guards),
-    routes: compileRoutes(bundle.routes),
+    routes,
+    access: compileAccess(bundle.access, { routes: routes.routes, judgeStatedClaims }),
     models: context.models,
   };
 }

@@ -37,7 +37,7 @@ describe('policy check of good policies', () => {
   it('finds nothing in the shipped bundle and exits with 0', async () => {
     const result = await check();
     assert.equal(result.code, 0, result.stdout + result.stderr);
-    assert.equal(masked(result.stdout), '✓ no findings in 11 files, N ms.  Bundle D.\n');
+    assert.equal(masked(result.stdout), '✓ no findings in 13 files, N ms.  Bundle D.\n');
     assert.equal(result.stderr, '');
   });
 
@@ -78,7 +78,7 @@ DIR/rules.yaml:5:12 error: there is no "principl" here; did you mean "principal"
       │            ^^^^^^^^
       cel_unknown_variable · rules.0.when · docs/reference/policies.md#policiesrulesyaml
 
-✗ 2 errors, 0 warnings in 11 files, N ms.  A running gateway keeps the bundle it has.
+✗ 2 errors, 0 warnings in 13 files, N ms.  A running gateway keeps the bundle it has.
 `,
     );
   });
@@ -148,7 +148,7 @@ DIR/rules.yaml:5:12 error: there is no "principl" here; did you mean "principal"
       stdout,
       /^::error file=bundle-\d+\/roles\.yaml,line=2,col=9,endColumn=15,title=unknown_key::/,
     );
-    assert.match(stdout, /^::notice title=policy check::policy check: 12 errors, 0 warnings in 11 files$/m);
+    assert.match(stdout, /^::notice title=policy check::policy check: 12 errors, 0 warnings in 13 files$/m);
   });
 
   it('as SARIF with the region of the word', async () => {

@@ -251,11 +251,12 @@ describe('policy access', () => {
   it('lists roles, models and actions as a table', async () => {
     assert.equal(
       (await access()).stdout,
-      `ROLE       MODEL      ACTIONS
-LLM.User   -          models.list
-LLM.User   tiny-gpt2  chat.completions.create, completions.create, embeddings.create
-LLM.Admin  -          models.list, admin.revocations.create, admin.users.list
-LLM.Admin  tiny-gpt2  chat.completions.create, completions.create, embeddings.create
+      `ROLE              MODEL      ACTIONS
+LLM.User          -          models.list
+LLM.User          tiny-gpt2  chat.completions.create, completions.create, embeddings.create
+LLM.Admin         -          models.list, admin.revocations.create, admin.users.list
+LLM.Admin         tiny-gpt2  chat.completions.create, completions.create, embeddings.create
+Access.Evaluator  -          access.evaluate, access.search
 `,
     );
   });

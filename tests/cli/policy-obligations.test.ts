@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { parse, stringify } from 'yaml';
 import { packageRoot } from '../../core/package.ts';
 import { chainLine, chainStart } from '../../gateway/accounting/audit-chain.ts';
 import { createHome, type CliHome } from './support/run-cli.ts';
@@ -24,6 +25,11 @@ const rules = `rules:
     actions: [embeddings.create]
     when: principal.claims.plan == "paid"
     obligations: { limits: [few] }
+`;
+
+const onlyChat = `routes:
+  models: { path: /v1/models, methods: [GET], kind: models, action: models.list, limits: [requests-per-principal] }
+  chat: { path: /v1/chat/completions, methods: [POST], kind: openai, action: chat.completions.create, limits: [requests-per-principal] }
 `;
 
 let home: CliHome;
@@ -210,6 +216,35 @@ describe('policy explain', () => {
     writeFileSync(join(folder, 'gateway.2026-11-22.jsonl'), `${line}\n`);
     const { stdout, stderr } = await home.run(['policy', 'explain', id]);
     assert.match(stdout, /· bound +by rules\.briefly/, stderr);
+  });
+});
+
+describe('the how-to about cheaper models', () => {
+  it('shows policies and a test that hold', async () => {
+    const page = readFileSync(join(packageRoot, 'docs/how-to/cheaper-models.md'), 'utf8');
+    const blocks = [...page.matchAll(/^```yaml\n([\s\S]*?)^```/gm)].map(([, block = '']) => block);
+    const [config = '', roles = '', limits = '', howToRules = '', tests = ''] = blocks;
+    assert.equal(blocks.length, 5);
+    const directory = bundleWith(tests);
+    const folder = join(home.folder, directory);
+    writeFileSync(join(folder, 'roles.yaml'), roles);
+    writeFileSync(
+      join(folder, 'limits.yaml'),
+      limits.replace(
+        'limits:\n',
+        'limits:\n  requests-per-principal: { by: principal, requests: 600, window: 1m }\n  account-requests: { by: caller_address, requests: 120, window: 1m }\n',
+      ),
+    );
+    writeFileSync(join(folder, 'rules.yaml'), howToRules);
+    writeFileSync(join(folder, 'routes.yaml'), onlyChat);
+    const shipped = parse(readFileSync(join(home.folder, 'config/sallyport.yaml'), 'utf8'));
+    Object.assign(shipped.gateway.upstreams, parse(config).gateway.upstreams);
+    writeFileSync(join(home.folder, 'how-to.yaml'), stringify(shipped));
+    const { code, stdout, stderr } = await home.run(['policy', 'test', directory, '--config', 'how-to.yaml']);
+    assert.equal(code, 0, stdout + stderr);
+    // Without the attribute there is nothing to ask for.
+    const { stdout: faults } = await home.run(['policy', 'check', directory]);
+    assert.match(faults, /resource\.attributes has no "tier"/);
   });
 });
 

@@ -53,9 +53,9 @@ describe('policy test of the shipped bundle', () => {
     assert.equal(result.code, 0, result.stdout + result.stderr);
     assert.match(
       result.stdout,
-      /^✓ \d+ tests passed, \d+ ms\. {2}Decided by a test: 2 of 2 roles and rules \(100 %\)\.$/m,
+      /^✓ \d+ tests passed, \d+ ms\. {2}Decided by a test: 3 of 3 roles and rules \(100 %\)\.$/m,
     );
-    assert.match(result.stdout, /^✓ 8 of 8 mutations noticed/m);
+    assert.match(result.stdout, /^✓ 10 of 10 mutations noticed/m);
   });
 });
 
@@ -82,9 +82,10 @@ describe('policy test', () => {
       because   DIR/issuers.yaml:7 does not list the client "stranger"
   ✓ a guest may not
 
-✗ 1 of 2 failed, N ms.  Decided by a test: 0 of 2 roles and rules (0 %).
+✗ 1 of 2 failed, N ms.  Decided by a test: 0 of 3 roles and rules (0 %).
   never decided: DIR/roles.yaml:4 roles.LLM.User
   never decided: DIR/roles.yaml:7 roles.LLM.Admin
+  never decided: DIR/roles.yaml:12 roles.Access.Evaluator
 `,
     );
   });
@@ -122,10 +123,10 @@ describe('policy test', () => {
   it('is a failure below the coverage that was asked for', async () => {
     const one = '- { name: x, as: { roles: [LLM.User] }, do: models.list, expect: permit }\n';
     const directory = bundleWith(one);
-    assert.equal((await test(directory, '--min-coverage', '50')).code, 0);
-    const result = await test(directory, '--min-coverage', '51');
+    assert.equal((await test(directory, '--min-coverage', '33')).code, 0);
+    const result = await test(directory, '--min-coverage', '34');
     assert.equal(result.code, 5);
-    assert.match(result.stdout, /1 of 2 roles and rules \(50 %\), below the 51 % asked for\.$/m);
+    assert.match(result.stdout, /1 of 3 roles and rules \(33 %\), below the 34 % asked for\.$/m);
     assert.equal((await test(directory, '--min-coverage', 'all')).code, 2);
   });
 
@@ -210,7 +211,7 @@ describe('rules in policy tests', () => {
   it('see claims, the time and the address that the test states', async () => {
     const result = await test(bundleWith(tests, { 'rules.yaml': rules }));
     assert.equal(result.code, 0, result.stdout + result.stderr);
-    assert.match(result.stdout, /Decided by a test: 4 of 5 roles and rules \(80 %\)/);
+    assert.match(result.stdout, /Decided by a test: 4 of 6 roles and rules \(66 %\)/);
   });
 
   it('that no test notices are named by --mutate, with exit code 5', async () => {

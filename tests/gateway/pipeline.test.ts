@@ -56,6 +56,7 @@ function services(
       },
       metrics: {
         requestEnded: (ended) => void seen.counts.push({ ...ended }),
+        introspected: () => undefined,
         policyReloaded: () => undefined,
         askedOutside: () => undefined,
         render: () => Promise.resolve({ contentType: '', body: '' }),

@@ -17,13 +17,28 @@ export const requestValues: {
 } = {
   // `headers` are added for the expressions that read them: they cost more than all the rest.
   request: bodyValues,
+  subject: ({ request, principal }) =>
+    request.foreign?.subject ?? {
+      type: request.subject.type,
+      id: principal.subject,
+      properties: principal.claims,
+    },
+  action: ({ request: { foreign }, action }) => foreign?.action ?? { name: action, properties: nothing },
   // `attributes` are known to the compiler of the bundle, which adds them.
-  resource: ({ request, upstream }) => ({ type: request.resource.type, id: request.resource.id, upstream }),
+  resource: ({ request, upstream }) => ({
+    type: request.foreign?.resource.type ?? request.resource.type,
+    id: request.resource.id,
+    properties: request.foreign?.resource.properties ?? nothing,
+    upstream,
+  }),
   environment: ({ request }) => ({
     now: new Date(request.context.now),
     caller_address: request.context.callerAddress,
+    context: request.foreign?.context ?? nothing,
   }),
 };
+
+const nothing: Readonly<Record<string, unknown>> = {};
 
 /** Reads `principal`. @throws Error when one of its lists but `groups` is too long to be walked. */
 export function principalValues(facts: RuleFacts): Members<'principal'> {

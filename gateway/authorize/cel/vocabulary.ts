@@ -48,10 +48,24 @@ export const variables = {
     /** Header fields by name in lower case, those that carry credentials left out; a field that is not there is an error: ask with `in`. */
     headers: 'map<string, string>',
   },
-  resource: {
-    /** `model` or `gateway`. */
+  subject: {
+    /** `principal`, or a type of access.yaml. */
     type: 'string',
     id: 'string',
+    /** The claims of a principal; of a subject of another service, what is known or stated of it. */
+    properties: 'map<string, dyn>',
+  },
+  action: {
+    name: 'string',
+    /** What another service stated of the action; empty for requests to the gateway. */
+    properties: 'map<string, dyn>',
+  },
+  resource: {
+    /** `model`, `gateway`, or a type of access.yaml. */
+    type: 'string',
+    id: 'string',
+    /** Of a resource of another service, what is known or stated of it; else empty. */
+    properties: 'map<string, dyn>',
     /** Name of the upstream that serves the model; empty without one. */
     upstream: 'string',
     /** What the configuration states about the model; its members are known when the policies are read. */
@@ -60,6 +74,8 @@ export const variables = {
   environment: {
     now: 'google.protobuf.Timestamp',
     caller_address: 'string',
+    /** The context that another service stated; empty for requests to the gateway. */
+    context: 'map<string, dyn>',
   },
 } as const satisfies Record<string, Record<string, MemberType>>;
 

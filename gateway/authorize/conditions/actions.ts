@@ -7,7 +7,7 @@ const schema = z
   .array(actionPattern)
   .min(1)
   .describe(
-    'Actions of routes.yaml; `admin.*` stands for every action below `admin.`. Default: every action of routes that need a caller; routes open to anybody (`anonymous`) only when a rule names their action.',
+    'Actions of routes.yaml and access.yaml; `admin.*` stands for every action below `admin.`. Default: every action of routes that need a caller; routes open to anybody (`anonymous`) only when a rule names their action.',
   );
 
 /** Any of the listed actions, or of the actions below a pattern. */

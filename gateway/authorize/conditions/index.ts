@@ -10,6 +10,7 @@ import { issuers } from './issuers.ts';
 import { models } from './models.ts';
 import { networks } from './network.ts';
 import { requireSignIn } from './require.ts';
+import { resources } from './resources.ts';
 import { roles } from './roles.ts';
 import { scopes } from './scopes.ts';
 import { time } from './time.ts';
@@ -19,6 +20,7 @@ import { when } from './when.ts';
 export const conditions = [
   actions,
   models,
+  resources,
   issuers,
   clients,
   identityTypes,
@@ -46,6 +48,7 @@ export function prepareConditions(
   return [
     prepare(actions, entry.actions, surroundings),
     prepare(models, entry.models, surroundings),
+    prepare(resources, entry.resources, surroundings),
     prepare(issuers, entry.issuers, surroundings),
     prepare(clients, entry.clients, surroundings),
     prepare(identityTypes, entry.identity_type, surroundings),

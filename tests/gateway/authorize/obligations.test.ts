@@ -413,7 +413,7 @@ describe('a body that rules oblige to change', () => {
     assert.deepEqual(lengthOf({ ...hello, max_length: 7 }), [20, undefined, 7, undefined]);
     const completions = { action: 'completions.create', upstreamPath: '/v1/completions' };
     assert.deepEqual(lengthOf({ prompt: 'x', max_completion_tokens: 7 }, completions), [
-      20,
+      16,
       7,
       undefined,
       undefined,
@@ -424,6 +424,12 @@ describe('a body that rules oblige to change', () => {
       20,
       undefined,
     ]);
+    // What the API defines is never made longer.
+    const wide = [{ name: 'c', obligations: { ceilings: { max_tokens: 4_096 } } }];
+    const widely = (route: Partial<Route>): unknown =>
+      obliged({ rules: wide, body: { prompt: 'x' }, route: { ...completions, ...route } }).body?.json;
+    assert.deepEqual(widely({}), { prompt: 'x', max_tokens: 16 });
+    assert.deepEqual(widely({ kind: 'generate' }), { prompt: 'x', max_length: 50 });
     assert.deepEqual(lengthOf({ input: 'x' }, { upstreamPath: '/v1/embeddings' }), [undefined, ...none]);
     assert.deepEqual(lengthOf({ input: 'x' }, { upstreamPath: '/v1/responses' }), [...none, 20]);
   });

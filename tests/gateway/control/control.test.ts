@@ -325,6 +325,7 @@ describe('health', () => {
       body.checks.map(({ kind, name }: { kind: string; name: string }) => `${kind} ${name}`),
       [
         'issuer embedded',
+        'introspection embedded',
         'upstream embedded',
         'upstream accounts',
         'revocations files',

@@ -42,7 +42,7 @@ describe('a policy bundle', () => {
       'a YAML file that is not part of a bundle',
       { 'role.yaml': 'roles: {}' },
       [
-        'role.yaml:1:1 a policy directory holds issuers.yaml, roles.yaml, rules.yaml, relations.yaml, limits.yaml, guards.yaml, routes.yaml and no other YAML file; did you mean "roles.yaml"?',
+        'role.yaml:1:1 a policy directory holds issuers.yaml, roles.yaml, rules.yaml, access.yaml, relations.yaml, limits.yaml, guards.yaml, routes.yaml and no other YAML file; did you mean "roles.yaml"?',
       ],
     ],
     [

@@ -1,0 +1,73 @@
+// The embedded identity's API for gateways: credentials are looked up there, and revocations come from there. The gateway
+// speaks for itself there, with an assertion that it signs; nothing of a caller but the credential in question goes along.
+import { getCACertificates } from 'node:tls';
+import { Agent, request, type Dispatcher } from 'undici';
+import { assertionHeader } from '../../core/assertion.ts';
+import { askIssuer } from './introspection/ask-issuer.ts';
+
+/** Where it is and how the gateway proves who it is. */
+export interface IdentityApiOptions {
+  readonly origin: string;
+  readonly basePath: string;
+  /** Unix socket, or null. */
+  readonly socketPath: string | null;
+  /** PEM text of a further certificate authority. */
+  readonly ca: string | undefined;
+  /** An assertion in which the gateway speaks for itself. */
+  readonly sign: () => string | Promise<string>;
+}
+
+/** The API. */
+export interface IdentityApi {
+  /** RFC 7662. @throws Error in words for an operator */
+  introspect(credential: string, signal: AbortSignal): Promise<Readonly<Record<string, unknown>>>;
+  /** The feed of events after an id. @throws Error in words for an operator */
+  events(after: number, signal: AbortSignal): Promise<AsyncIterable<Buffer>>;
+  close(): Promise<void>;
+}
+
+/** The feed gives a sign of life every 10 s. */
+const silenceMs = 15_000;
+
+/** Prepares the connections; opens none. */
+export function createIdentityApi(options: IdentityApiOptions): IdentityApi {
+  const { origin, basePath, socketPath, ca, sign } = options;
+  const trust = ca === undefined ? {} : { ca: [...getCACertificates('default'), ca] };
+  const connect = { timeout: 2_000, ...(socketPath === null ? {} : { socketPath }), ...trust };
+  // Kept apart, so that the feed never waits behind questions.
+  const questions = new Agent({ connections: 64, maxHeaderSize: 16_384, connect });
+  const feed = new Agent({ connections: 1, maxHeaderSize: 16_384, connect });
+  const headers = async (): Promise<Record<string, string>> => ({ [assertionHeader]: await sign() });
+  return {
+    async introspect(credential, signal) {
+      const url = `${origin}${basePath}/internal/introspect`;
+      return askIssuer(
+        { url, dispatcher: questions, headers: await headers(), form: {} },
+        credential,
+        signal,
+      );
+    },
+    async events(after, signal) {
+      const answer = await request(`${origin}${basePath}/internal/events?after=${after}`, {
+        dispatcher: feed,
+        signal,
+        headersTimeout: 5_000,
+        bodyTimeout: silenceMs,
+        headers: { ...(await headers()), accept: 'text/event-stream' },
+      });
+      answer.body.on('error', () => undefined); // Destroying an unread body emits one.
+      const isStream = String(answer.headers['content-type']).startsWith('text/event-stream');
+      if (answer.statusCode === 200 && isStream) return chunksOf(answer.body);
+      answer.body.destroy();
+      throw new Error(`the answer is ${answer.statusCode}${isStream ? '' : ', no event stream'}`);
+    },
+    async close() {
+      await Promise.all([questions.destroy(), feed.destroy()]);
+    },
+  };
+}
+
+// undici yields buffers as long as no encoding is set.
+function chunksOf(body: Dispatcher.ResponseData['body']): AsyncIterable<Buffer> {
+  return body as AsyncIterable<Buffer>;
+}
