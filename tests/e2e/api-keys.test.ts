@@ -29,6 +29,7 @@ before(async () => {
   gateway = await startTestGateway({
     config: {
       embedded_issuer: identity.issuer,
+      embedded_identity: { url: identity.base },
       assertion_jwks: join(identity.data, 'gateway-jwks.json'),
       upstreams: {
         embedded: { kind: 'openai', url: 'http://127.0.0.1:9', models: ['tiny-gpt2'] },
@@ -167,6 +168,46 @@ describe('API keys through the gateway', () => {
     assert.equal(body.paths['/api-keys/{id}'].delete.parameters[0].name, 'id');
     assert.ok(body.paths['/api-keys'].post.requestBody);
     assert.ok(body.paths['/admin/relations'].get);
+  });
+});
+
+describe('an API key at the gateway', () => {
+  const models = async (key: string) => {
+    const response = await fetch(`${gateway.url}/v1/models`, { headers: { authorization: `Bearer ${key}` } });
+    await response.arrayBuffer();
+    return response.status;
+  };
+
+  it('is a credential of its owner until it is revoked, and makes no further key', async () => {
+    const { body: made } = await ask('ada', 'POST', '/api-keys', { name: 'in use' });
+    assert.equal(await models(made.key), 200);
+    accessTokens['key of ada'] = made.key;
+    for (const [method, path] of [
+      ['POST', '/api-keys'],
+      ['GET', '/api-keys'],
+      ['DELETE', `/api-keys/${made.id}`],
+    ] as const) {
+      const answer = await ask('key of ada', method, path, method === 'POST' ? {} : undefined);
+      assert.deepEqual([answer.status, answer.body.code], [403, 'access_token_required'], method);
+    }
+    assert.equal((await ask('ada', 'DELETE', `/api-keys/${made.id}`)).status, 200);
+    await eventually('it is refused', async () => (await models(made.key)) === 401);
+  });
+
+  it('ends with everything else when its owner is signed out everywhere', async () => {
+    const { body: made } = await ask('bob', 'POST', '/api-keys', {});
+    assert.equal(await models(made.key), 200);
+    assert.equal(await models(accessTokens['bob'] ?? ''), 200);
+    const { code, stderr } = await home.run(['account', 'sign-out', 'bob', '--config', configFile]);
+    assert.equal(code, 0, stderr);
+    await eventually('the key is refused', async () => (await models(made.key)) === 401);
+    await eventually(
+      'the access token is refused',
+      async () => (await models(accessTokens['bob'] ?? '')) === 401,
+    );
+    const again = await signInWithDevice(identity, { username: 'bob', password });
+    accessTokens['bob'] = again.access_token;
+    assert.equal(await models(again.access_token), 200);
   });
 });
 
