@@ -4,6 +4,9 @@ import type { Connection } from './connection.ts';
 import { exitCodes, type ExitCode } from './exit-codes.ts';
 import { CommandFailure } from './failure.ts';
 import { tlsFailure, unreachableGateway } from './sign-in/discovery.ts';
+import { loginWords } from './sign-in/renewal.ts';
+import { stepUpFlags, stepUpOf, type StepUp } from './sign-in/step-up.ts';
+import { processTerminal, type Terminal } from './terminal.ts';
 import { printable } from './wording.ts';
 
 /** The `error` member of an OpenAI-shaped answer. */
@@ -13,17 +16,52 @@ export interface OpenAiError {
   readonly documentation: string | null;
 }
 
-/** Sends one request; answers only a 2xx. @throws CommandFailure for a refusal or when nobody answers */
+/** One request. */
+export interface GatewayRequest {
+  /** Default: GET, with a body POST. */
+  readonly method?: 'DELETE';
+  readonly body?: unknown;
+  readonly signal?: AbortSignal;
+  /** For the whole answer, of each attempt. */
+  readonly timeoutMs?: number;
+  /** Never asks a person for anything; default: false. */
+  readonly neverAsks?: boolean;
+}
+
+/**
+ * Sends one request; answers only a 2xx. When the gateway asks for a stronger or more recent sign-in, a person on a terminal
+ * signs in again and the request is sent once more.
+ * @throws CommandFailure for a refusal or when nobody answers
+ */
 export async function callGateway(
   connection: Connection,
   path: string,
-  init: { method?: 'DELETE'; body?: unknown; signal?: AbortSignal } = {},
+  init: GatewayRequest = {},
 ): Promise<Response> {
+  const response = await send(connection, path, init);
+  if (response.ok) return response;
+  const stepUp = stepUpOf(response.headers.get('www-authenticate'));
+  if (stepUp === null) throw refusal(await readError(response), response.status, requestId(response));
+  const terminal = processTerminal();
+  if (!terminal.interactive || init.neverAsks === true)
+    throw stepUpNeeded(await readError(response), stepUp, { connection, response });
+  await signInAgain(connection, terminal, { stepUp, signal: init.signal ?? new AbortController().signal });
+  const repeated = await send(connection, path, init);
+  if (repeated.ok) return repeated;
+  const error = await readError(repeated);
+  if (stepUpOf(repeated.headers.get('www-authenticate')) !== null) throw stillNotEnough(error, repeated);
+  throw refusal(error, repeated.status, requestId(repeated));
+}
+
+async function send(connection: Connection, path: string, init: GatewayRequest): Promise<Response> {
   const { gateway } = connection.address;
   const session = await connection.session();
-  let response: Response;
+  const signals = [
+    ...(init.signal === undefined ? [] : [init.signal]),
+    ...(init.timeoutMs === undefined ? [] : [AbortSignal.timeout(init.timeoutMs)]),
+  ];
   try {
-    response = await connection.fetch(`${gateway}${path}`, {
+    return await connection.fetch(`${gateway}${path}`, {
       method: init.method ?? (init.body === undefined ? 'GET' : 'POST'),
       headers: {
         authorization: `Bearer ${session.access_token}`,
@@ -31,20 +69,59 @@ export async function callGateway(
         ...(init.body === undefined ? {} : { 'content-type': 'application/json' }),
       },
       ...(init.body === undefined ? {} : { body: JSON.stringify(init.body) }),
-      ...(init.signal === undefined ? {} : { signal: init.signal }),
+      ...(signals.length === 0 ? {} : { signal: AbortSignal.any(signals) }),
     });
   } catch (error) {
     throw tlsFailure(error, gateway) ?? unreachableGateway(gateway);
   }
-  if (response.ok) return response;
-  throw refusal(await readError(response), response.status, requestId(response));
+}
+
+async function signInAgain(
+  connection: Connection,
+  terminal: Terminal,
+  { stepUp, signal }: { readonly stepUp: StepUp; readonly signal: AbortSignal },
+): Promise<void> {
+  terminal.say('The gateway asks for a stronger or more recent sign-in.');
+  terminal.say();
+  const { client_id: clientId } = await connection.session();
+  const { personLogin } = await import('./sign-in/person-login.ts');
+  const session = await personLogin(connection, terminal, { signal, clientId, stepUp });
+  terminal.say();
+  terminal.say(
+    `${terminal.green('✓')} Signed in as ${printable(session.username ?? session.subject ?? '?')}`,
+  );
+  terminal.say();
+}
+
+/** Off a terminal nobody can sign in: the exact command is said. */
+function stepUpNeeded(
+  error: OpenAiError,
+  stepUp: StepUp,
+  { connection, response }: { readonly connection: Connection; readonly response: Response },
+): CommandFailure {
+  const { message, exitCode, hints } = refusal(error, response.status, requestId(response));
+  const command = `sallyport ${loginWords(connection.address)}${stepUpFlags(stepUp)}`;
+  return new CommandFailure(exitCode, message, {
+    code: error.code,
+    hints: [`Sign in again:  ${command}`, ...hints.slice(1)],
+  });
+}
+
+function stillNotEnough(error: OpenAiError, response: Response): CommandFailure {
+  const { exitCode, hints } = refusal(error, response.status, requestId(response));
+  const sentence = 'The new sign-in is still not what the gateway asks for';
+  return new CommandFailure(exitCode, `${sentence} (${error.code}).`, {
+    code: error.code,
+    hints: ['The sign-in server may not offer it. Ask whoever runs the gateway.', ...hints.slice(1)],
+  });
 }
 
 /** The models that the signed-in subject may use. */
 export async function listModels(
   connection: Connection,
+  options: Pick<GatewayRequest, 'signal' | 'neverAsks'> = {},
 ): Promise<{ readonly models: readonly string[]; readonly headers: Headers }> {
-  const response = await callGateway(connection, '/v1/models', { signal: AbortSignal.timeout(15_000) });
+  const response = await callGateway(connection, '/v1/models', { timeoutMs: 15_000, ...options });
   const answer = (await response.json()) as Record<string, unknown>; // Border: the list and its ids are checked here.
   const list: readonly unknown[] = Array.isArray(answer['data']) ? answer['data'] : [];
   const models = list.flatMap((entry) =>

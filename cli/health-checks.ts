@@ -161,7 +161,7 @@ async function* checkSession(connection: Connection, isReachable: boolean): Asyn
   }
   yield ok('sign-in', sessionDetail(session.value));
   if (!isReachable) return;
-  const models = await attempt(() => listModels(connection));
+  const models = await attempt(() => listModels(connection, { neverAsks: true }));
   if (models.failure !== null) yield problem('models', models.failure);
   else if (models.value.models.length === 0)
     yield {

@@ -52,7 +52,7 @@ async function chat(words: readonly string[], options: ChatOptions, signal: Abor
     });
   }
   const connection = await connect(options);
-  const model = options.model ?? (await firstModel(connection));
+  const model = options.model ?? (await firstModel(connection, signal));
   const asChat = options.chat === true || options.system !== undefined;
   const request = completionRequest({ ...options, model, prompt, asChat });
   const screen = createScreen(terminal, options.json === true);
@@ -94,8 +94,8 @@ function createScreen(
   };
 }
 
-async function firstModel(connection: Connection): Promise<string> {
-  const { models } = await listModels(connection);
+async function firstModel(connection: Connection, signal: AbortSignal): Promise<string> {
+  const { models } = await listModels(connection, { signal });
   if (models[0] !== undefined) return models[0];
   throw new CommandFailure(exitCodes.refused, 'No model is open to you at this gateway.', {
     code: 'no_models',
@@ -106,7 +106,7 @@ async function firstModel(connection: Connection): Promise<string> {
 /** Adds to a refused model the ones that are permitted. */
 async function withModels(error: unknown, connection: Connection): Promise<unknown> {
   if (!(error instanceof CommandFailure) || error.code !== 'model_not_found') return error;
-  const models = await listModels(connection).then(
+  const models = await listModels(connection, { neverAsks: true }).then(
     (answer) => answer.models,
     () => [],
   );

@@ -43,7 +43,7 @@ async function printBlock(client: ClientName, options: ConnectOptions): Promise<
 /** A model for the block; the block is printed also when nobody is signed in or nothing answers. */
 async function anyModel(connection: Connection): Promise<string> {
   try {
-    return (await listModels(connection)).models[0] ?? 'tiny-gpt2';
+    return (await listModels(connection, { neverAsks: true })).models[0] ?? 'tiny-gpt2';
   } catch {
     return 'tiny-gpt2';
   }

@@ -123,7 +123,7 @@ async function ask(
   path: string,
   init: { method?: 'DELETE'; body?: unknown } = {},
 ): Promise<unknown> {
-  const response = await callGateway(connection, path, { ...init, signal: AbortSignal.timeout(30_000) });
+  const response = await callGateway(connection, path, { ...init, timeoutMs: 30_000 });
   return response.json();
 }
 

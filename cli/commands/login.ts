@@ -1,26 +1,19 @@
 // `sallyport login`: the device code flow, needing only the gateway's address. Opens nothing by itself.
-import { setTimeout as sleep } from 'node:timers/promises';
-import type { Command } from 'commander';
+import { InvalidArgumentError, type Command } from 'commander';
 import { connect, withConnectionOptions, type Connection, type ConnectionOptions } from '../connection.ts';
 import { interruptible } from '../interrupt.ts';
-import { rememberProfile } from '../profiles.ts';
 import { showClaims } from '../sign-in/access-token-claims.ts';
-import { deviceLogin } from '../sign-in/device-login.ts';
 import type { DeviceAuthorization } from '../sign-in/issuer-client.ts';
-import { showCode, startWaiting, type WaitingLine } from '../sign-in/prompt.ts';
-import {
-  prepareStateFolder,
-  sessionFile,
-  stateFolder,
-  writeSession,
-  type Session,
-} from '../sign-in/session-file.ts';
-import { withLock } from '../sign-in/session-lock.ts';
+import { personLogin } from '../sign-in/person-login.ts';
+import { stateFolder, type Session } from '../sign-in/session-file.ts';
+import { isAcrValues, parseMaxAge } from '../sign-in/step-up.ts';
 import { processTerminal, type Terminal } from '../terminal.ts';
 import { homeRelative, isoSeconds, longDate, printable } from '../wording.ts';
 
 interface LoginOptions extends ConnectionOptions {
   readonly clientId?: string;
+  readonly acr?: string;
+  readonly maxAge?: number;
   readonly qr?: boolean;
   readonly json?: boolean;
 }
@@ -34,6 +27,8 @@ export function registerLoginCommand(program: Command): void {
       'Example:\n  sallyport login\n  sallyport login --gateway https://llm.example.com\n',
     )
     .option('--client-id <id>', 'sign in as this OAuth client, not the one the gateway names')
+    .option('--acr <values>', 'ask for a sign-in at one of these levels (acr_values)', acrArgument)
+    .option('--max-age <seconds>', 'sign in again if the last time is longer ago', maxAgeArgument)
     .option('--qr', 'show a QR code also for an address on this machine')
     .option('--json', 'two JSON events on stdout: device_code, signed_in')
     .action(async (options: LoginOptions) =>
@@ -43,39 +38,29 @@ export function registerLoginCommand(program: Command): void {
 
 async function login(options: LoginOptions, terminal: Terminal, signal: AbortSignal): Promise<void> {
   const connection = await connect(options);
-  prepareStateFolder();
-  let waiting: WaitingLine | undefined;
-  const endWaiting = (): void => {
-    waiting?.end();
-    waiting = undefined;
-  };
-  signal.addEventListener('abort', endWaiting);
-  try {
-    const session = await deviceLogin({
-      key: connection.address,
-      fetch: connection.fetch,
-      clientId: options.clientId,
-      signal,
-      sleep: (ms) => sleep(ms, undefined, { signal }),
-      onCode: (authorization) => {
-        if (options.json === true) {
-          terminal.json(deviceCodeEvent(authorization));
-          return;
-        }
-        showCode(authorization, terminal, { gateway: connection.address.gateway, qr: options.qr === true });
-        waiting = startWaiting(authorization, terminal, () => process.kill(process.pid, 'SIGINT'));
-      },
-      onNetwork: (lost) => waiting?.network(lost),
-    });
-    endWaiting();
-    const file = sessionFile(session);
-    await withLock(`${file}.lock`, () => Promise.resolve(writeSession(session)));
-    rememberProfile(session.profile, { gateway: session.gateway, ca: connection.certificateAuthority });
-    if (options.json === true) terminal.json(signedInEvent(session));
-    else sayWelcome(session, connection, terminal);
-  } finally {
-    endWaiting();
-  }
+  const { acr, maxAge, clientId, qr, json } = options;
+  const session = await personLogin(connection, terminal, {
+    signal,
+    clientId,
+    qr,
+    ...(acr === undefined && maxAge === undefined
+      ? {}
+      : { stepUp: { acrValues: acr ?? null, maxAge: maxAge ?? null } }),
+    ...(json === true ? { onCode: (authorization) => terminal.json(deviceCodeEvent(authorization)) } : {}),
+  });
+  if (json === true) terminal.json(signedInEvent(session));
+  else sayWelcome(session, connection, terminal);
+}
+
+function acrArgument(text: string): string {
+  if (!isAcrValues(text)) throw new InvalidArgumentError('It is one or more words, separated by a blank.');
+  return text;
+}
+
+function maxAgeArgument(text: string): number {
+  const seconds = parseMaxAge(text);
+  if (seconds === null) throw new InvalidArgumentError('It is a whole number of seconds.');
+  return seconds;
 }
 
 function deviceCodeEvent(authorization: DeviceAuthorization): Record<string, unknown> {

@@ -18,12 +18,15 @@ import {
 } from './issuer-client.ts';
 import { showClaims } from './access-token-claims.ts';
 import type { SessionKey, Session } from './session-file.ts';
+import { stepUpParameters, type StepUp } from './step-up.ts';
 import { withTokens } from './renewal.ts';
 import type { Fetch } from '../trusted-fetch.ts';
 
 export interface DeviceLoginOptions {
   readonly key: SessionKey;
   readonly fetch: Fetch;
+  /** The sign-in that the gateway asks for (RFC 9470). */
+  readonly stepUp?: StepUp | undefined;
   /** Instead of the client that the gateway names. */
   readonly clientId?: string | undefined;
   readonly signal: AbortSignal;
@@ -55,7 +58,8 @@ export async function deviceLogin(options: DeviceLoginOptions): Promise<Session>
   }
   const client = createIssuerClient(metadata, resource.clientId, fetch);
   const scope = [...new Set(['openid', 'profile', 'offline_access', ...resource.scopes])].join(' ');
-  const authorization = await startDevice(client, scope, resource.issuer);
+  const parameters = { scope, ...(options.stepUp === undefined ? {} : stepUpParameters(options.stepUp)) };
+  const authorization = await startDevice(client, parameters, resource.issuer);
   // A person opens these, perhaps by one key press: nothing but a web address of the usual kind.
   checkEndpoint(authorization.verificationUri, 'verification_uri');
   if (authorization.verificationUriComplete !== null)
@@ -84,11 +88,11 @@ export async function deviceLogin(options: DeviceLoginOptions): Promise<Session>
 
 async function startDevice(
   client: IssuerClient,
-  scope: string,
+  parameters: Readonly<Record<string, string>>,
   issuer: string,
 ): Promise<DeviceAuthorization> {
   try {
-    return await client.authorizeDevice(scope);
+    return await client.authorizeDevice(parameters);
   } catch (error) {
     if (error instanceof IssuerRefusal) throw deviceRefusal(error.error);
     throw tlsFailure(error, issuer) ?? unreachableIssuer(issuer);

@@ -40,7 +40,7 @@ export class IssuerRefusal extends Error {
 
 /** The requests that the command line makes to one issuer. */
 export interface IssuerClient {
-  authorizeDevice: (scope: string) => Promise<DeviceAuthorization>;
+  authorizeDevice: (parameters: Readonly<Record<string, string>>) => Promise<DeviceAuthorization>;
   pollDevice: (deviceCode: string) => Promise<IssuedTokens>;
   refresh: (refreshToken: string) => Promise<IssuedTokens>;
   revoke: (secret: string) => Promise<void>;
@@ -59,8 +59,8 @@ export function createIssuerClient(metadata: IssuerMetadata, clientId: string, f
   // eslint-disable-next-line @typescript-eslint/no-deprecated -- The library marks it so to be seen; loopback needs it.
   oauth.allowInsecureRequests(configuration);
   return {
-    authorizeDevice: async (scope) => {
-      const answer = await refusals(() => oauth.initiateDeviceAuthorization(configuration, { scope }));
+    authorizeDevice: async (parameters) => {
+      const answer = await refusals(() => oauth.initiateDeviceAuthorization(configuration, parameters));
       return {
         deviceCode: answer.device_code,
         userCode: answer.user_code,

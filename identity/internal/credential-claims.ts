@@ -30,6 +30,8 @@ export function passwordClaims(account: Account, from: ClaimIssuer): Record<stri
     ...claims(account, builtInClientIds.localTest, from),
     token_type: 'password',
     iat: nowInSeconds(),
+    auth_time: nowInSeconds(),
+    amr: ['pwd'],
   };
 }
 

@@ -79,6 +79,14 @@ export function openIdRoutes(deps: MountDeps): Router {
     replayBody(request);
     next();
   });
+  router.post(`${tenant}${routes.device_authorization}`, form, (request, _response, next) => {
+    const body = (request.body ?? {}) as Record<string, unknown>; // What urlencoded() made.
+    // oidc-provider 9.13 makes `prompt` of it, which the device flow forgets: nobody would be asked again.
+    if (typeof body['max_age'] === 'string' && Number(body['max_age']) === 0 && body['max_age'] !== '')
+      body['max_age'] = '1';
+    replayBody(request);
+    next();
+  });
   router.use(tenant, (request, response) => hand(deps, request, response));
   return router;
 }

@@ -270,6 +270,7 @@ interface IssuedToken {
   readonly jti?: string;
   readonly grantId?: string;
   readonly remainingTTL?: number;
+  readonly gty?: string;
 }
 
 async function extraTokenClaims(
@@ -288,7 +289,19 @@ async function extraTokenClaims(
   const { jti, grantId, remainingTTL: expiresIn = deps.config.access_token_ttl_s } = issued;
   if (jti !== undefined && grantId !== undefined)
     await noteIssuedToken(deps.database, { jti, grantId, expiresIn });
-  return accountTokenClaims(account, context);
+  return { ...accountTokenClaims(account, context), ...signInClaims(ctx, issued) };
+}
+
+// RFC 9470 §6: the resource server learns of the sign-in from auth_time, acr and amr; renewing a token moves none of them.
+function signInClaims(ctx: KoaContextWithOIDC | undefined, issued: IssuedToken): Record<string, unknown> {
+  if (issued.gty === 'password') return { auth_time: nowInSeconds(), amr: ['pwd'] };
+  const { DeviceCode, AuthorizationCode, RefreshToken } = ctx?.oidc.entities ?? {};
+  const { authTime, acr, amr } = DeviceCode ?? AuthorizationCode ?? RefreshToken ?? {};
+  return {
+    ...(authTime === undefined ? {} : { auth_time: authTime }),
+    ...(acr === undefined ? {} : { acr }),
+    ...(amr === undefined ? {} : { amr }),
+  };
 }
 
 function completeDeviceResponse(ctx: KoaContextWithOIDC, { base, config }: ProviderDeps): void {
