@@ -53,6 +53,7 @@ export function oblige(authorized: Authorized): Authorized {
   const changed = { ...lengthOf(body.json, obligations, route), ...messagesOf(body.json, obligations) };
   if (Object.keys(changed).length === 0) return authorized;
   const obliged = authorized as Authorized & { body: RequestBody }; // Filled in place: see exchange.ts.
+  obliged.outcome.bodyAsJudged = body;
   obliged.body = rewritten({ ...body.json, ...changed });
   return obliged;
 }
