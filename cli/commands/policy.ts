@@ -29,7 +29,7 @@ export function registerPolicyCommands(program: Command): void {
   const format = (choices: readonly string[]): Option =>
     new Option('--format <format>', 'form of the output').choices(choices).default(choices[0]);
 
-  command('check [directory]', 'Show every fault and every oddity of the policies.', 'check --watch')
+  command('check [directory]', 'Show every fault and oddity of the policies.', 'check --watch')
     .addOption(format(reportFormats))
     .option('--watch', 'check again after every change')
     .action(async (directory: string | undefined, options: CheckOptions) => {
@@ -74,7 +74,7 @@ export function registerPolicyCommands(program: Command): void {
     });
   command(
     'replay',
-    'Make the decisions that were recorded again under other policies: who gains, who loses.',
+    'Decide recorded requests under other policies.',
     'replay --since 7d --candidate policies-next',
   )
     .requiredOption('--candidate <directory>', 'the policies to try')
