@@ -3,6 +3,7 @@
 import { getCACertificates } from 'node:tls';
 import { Agent, request, type Dispatcher } from 'undici';
 import { assertionHeader } from '../../core/assertion.ts';
+import { parseStrictObject } from '../../core/strict-json.ts';
 import { askIssuer } from './introspection/ask-issuer.ts';
 
 /** Where it is and how the gateway proves who it is. */
@@ -23,6 +24,11 @@ export interface IdentityApi {
   introspect(credential: string, signal: AbortSignal): Promise<Readonly<Record<string, unknown>>>;
   /** The feed of events after an id. @throws Error in words for an operator */
   events(after: number, signal: AbortSignal): Promise<AsyncIterable<Buffer>>;
+  /** The relations with their tag; null when those with the given tag are the newest. @throws Error in words for an operator */
+  relations(
+    etag: string | null,
+    signal: AbortSignal,
+  ): Promise<{ readonly etag: string | null; readonly document: Readonly<Record<string, unknown>> } | null>;
   close(): Promise<void>;
 }
 
@@ -61,10 +67,42 @@ export function createIdentityApi(options: IdentityApiOptions): IdentityApi {
       answer.body.destroy();
       throw new Error(`the answer is ${answer.statusCode}${isStream ? '' : ', no event stream'}`);
     },
+    async relations(etag, signal) {
+      const answer = await request(`${origin}${basePath}/internal/relations`, {
+        dispatcher: questions,
+        signal,
+        headers: { ...(await headers()), ...(etag === null ? {} : { 'if-none-match': etag }) },
+      });
+      answer.body.on('error', () => undefined); // Destroying an unread body emits one.
+      if (answer.statusCode === 200) {
+        const tag = answer.headers['etag'];
+        return {
+          etag: typeof tag === 'string' ? tag : null,
+          document: parseStrictObject(await boundedBody(answer.body)),
+        };
+      }
+      answer.body.destroy();
+      if (answer.statusCode === 304 && etag !== null) return null;
+      throw new Error(`the answer is ${answer.statusCode}`);
+    },
     async close() {
       await Promise.all([questions.destroy(), feed.destroy()]);
     },
   };
+}
+
+/** Most bytes of relations that are read: some hundred thousand of them. */
+const maxRelationsBytes = 33_554_432;
+
+async function boundedBody(body: Dispatcher.ResponseData['body']): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of chunksOf(body)) {
+    size += chunk.length;
+    if (size > maxRelationsBytes) throw new Error('the relations are too many');
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
 }
 
 // undici yields buffers as long as no encoding is set.
