@@ -89,6 +89,7 @@ async function ask(asked: Asked): Promise<Answer> {
       publicUrl: asked.publicUrl ?? publicUrl,
       dpop: asked.dpop ?? services,
       limitStore: asked.limitStore ?? { kind: 'process' },
+      revocations: { judge: () => undefined },
     },
     snapshot: { authentication: by },
   } as unknown as Received; // The stage reads no other part.
