@@ -3,6 +3,7 @@
 import { getCACertificates } from 'node:tls';
 import { Agent, request, type Dispatcher } from 'undici';
 import { assertionHeader } from '../../core/assertion.ts';
+import { parseStrictObject } from '../../core/strict-json.ts';
 import { askIssuer } from './introspection/ask-issuer.ts';
 
 /** Where it is and how the gateway proves who it is. */
@@ -17,10 +18,24 @@ export interface IdentityApiOptions {
   readonly sign: () => string | Promise<string>;
 }
 
+/** What identity says of a name and a password. */
+export type PasswordAnswer =
+  | { readonly kind: 'claims'; readonly claims: Readonly<Record<string, unknown>> }
+  | { readonly kind: 'throttled'; readonly retryAfterSeconds: number };
+
+/** A name and a password, and where they come from: guesses are counted for that address too. */
+export interface PasswordQuestion {
+  readonly username: string;
+  readonly password: string;
+  readonly callerAddress: string;
+}
+
 /** The API. */
 export interface IdentityApi {
   /** RFC 7662. @throws Error in words for an operator */
   introspect(credential: string, signal: AbortSignal): Promise<Readonly<Record<string, unknown>>>;
+  /** @throws Error in words for an operator; never with the password */
+  verifyPassword(question: PasswordQuestion, signal: AbortSignal): Promise<PasswordAnswer>;
   /** The feed of events after an id. @throws Error in words for an operator */
   events(after: number, signal: AbortSignal): Promise<AsyncIterable<Buffer>>;
   close(): Promise<void>;
@@ -47,6 +62,34 @@ export function createIdentityApi(options: IdentityApiOptions): IdentityApi {
         signal,
       );
     },
+    async verifyPassword({ username, password, callerAddress }, signal) {
+      const answer = await request(`${origin}${basePath}/internal/verify-password`, {
+        dispatcher: questions,
+        signal,
+        method: 'POST',
+        headers: {
+          ...(await headers()),
+          'content-type': 'application/json',
+          accept: 'application/json',
+          'x-forwarded-for': callerAddress,
+        },
+        body: JSON.stringify({ username, password }),
+      });
+      answer.body.on('error', () => undefined); // Destroying an unread body emits one.
+      if (answer.statusCode === 429) {
+        answer.body.destroy();
+        const seconds = Number(answer.headers['retry-after']);
+        return {
+          kind: 'throttled',
+          retryAfterSeconds: Number.isSafeInteger(seconds) ? Math.max(1, seconds) : 30,
+        };
+      }
+      if (answer.statusCode !== 200) {
+        answer.body.destroy();
+        throw new Error(`the answer is ${answer.statusCode}`);
+      }
+      return { kind: 'claims', claims: parseStrictObject(await boundedBody(answer.body)) };
+    },
     async events(after, signal) {
       const answer = await request(`${origin}${basePath}/internal/events?after=${after}`, {
         dispatcher: feed,
@@ -65,6 +108,19 @@ export function createIdentityApi(options: IdentityApiOptions): IdentityApi {
       await Promise.all([questions.destroy(), feed.destroy()]);
     },
   };
+}
+
+const maxAnswerBytes = 65_536;
+
+async function boundedBody(body: Dispatcher.ResponseData['body']): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of chunksOf(body)) {
+    size += chunk.length;
+    if (size > maxAnswerBytes) throw new Error('the answer is too large');
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
 }
 
 // undici yields buffers as long as no encoding is set.
