@@ -5,6 +5,7 @@ const authorizeModule = isSource ? '../gateway/authorize/index.ts' : '../dist/ga
 const { compileRoles, compileRules, decide, rolesSchema, rulesSchema } = await import(authorizeModule);
 
 const models = new Map([['tiny-gpt2', 'embedded']]);
+const attributes = new Map([['tiny-gpt2', { tier: 'small' }]]);
 const authorization = compileRoles(
   rolesSchema.parse({ roles: { 'LLM.User': { permits: ['chat.completions.create'], models: ['*'] } } }),
   [...models.keys()],
@@ -58,6 +59,13 @@ const contestants = {
   'a CEL rule, three parts': many(1, () => ({
     when: '"LLM.Guest" in principal.roles && request.max_tokens > 100 || principal.claims.plan != "paid"',
   })),
+  'a CEL rule over an attribute of the model': many(1, () => ({
+    when: 'resource.attributes.tier != "small"',
+  })),
+  'two rules with obligations': [
+    { name: 'a', obligations: { ceilings: { max_tokens: 100 } } },
+    { name: 'b', roles: ['LLM.User'], obligations: { limits: ['few'], system_message: 'Be brief.' } },
+  ],
 };
 
 function median(values) {
@@ -78,7 +86,11 @@ function measure(run) {
 
 console.log('| rules | µs, caller seen before | µs, caller never seen |\n| --- | --- | --- |');
 for (const [name, list] of Object.entries(contestants)) {
-  const parts = { authorization, models, rules: compileRules(rulesSchema.parse({ rules: list })) };
+  const parts = {
+    authorization,
+    models,
+    rules: compileRules(rulesSchema.parse({ rules: list }), [], attributes),
+  };
   const people = Array.from({ length: 100 }, (_, index) => principal(index));
   const known = measure((index) => decide(question(people[index % 100]), parts));
   const fresh = measure((index) => decide(question(principal(index)), parts));

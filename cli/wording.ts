@@ -53,3 +53,8 @@ export function printable(text: string): string {
     '?',
   );
 }
+
+/** `1 decision`, `12,408 decisions`. */
+export function counted(count: number, noun: string): string {
+  return `${count.toLocaleString('en-GB')} ${noun}${count === 1 ? '' : 's'}`;
+}

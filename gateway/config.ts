@@ -66,6 +66,31 @@ const redisUrl = z
     'an address with a password is given as env:NAME or file:/path',
   );
 
+/** Claims of OpenID Connect Core §5.1 and of Entra that name or reach a person and decide nothing by themselves. */
+const personalClaims = [
+  'name',
+  'given_name',
+  'family_name',
+  'middle_name',
+  'nickname',
+  'preferred_username',
+  'unique_name',
+  'upn',
+  'email',
+  'emails',
+  'verified_primary_email',
+  'verified_secondary_email',
+  'phone_number',
+  'address',
+  'birthdate',
+  'gender',
+  'picture',
+  'profile',
+  'website',
+  'ipaddr',
+  'login_hint',
+];
+
 /** Schema of the section `gateway`. */
 export const gatewayConfigSchema = z
   .strictObject({
@@ -110,6 +135,21 @@ export const gatewayConfigSchema = z
      * `false` leaves tests to the command line.
      */
     require_tests: z.union([z.boolean(), z.literal('when_present')]).default('when_present'),
+    /** Folder of a candidate bundle that is compared with the policies in use on live traffic, and never enforced. */
+    shadow_policies: z.string().optional(),
+    /** What was decided for whom, kept under `data` for `sallyport policy replay` and `explain`. */
+    decisions: z
+      .strictObject({
+        /** Whether decisions are recorded: claims and numbers, never a credential or a prompt. */
+        record: z.boolean().default(true),
+        /** Days after which a record is removed. */
+        keep_days: z.int().min(1).max(400).default(7),
+        /** Size of all records together; beyond it the oldest are removed. */
+        max_megabytes: z.int().min(1).max(1_000_000).default(512),
+        /** Claims that are not recorded; a rule that reads one cannot be replayed. Default: names, addresses and other ways to reach a person. */
+        omit_claims: z.array(z.string().min(1)).default(personalClaims),
+      })
+      .prefault({}),
     /** Folder for the audit log and the issuers' last good keys. */
     data: z.string().default('data/gateway'),
     /** What `issuer: embedded` in issuers.yaml stands for. */

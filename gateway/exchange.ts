@@ -66,6 +66,8 @@ export interface Outcome {
   refusal: GatewayError | null;
   /** The caller went away before the end. */
   aborted: boolean;
+  /** The body that the decision was made on, where obligations have written it anew; else null. */
+  bodyAsJudged: RequestBody | null;
   /** On routes of kind `decision`: whom and what the asking service asked about, and the answers; null elsewhere. */
   asked: readonly (Asked | Searched)[] | null;
 }
@@ -105,6 +107,7 @@ export function newOutcome(): Outcome {
     streamed: false,
     refusal: null,
     aborted: false,
+    bodyAsJudged: null,
     asked: null,
   };
 }

@@ -20,6 +20,7 @@ import { openOutside } from './authorize/open-outside.ts';
 import { createCallerAddress } from './caller-address.ts';
 import type { GatewayConfig } from './config.ts';
 import type { ControlDependencies } from './control/control-dependencies.ts';
+import { openDecisionServices } from './decision-services.ts';
 import { identityApiOf, revocationsOf } from './embedded-identity.ts';
 import { createEntry, type Entry } from './entry.ts';
 import { openAssertionSigner } from './forward/assertion.ts';
@@ -222,6 +223,7 @@ async function openServices(
     },
     auditLog,
     metrics,
+    ...openDecisionServices(config, { context: options.context, log, metrics }),
     limitStore,
     dpop,
     identityApi,
@@ -238,6 +240,7 @@ async function openServices(
 async function closeServices(services: Services): Promise<void> {
   const { upstreams, limitStore, revocations, relationStore, decisionPoint, identityApi, auditLog } =
     services;
+  services.shadow?.close();
   await Promise.all([
     upstreams.close(),
     limitStore.close(),
@@ -245,6 +248,7 @@ async function closeServices(services: Services): Promise<void> {
     relationStore?.close(),
     decisionPoint?.close(),
     identityApi?.close(),
+    services.decisions?.close(),
   ]);
   await auditLog.close();
 }
@@ -254,7 +258,12 @@ async function settled(policies: PolicyHolder, services: Services, limitMs: numb
   while (performance.now() < deadline) {
     const issuers = policies.current().authentication.status();
     const upstreams = await services.upstreams.status();
-    if ([...issuers, ...upstreams].every(({ ready }) => ready)) return;
+    const sources = services.revocations.status();
+    if (
+      [...issuers, ...upstreams].every(({ ready }) => ready) &&
+      sources.every(({ problem }) => problem === null)
+    )
+      return;
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }

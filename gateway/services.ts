@@ -1,12 +1,14 @@
 // What outlives a request and a snapshot: stores, logs, connections. Built once by server.ts.
 import type { Logger } from '../core/log.ts';
 import type { AuditLog } from './accounting/audit-log.ts';
+import type { DecisionLog } from './accounting/decision-log.ts';
 import type { Metrics } from './accounting/metrics.ts';
 import type { ClientTrust, DpopServices, IdentityApi, Revocations } from './authenticate/index.ts';
 import type { DecisionPoint } from './authorize/decision-point/decision-point.ts';
 import type { RemoteRelationStore } from './authorize/relations/openfga-store.ts';
 import type { Upstreams } from './forward/upstreams.ts';
 import type { LimitStore } from './limit/store.ts';
+import type { Shadow } from './policies/shadow.ts';
 
 /** Everything that requests share. */
 export interface Services {
@@ -14,6 +16,10 @@ export interface Services {
   /** What callers type, without a trailing slash. */
   readonly publicUrl: string;
   readonly auditLog: AuditLog;
+  /** Absent where decisions are not recorded. */
+  readonly decisions?: DecisionLog;
+  /** Absent where no candidate is named. */
+  readonly shadow?: Shadow;
   readonly metrics: Metrics;
   readonly limitStore: LimitStore;
   /** Nonces and proofs seen: they outlive a reload of the policies. */

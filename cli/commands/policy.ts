@@ -6,6 +6,7 @@ import type { CheckOptions } from '../policy/check.ts';
 import type { ExplainOptions } from '../policy/explain-command.ts';
 import type { FmtOptions } from '../policy/fmt.ts';
 import type { ImportOptions } from '../policy/import-apim-command.ts';
+import type { ReplayOptions } from '../policy/replay-command.ts';
 import type { TestOptions } from '../policy/test-command.ts';
 import { processTerminal } from '../terminal.ts';
 
@@ -61,7 +62,7 @@ export function registerPolicyCommands(program: Command): void {
     .option('--from <address>', 'address of the caller', '127.0.0.1')
     .action(async (requestId: string | undefined, options: ExplainOptions) => {
       const { explainCommand } = await import('../policy/explain-command.ts');
-      process.exitCode = explainCommand(requestId, options, processTerminal());
+      process.exitCode = await explainCommand(requestId, options, processTerminal());
     });
   command('access [directory]', 'Show who can use what: roles, models and actions.', 'access --format csv')
     .addOption(format(['table', 'csv', 'json']))
@@ -70,6 +71,19 @@ export function registerPolicyCommands(program: Command): void {
     .action(async (directory: string | undefined, options: AccessOptions) => {
       const { accessCommand } = await import('../policy/access-command.ts');
       accessCommand(directory, options, processTerminal());
+    });
+  command(
+    'replay',
+    'Make the decisions that were recorded again under other policies: who gains, who loses.',
+    'replay --since 7d --candidate policies-next',
+  )
+    .requiredOption('--candidate <directory>', 'the policies to try')
+    .option('--since <time>', 'how far back: 7d, 12h, or a time', '7d')
+    .option('--live', 'compare with the policies in use instead of what was decided then')
+    .addOption(format(['human', 'json', 'csv']))
+    .action(async (options: ReplayOptions) => {
+      const { replayCommand } = await import('../policy/replay-command.ts');
+      process.exitCode = await replayCommand(options, processTerminal());
     });
   command('fmt [directory]', 'Lay the files out alike; comments and values stay.', 'fmt --check')
     .option('--check', 'write nothing; fail when a file would change')

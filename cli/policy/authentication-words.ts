@@ -67,7 +67,7 @@ function requiredClaimWords(name: string, { requiredClaims }: IssuerRules, { cla
 const wordsFor: Readonly<Record<string, (issuer: IssuerRules, read: ReadToken) => Words>> = {
   aud: ({ audiences }, { claims }) => [
     ['audiences'],
-    `accepts the audiences ${shownList(audiences)}; the token says ${shownValue(claims['aud'])}`,
+    `accepts the audiences ${shownList(audiences ?? [])}; the token says ${shownValue(claims['aud'])}`,
   ],
   client_id: ({ clientIds }, { claims }) => {
     const client = claims['azp'] ?? claims['appid'] ?? claims['client_id'];

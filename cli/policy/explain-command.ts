@@ -2,6 +2,7 @@
 // request id it reads the audit log and shows what was decided then.
 import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { findDecision } from '../../gateway/accounting/decision-files.ts';
 import { nearest } from '../../core/yaml-file.ts';
 import { readCertificate } from '../../gateway/authenticate/certificate/certificate-fields.ts';
 import type { ShownCertificate } from '../../gateway/authenticate/index.ts';
@@ -30,19 +31,24 @@ export interface ExplainOptions extends PolicyOptions {
 }
 
 /** Explains; 6 when the request is refused, so that a script can ask. */
-export function explainCommand(
+export async function explainCommand(
   requestId: string | undefined,
   options: ExplainOptions,
   terminal: Terminal,
-): ExitCode {
+): Promise<ExitCode> {
   const opened = openPolicies(options.policies, options);
-  const explained = requestId === undefined ? judged(options, opened) : recorded(requestId, options, opened);
+  const explained =
+    requestId === undefined ? judged(options, opened) : await recorded(requestId, options, opened);
   if (options.json === true) terminal.json(explained);
   else terminal.write(formatExplanation(explained, paintFor(terminal)));
   return explained.outcome === 'permit' ? exitCodes.done : exitCodes.refused;
 }
 
-function recorded(requestId: string, options: ExplainOptions, opened: OpenedPolicies): ExplainedRequest {
+async function recorded(
+  requestId: string,
+  options: ExplainOptions,
+  opened: OpenedPolicies,
+): Promise<ExplainedRequest> {
   const surplus = ['tokenFile', 'claims', 'certificate', 'roles', 'action', 'model'].filter(
     (name) => name in options,
   );
@@ -53,7 +59,7 @@ function recorded(requestId: string, options: ExplainOptions, opened: OpenedPoli
       hints: [`Looked in ${opened.auditFolder}; another gateway keeps its own.`],
       code: 'request_unknown',
     });
-  return explainRecord(record, opened);
+  return explainRecord(record, opened, await findDecision(opened.decisionFolder, requestId));
 }
 
 function judged(options: ExplainOptions, opened: OpenedPolicies): ExplainedRequest {

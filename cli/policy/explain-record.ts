@@ -1,9 +1,12 @@
 // Explains a request of the past from its audit record: what was decided then, in the words of the bundle at hand.
 import { GatewayError, errorCatalogue, type ErrorCode } from '../../core/errors.ts';
 import type { PolicyFileName } from '../../gateway/policies/bundle.ts';
+import type { Principal } from '../../gateway/principal.ts';
 import { printable } from '../wording.ts';
 import type { RequestRecord } from './audit-search.ts';
-import { createEvaluator } from '../../gateway/policies/evaluation/evaluate.ts';
+import type { RecordedDecision } from '../../gateway/accounting/decision-files.ts';
+import { bodyWithFacts } from '../../gateway/request-facts.ts';
+import { createEvaluator, routeFor } from '../../gateway/policies/evaluation/evaluate.ts';
 import {
   rolesThatPermit,
   toldOf,
@@ -13,7 +16,8 @@ import {
 } from './explanation.ts';
 import { holderOf } from './access.ts';
 import type { OpenedPolicies } from './opened-policies.ts';
-import { deciderPlace } from './reason-words.ts';
+import { deciderPlace, explainAnswer, type Explanation } from './reason-words.ts';
+import { seenValues } from './seen-values.ts';
 
 type StageName = ExplainedStage['stage'];
 const stageNames: readonly StageName[] = ['authenticate', 'authorize', 'limit', 'guard', 'forward'];
@@ -37,8 +41,12 @@ const stageOfCode: Readonly<Partial<Record<ErrorCode, StageName>>> = {
   parameter_above_ceiling: 'guard',
 };
 
-/** Explains a record. The claims of the caller are not in the audit log, so values of the token are not shown. */
-export function explainRecord(record: RequestRecord, opened: OpenedPolicies): ExplainedRequest {
+/** Explains a record. The values that were seen are in the record of the decision, as long as that is kept. */
+export function explainRecord(
+  record: RequestRecord,
+  opened: OpenedPolicies,
+  decision: RecordedDecision | null,
+): ExplainedRequest {
   const text = (name: string): string | null => {
     const value = record[name];
     return typeof value === 'string' ? printable(value) : null;
@@ -61,8 +69,12 @@ export function explainRecord(record: RequestRecord, opened: OpenedPolicies): Ex
     reason: text('reason'),
     decided_by: text('decided_by'),
     obligations: obligedBy(record),
-    stages: text('action') === null ? [] : stagesOf(record, refusal, { text, opened }),
-    would_permit: refusal === null ? [] : waysIn(refusal, { text, opened }),
+    stages:
+      text('action') === null
+        ? []
+        : withValues(stagesOf(record, refusal, { text, opened, decision }), decision, opened),
+    seen: decision === null ? null : seenValues(decision),
+    would_permit: refusal === null ? [] : waysIn(refusal, { text, opened, decision }),
     told: refusal === null ? null : toldOf(refusal),
   };
 }
@@ -83,6 +95,46 @@ function obligedBy({ obliged_by: rules }: RequestRecord): { readonly rules: read
 
 type Text = (name: string) => string | null;
 
+interface Ground {
+  readonly text: Text;
+  readonly opened: OpenedPolicies;
+  readonly decision: RecordedDecision | null;
+}
+
+/** Why roles and rules decided so, with the values seen; null when the bundle at hand is another or says otherwise. */
+function judgedAgain(decision: RecordedDecision, opened: OpenedPolicies): Explanation | null {
+  const evaluator = createEvaluator(opened);
+  if (decision.policy !== opened.bundle.digest || routeFor(evaluator.snapshot, decision) === undefined)
+    return null;
+  const { principal, action, route, model, from, at, facts } = decision;
+  const answer = evaluator.answer({
+    credential: principal,
+    action,
+    route,
+    model,
+    request: facts === null ? null : bodyWithFacts(facts),
+    now: at,
+    from,
+  });
+  if (answer.decidedBy !== decision.by) return null;
+  const isGuards = answer.stage === 'guard'; // Of a body without texts, which says nothing.
+  return explainAnswer(isGuards ? { ...answer, stage: null, refusal: null } : answer, opened);
+}
+
+/** Where the values are recorded, authorize says them. */
+function withValues(
+  stages: readonly ExplainedStage[],
+  decision: RecordedDecision | null,
+  opened: OpenedPolicies,
+): ExplainedStage[] {
+  const explanation = decision === null ? null : judgedAgain(decision, opened);
+  return stages.map((each) =>
+    explanation !== null && each.stage === 'authorize' && each.outcome !== 'not_reached'
+      ? { ...each, explanation }
+      : each,
+  );
+}
+
 function callerOf(text: Text): string {
   const principal = text('principal');
   if (principal === null) return `nobody we know, from ${text('caller') ?? 'an unknown address'}`;
@@ -93,7 +145,7 @@ function callerOf(text: Text): string {
 function stagesOf(
   record: RequestRecord,
   refusal: GatewayError | null,
-  { text, opened }: { text: Text; opened: OpenedPolicies },
+  { text, opened }: Ground,
 ): ExplainedStage[] {
   const refusing = refusal === null ? null : (stageOfCode[refusal.code] ?? lastStage(record));
   const at = refusing === null ? stageNames.length : stageNames.indexOf(refusing);
@@ -162,7 +214,10 @@ function placeOf(stage: StageName, { text, opened }: { text: Text; opened: Opene
   }
 }
 
-function waysIn(refusal: GatewayError, { text, opened }: { text: Text; opened: OpenedPolicies }): string[] {
+const principalOf = (decision: RecordedDecision | null, text: Text): Principal =>
+  decision?.principal ?? holderOf([], text('issuer') ?? '');
+
+function waysIn(refusal: GatewayError, { text, opened, decision }: Ground): string[] {
   const stage = stageOfCode[refusal.code];
   if (stage === 'authenticate')
     return ['judge the token itself: sallyport policy explain --token-file FILE --action …'];
@@ -177,7 +232,7 @@ function waysIn(refusal: GatewayError, { text, opened }: { text: Text; opened: O
     ];
   return rolesThatPermit(
     {
-      principal: holderOf([], text('issuer') ?? ''),
+      principal: principalOf(decision, text),
       action,
       model: text('model'),
       route: text('route') ?? '',

@@ -11,6 +11,7 @@ import { obligationWords } from './obligation-words.ts';
 import type { OpenedPolicies } from './opened-policies.ts';
 import type { Paint } from './paint.ts';
 import { deciderPlace, explainAnswer, inOneLine, routePlace, type Explanation } from './reason-words.ts';
+import { seenLines, type SeenValues } from './seen-values.ts';
 import { shownValue } from './shown-value.ts';
 
 export type StageOutcome = 'passed' | 'refused' | 'not_reached' | 'not_asked';
@@ -41,6 +42,8 @@ export interface ExplainedRequest {
   /** What the permit is bound to; of a request in the audit log, the rules alone. */
   readonly obligations: ShownObligations | null;
   readonly stages: readonly ExplainedStage[];
+  /** The values that decided, of a recorded request; null where there is no record of them. */
+  readonly seen: SeenValues | null;
   readonly would_permit: readonly string[];
   /** Status, code and sentence as the caller saw them; null for a request that was permitted. */
   readonly told: { readonly status: number; readonly code: string; readonly message: string } | null;
@@ -70,6 +73,7 @@ export function explainQuestion(
     decided_by: answer.decidedBy,
     obligations: answer.obligations === null ? null : shownObligations(answer.obligations),
     stages: stagesOf(question, answer, opened),
+    seen: null,
     would_permit: refusal === null ? [] : waysIn(question, answer, { evaluator, opened }),
     told: refusal === null ? null : toldOf(refusal),
   };
@@ -311,6 +315,8 @@ export function formatExplanation(explained: ExplainedRequest, paint: Paint): st
   lines.push(...boundLines(explained.obligations, paint));
   if (silent.length > 0) lines.push(`${paint.dim('-')} ${silent.join(', ')}: not reached`);
   lines.push('');
+  if (explained.seen !== null)
+    lines.push('What was seen', ...seenLines(explained.seen).map((line) => `  ${line}`), '');
   if (explained.would_permit.length > 0)
     lines.push(
       'What would permit it',

@@ -1,6 +1,6 @@
 // What a good bundle says that is probably not meant, or that opens more than it seems: warnings, never errors.
 import type { Finding } from '../../core/yaml-file.ts';
-import type { IssuerPolicy } from '../../gateway/authenticate/issuers-policy.ts';
+import { listedAudiences, type IssuerPolicy } from '../../gateway/authenticate/issuers-policy.ts';
 import { matchesAction, modelMatcher } from '../../gateway/authorize/patterns.ts';
 import type { RuleEntry } from '../../gateway/authorize/rules-policy.ts';
 import type { OpenedPolicies } from './opened-policies.ts';
@@ -38,6 +38,15 @@ function issuerWarnings({ bundle, fileOf }: OpenedPolicies): Finding[] {
       ...(Array.isArray(entry.client_ids)
         ? []
         : [warn(['client_ids'], 'every client application of this issuer is accepted', 'permissive')]),
+      ...(Array.isArray(entry.audiences)
+        ? []
+        : [
+            warn(
+              ['audiences'],
+              'tokens for other services are accepted: whoever receives one can use it here',
+              'permissive',
+            ),
+          ]),
       ...(entry.insecure_plain_http
         ? [
             warn(
@@ -55,7 +64,8 @@ function audienceWarnings(
   entry: IssuerPolicy,
   warn: (path: readonly PropertyKey[], message: string) => Finding,
 ): Finding[] {
-  const { audiences, entra } = entry;
+  const { entra } = entry;
+  const audiences = listedAudiences(entry);
   const loose = (text: string): string => text.trim().replace(/\/+$/, '').toLowerCase();
   const found = audiences.flatMap((audience, index) => {
     const twin = audiences.findIndex((other) => loose(other) === loose(audience));
@@ -93,12 +103,13 @@ function audienceWarnings(
 
 /** Audiences that no listed client may use, because `client_audiences` gives each of them others. */
 function unusedAudiences(
-  { audiences, client_ids: clientIds, client_audiences: pairs }: IssuerPolicy,
+  entry: IssuerPolicy,
   warn: (path: readonly PropertyKey[], message: string) => Finding,
 ): Finding[] {
+  const { client_ids: clientIds, client_audiences: pairs } = entry;
   if (!Array.isArray(clientIds) || clientIds.some((client) => !Object.hasOwn(pairs, client))) return [];
   const used = new Set(Object.values(pairs).flat());
-  return audiences.flatMap((audience, index) =>
+  return listedAudiences(entry).flatMap((audience, index) =>
     used.has(audience)
       ? []
       : [warn(['audiences', index], 'client_audiences gives this audience to no client')],

@@ -24,6 +24,8 @@ export interface OpenedPolicies {
   readonly context: PolicyContext;
   /** Folder of the audit log that the configured gateway writes. */
   readonly auditFolder: string;
+  /** Folder of the decisions that it records. */
+  readonly decisionFolder: string;
   /** `policies/roles.yaml:2`: where a key or list entry stands. */
   readonly placeOf: (file: PolicyFileName, path: readonly PropertyKey[]) => string;
   /** The parsed file, for findings at a key. */
@@ -36,7 +38,12 @@ export interface OpenedPolicies {
 export function locatePolicies(
   directory: string | undefined,
   options: Pick<PolicyOptions, 'config'>,
-): { readonly directory: string; readonly context: PolicyContext; readonly auditFolder: string } {
+): {
+  readonly directory: string;
+  readonly context: PolicyContext;
+  readonly auditFolder: string;
+  readonly decisionFolder: string;
+} {
   const { gateway, file } = loadConfiguration({ configFile: options.config, env: process.env });
   if (gateway === undefined) {
     const message = 'the gateway section is missing: policies refer to its upstreams and models';
@@ -46,6 +53,7 @@ export function locatePolicies(
     directory: directory ?? gateway.policies,
     context: policyContext(gateway),
     auditFolder: join(gateway.data, 'audit'),
+    decisionFolder: join(gateway.data, 'decisions'),
   };
 }
 
@@ -61,7 +69,7 @@ export function openPolicies(
 /** Loads a bundle with the places in its files. @throws ConfigurationError with every finding of the bundle */
 export function loadOpened(
   directory: string,
-  located: Pick<OpenedPolicies, 'context' | 'auditFolder'>,
+  located: Pick<OpenedPolicies, 'context' | 'auditFolder' | 'decisionFolder'>,
 ): OpenedPolicies {
   const parsed = new Map<PolicyFileName, YamlFile<unknown>>();
   const bundle = loadBundle(directory, located.context, (files) => {
@@ -73,7 +81,8 @@ export function loadOpened(
     if (file === undefined) throw new Error(`${name} is no file of a bundle`);
     return file;
   };
-  const opened = { directory, bundle, context: located.context, auditFolder: located.auditFolder };
+  const { context, auditFolder, decisionFolder } = located;
+  const opened = { directory, bundle, context, auditFolder, decisionFolder };
   let written: readonly Readonly<Record<string, unknown>>[] | undefined;
   return {
     ...opened,

@@ -65,18 +65,18 @@ function explainRule(decidedBy: string, answer: Answer, opened: OpenedPolicies):
       text: `rule ${name} obliges to what cannot be done for ${askedFor(route.action, model)}: ${unfulfilledWords(problem)}`,
     };
   const codes = ownCodes(decision?.reasons ?? [], decidedBy);
+  const conflict = codes.includes('obligations_conflict')
+    ? '; another rule that matches sets one of its upstream headers to a different value'
+    : '';
   return {
     place: deciderPlace(decidedBy, opened),
-    text: `rule ${name} ${verb} ${askedFor(route.action, model)}: ${conditionsOf(name, opened)} (${codes.join(', ')})${claimsSeen(rule, answer)}`,
+    text: `rule ${name} ${verb} ${askedFor(route.action, model)}: ${conditionsOf(name, opened)} (${codes.join(', ')})${claimsSeen(rule, answer)}${conflict}`,
   };
 }
 
 /** Why an obligation could not be fulfilled. */
 export function unfulfilledWords(problem: string): string {
-  const [word = '', detail = ''] = problem.split(' ');
-  switch (word) {
-    case 'header_conflict':
-      return `another rule sets the header ${detail} to a different value`;
+  switch (problem) {
     case 'no_header_value':
       return 'the principal lacks what a header is to hold';
     case 'body_unread':

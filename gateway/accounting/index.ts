@@ -1,4 +1,4 @@
-// Last stage, always: writes the audit record and counts.
+// Last stage, always: writes the audit record, keeps the decision, and counts.
 import { GatewayError } from '../../core/errors.ts';
 import type { Received } from '../exchange.ts';
 import type { Services } from '../services.ts';
@@ -22,6 +22,8 @@ export function account(received: Received): void {
     const endedAt = performance.now();
     const code = codeOf(received);
     services.auditLog.append(requestRecord(received, code, endedAt));
+    services.decisions?.append(received);
+    services.shadow?.compare(received);
     services.metrics.requestEnded({
       route: received.route.name,
       // Only configured models become labels: a caller cannot make time series.

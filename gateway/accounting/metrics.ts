@@ -27,6 +27,10 @@ export interface Metrics {
   requestEnded(ended: EndedRequest): void;
   /** After a policy file was saved or SIGHUP came. */
   policyReloaded(outcome: 'swapped' | 'refused' | 'tests_failed'): void;
+  /** Decisions that could not be recorded. */
+  decisionsLost(count: number): void;
+  /** One decision made again under the shadow policies; `rule` is empty where the two agree. */
+  shadowCompared(live: string, candidate: string, rule: string): void;
   /** After an issuer was asked about a credential. */
   introspected(issuer: string, outcome: 'accepted' | 'refused' | 'failed'): void;
   /** After somebody else was asked before a decision, or a kept answer was used. */
@@ -96,6 +100,17 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     registers,
   });
   for (const outcome of ['swapped', 'refused', 'tests_failed']) reloads.inc({ outcome }, 0);
+  const decisionsLost = new Counter({
+    name: 'sallyport_decision_records_lost_total',
+    help: 'Decisions that could not be recorded for policy replay, because the disk failed or was too slow.',
+    registers,
+  });
+  const shadow = new Counter({
+    name: 'sallyport_shadow_decisions_total',
+    help: 'Decisions made again under the shadow policies: what was decided (live), what the candidate says (permit, deny, error, dropped), and its role or rule where the two differ.',
+    labelNames: ['live', 'candidate', 'rule'],
+    registers,
+  });
   const introspections = new Counter({
     name: 'sallyport_introspections_total',
     help: 'Questions to issuers about credentials, by issuer and outcome (accepted, refused, failed).',
@@ -128,6 +143,8 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
       if (ended.completionTokens > 0) modelTokens.inc({ model, type: 'completion' }, ended.completionTokens);
     },
     policyReloaded: (outcome) => reloads.inc({ outcome }),
+    decisionsLost: (count) => decisionsLost.inc(count),
+    shadowCompared: (live, candidate, rule) => shadow.inc({ live, candidate, rule }),
     introspected: (issuer, outcome) => introspections.inc({ issuer, outcome }),
     askedOutside(of, { outcome, count, seconds }) {
       asked.inc({ of, outcome }, count);

@@ -68,13 +68,13 @@ function checkTimes(claims: Claims, skewSeconds: number, nowSeconds: number): vo
 // RFC 7519 §4.1.3: the token is refused unless it names us. Compared as exact text.
 function checkAudience(
   claims: Claims,
-  accepted: ReadonlySet<string>,
+  accepted: ReadonlySet<string> | null,
   reason: 'aud' | 'client_audience' = 'aud',
 ): void {
   const { aud } = claims;
   const named: unknown[] = Array.isArray(aud) ? aud : [aud];
   if (!named.every((audience) => typeof audience === 'string')) throw invalidToken('aud');
-  if (!named.some((audience) => accepted.has(audience))) throw invalidToken(reason);
+  if (accepted !== null && !named.some((audience) => accepted.has(audience))) throw invalidToken(reason);
 }
 
 // OIDC says azp, Entra v1.0 appid, RFC 9068 client_id. Two that disagree would let one stand in for the other.

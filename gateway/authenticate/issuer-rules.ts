@@ -2,7 +2,7 @@
 import { normalisedType } from './compact-jws.ts';
 import type { ClientAuthentication, EntraPolicy, EntraVersion } from './entra-policy.ts';
 import type { IssuerForm } from './issuer-url.ts';
-import type { IssuerPolicy, RequiredClaim } from './issuers-policy.ts';
+import { listedAudiences, type IssuerPolicy, type RequiredClaim } from './issuers-policy.ts';
 
 /** One required claim with its separator decided. */
 export interface ClaimRule {
@@ -26,7 +26,8 @@ export interface IssuerRules {
   readonly issuer: string;
   /** What an Entra token must say, or null for other issuers. */
   readonly entra: EntraRules | null;
-  readonly audiences: ReadonlySet<string>;
+  /** Null accepts every audience. */
+  readonly audiences: ReadonlySet<string> | null;
   /** Null accepts every client. */
   readonly clientIds: ReadonlySet<string> | null;
   /** Clients that may use some of the audiences only. */
@@ -53,7 +54,7 @@ export function issuerRules(name: string, entry: IssuerPolicy, form: IssuerForm)
             identityType: entra.identity_type,
             clientAuthentication: entra.client_authentication,
           },
-    audiences: new Set(entry.audiences),
+    audiences: Array.isArray(entry.audiences) ? new Set(entry.audiences) : null,
     clientIds: Array.isArray(entry.client_ids) ? new Set(entry.client_ids) : null,
     clientAudiences: new Map(
       Object.entries(entry.client_audiences).map(([client, audiences]) => [client, new Set(audiences)]),
@@ -80,7 +81,8 @@ export function requestedScopes(entry: IssuerPolicy): readonly string[] {
     .flatMap((name) => entry.required_claims[name]?.values ?? [])
     .filter((value) => typeof value === 'string');
   if (entry.entra === undefined && entry.issuer !== 'embedded') return scopes;
-  const resources = [...entry.audiences.filter((audience) => audience.includes('://')), ...entry.audiences];
+  const audiences = listedAudiences(entry);
+  const resources = [...audiences.filter((audience) => audience.includes('://')), ...audiences];
   return resources
     .slice(0, 1)
     .flatMap((resource) => scopes.map((scope) => `${resource.replace(/\/$/, '')}/${scope}`));

@@ -112,8 +112,20 @@ const issuer = z
     jwks_url: documentUrl.optional(),
     /** Plain HTTP beyond loopback: whoever is on the path can hand us keys of his own. */
     insecure_plain_http: z.boolean().default(false),
-    /** Accepted `aud` values, exact; never empty. */
-    audiences: nonEmptyTexts,
+    /** Accepted `aud` values, exact; never empty. `{ insecure_any: true }` also takes tokens that are for other services. */
+    audiences: z.union(
+      [
+        nonEmptyTexts,
+        z.strictObject({
+          insecure_any: z
+            .literal(true)
+            .describe(
+              'Accepts tokens for every audience, of listed clients: any service they call can use them here.',
+            ),
+        }),
+      ],
+      { error: 'audiences is a list of at least one audience' },
+    ),
     /** Accepted client applications (azp, appid or client_id); `{ any: true }` accepts every one. */
     client_ids: z.union(
       [nonEmptyTexts, z.strictObject({ any: z.literal(true).describe('Accepts every client.') })],
@@ -162,6 +174,11 @@ const issuer = z
     if ((entry.issuer === undefined) === (entry.entra === undefined)) {
       context.addIssue({ code: 'custom', message: 'state either issuer: … or entra: { tenant_id: … }' });
       return;
+    }
+    if (!Array.isArray(entry.audiences) && !Array.isArray(entry.client_ids)) {
+      const message =
+        'any audience is accepted from listed clients only; otherwise every token of the issuer would do';
+      context.addIssue({ code: 'custom', path: ['audiences'], message });
     }
     if (!entry.insecure_plain_http) {
       for (const path of plainHttpPaths(entry)) {
@@ -250,3 +267,8 @@ export const issuersSchema = z.strictObject({
 export type IssuersPolicy = z.output<typeof issuersSchema>;
 /** One entry of issuers.yaml. */
 export type IssuerPolicy = IssuersPolicy['issuers'][string];
+
+/** The audiences that an entry lists; none where it accepts every one. */
+export function listedAudiences({ audiences }: Pick<IssuerPolicy, 'audiences'>): readonly string[] {
+  return Array.isArray(audiences) ? audiences : [];
+}

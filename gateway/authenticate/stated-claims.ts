@@ -25,7 +25,7 @@ export function createStatedClaimsJudge(
     const rules = typeof issuer === 'string' ? byIssuer.get(issuer) : undefined;
     if (rules === undefined) throw invalidToken('iss');
     const nowSeconds = Math.floor(nowMs / 1_000);
-    const [audience = ''] = rules.audiences;
+    const [audience = ''] = rules.audiences ?? [];
     const [algorithm = ''] = rules.algorithms;
     const [type = ''] = rules.types;
     const claims = {

@@ -84,6 +84,9 @@ function judge(facts: RuleFacts, parts: DecisionParts): Decision {
   if (demand !== null) return denied(facts, demand);
   const bound = candidates.obliging.length === 0 ? nothing : bindings(candidates.obliging, facts);
   if (bound.denial !== null) return denied(facts, bound.denial);
+  const obligations = bound.rules.length === 0 ? null : rules.obligationsOf(bound.rules);
+  if (obligations !== null && obligations.conflict !== null)
+    return denied(facts, contradiction(bound.rules, obligations.conflict));
   return {
     decision: 'permit',
     reasons: base.reasons,
@@ -91,7 +94,7 @@ function judge(facts: RuleFacts, parts: DecisionParts): Decision {
     code: base.reasons[0]?.code ?? 'role_permits',
     stepUp: null,
     roles: facts.roles,
-    obligations: bound.rules.length === 0 ? null : rules.obligationsOf(bound.rules),
+    obligations,
   };
 }
 
@@ -112,6 +115,19 @@ function bindings(obliging: readonly Rule[], facts: RuleFacts): Bindings {
     if (matched && rule.require?.test(facts) !== false) rules.push(rule);
   }
   return { rules, denial: null };
+}
+
+/** Two rules set one header field to different values: nothing could fulfil both. */
+function contradiction(rules: readonly Rule[], header: string): Denial {
+  const rule = rules.find(({ obliging }) =>
+    Object.hasOwn(obliging?.obligations.upstream_headers ?? {}, header),
+  );
+  const [matched] = rule?.matched ?? [];
+  return {
+    decidedBy: rule?.id ?? null,
+    reasons:
+      matched === undefined ? [] : [{ ...matched, condition: 'obligations', code: 'obligations_conflict' }],
+  };
 }
 
 interface Denial {

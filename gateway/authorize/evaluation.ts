@@ -55,7 +55,7 @@ export interface Reason {
   readonly line: number;
   /** The key of the rule (`models`, `when` …), or `permits`, `separation_of_duties` for roles. */
   readonly condition: string;
-  /** `<condition>_matched`, `<condition>_not_matched`, `when_failed`, or a code of the roles (`role_permits`, `model_unknown` …). */
+  /** `<condition>_matched`, `<condition>_not_matched`, `when_failed`, `obligations_conflict`, or a code of the roles (`role_permits`, `model_unknown` …). */
   readonly code: string;
 }
 

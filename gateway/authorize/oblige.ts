@@ -15,23 +15,19 @@ export type Fulfilment =
 /**
  * Whether this route can do what is obliged for this caller.
  * Checks: that a body is read where it is to be judged, that there are messages for a system message, that header fields
- * agree and have values.
- * Does not check: the body itself (`oblige`).
+ * have values.
+ * Does not check: that header fields agree (decide.ts), the body itself (`oblige`).
  */
 export function fulfilmentOf(
   obligations: Obligations,
   { route, principal }: { readonly route: Route; readonly principal: Principal },
 ): Fulfilment {
-  const { rules, conflict } = obligations;
+  const { rules } = obligations;
   // XACML 3.0 §7.2.2: a permit whose obligations are not understood, or cannot be discharged, is no permit.
   const demand = (problem: string, isDemanded: (rule: ObligingRule) => boolean): Fulfilment => ({
     problem,
     rule: rules.find(isDemanded)?.id ?? '',
   });
-  if (conflict !== null)
-    return demand(`header_conflict ${conflict}`, (rule) =>
-      Object.hasOwn(rule.obligations.upstream_headers ?? {}, conflict),
-    );
   if (route.kind === 'http' && (obligations.guards.length > 0 || obligations.ceilings !== null))
     return demand(
       'body_unread',
@@ -57,6 +53,7 @@ export function oblige(authorized: Authorized): Authorized {
   const changed = { ...lengthOf(body.json, obligations, route), ...messagesOf(body.json, obligations) };
   if (Object.keys(changed).length === 0) return authorized;
   const obliged = authorized as Authorized & { body: RequestBody }; // Filled in place: see exchange.ts.
+  obliged.outcome.bodyAsJudged = body;
   obliged.body = rewritten({ ...body.json, ...changed });
   return obliged;
 }

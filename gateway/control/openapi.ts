@@ -198,7 +198,7 @@ const withModel: readonly ErrorCode[] = [
 ];
 
 /** Kinds of routes that reach no upstream. */
-const answeredHere: readonly Route['kind'][] = ['models', 'revocations', 'decision'];
+const answeredHere: readonly Route['kind'][] = ['models', 'revocations', 'shadow', 'decision'];
 
 /** One response for each status, with the codes that it can carry. */
 function refusals(route: Route): Json {

@@ -6,6 +6,7 @@ import { forwardGenerate } from './generate.ts';
 import { forwardHttp } from './http-service.ts';
 import { answerModels } from './models.ts';
 import { forwardOpenAi } from './openai.ts';
+import { answerShadow } from './shadow.ts';
 import { answerRevocation } from './revocation.ts';
 
 /** Settles when the answer has ended or the caller has gone. @throws GatewayError, also after streaming has begun. */
@@ -24,6 +25,9 @@ export async function forward(guarded: Guarded): Promise<void> {
       return answerAccess(guarded);
     case 'http':
       return forwardHttp(guarded);
+    case 'shadow':
+      answerShadow(guarded);
+      return;
     case 'revocations':
       return answerRevocation(guarded);
   }

@@ -17,7 +17,7 @@ type RevocationRequest = z.output<typeof request>;
 /** A credential may be accepted for so long after it has expired: the largest clock skew. */
 const leewaySeconds = 60;
 // Somebody pastes the credential instead of its id: it must not come to lie in files.
-const looksLikeCredential = /^ey[\w-]+\.|^[a-z]{2,}_\w+_\w{20,}$/i;
+const looksLikeCredential = /^ey[\w-]+\.|^sp_\w+_\w{20,}$/;
 
 /**
  * Revokes and answers 201 with what now holds.

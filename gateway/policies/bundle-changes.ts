@@ -54,15 +54,21 @@ const named = (entries: Readonly<Record<string, Entry>>): Named => new Map(Objec
 const rules = ({ rules: policy }: Bundle): Named =>
   new Map(policy.rules.map((rule) => [rule.name, rule as unknown as Entry])); // Read key by key.
 
+/** What came and went first: where many change, these are not among those left out. */
 function differences(what: string, old: Named, now: Named): string[] {
-  const found: string[] = [];
-  for (const [name, entry] of now) {
+  const added = [...now.keys()].filter((name) => !old.has(name));
+  const removed = [...old.keys()].filter((name) => !now.has(name));
+  const changed = [...now].flatMap(([name, entry]) => {
     const before = old.get(name);
-    if (before === undefined) found.push(`${what} ${name} added`);
-    else if (!isSame(before, entry)) found.push(`${what} ${name}: ${keyChanges(before, entry).join(', ')}`);
-  }
-  for (const name of old.keys()) if (!now.has(name)) found.push(`${what} ${name} removed`);
-  return found;
+    return before === undefined || isSame(before, entry)
+      ? []
+      : [`${what} ${name}: ${keyChanges(before, entry).join(', ')}`];
+  });
+  return [
+    ...added.map((name) => `${what} ${name} added`),
+    ...removed.map((name) => `${what} ${name} removed`),
+    ...changed,
+  ];
 }
 
 function keyChanges(old: Entry, now: Entry): string[] {

@@ -1,6 +1,7 @@
 // What no single file can show: names that another file or the configuration must know, and combinations of routes that
 // would open something. Runs over whatever files could be read.
 import type { Finding, YamlFile } from '../../core/yaml-file.ts';
+import { listedAudiences } from '../authenticate/issuers-policy.ts';
 import { checkIntrospection } from '../authenticate/introspection/compile-introspection.ts';
 import { checkIssuers } from '../authenticate/issuer-url.ts';
 import { matchesAction, modelMatcher } from '../authorize/patterns.ts';
@@ -58,6 +59,7 @@ function issuerFaults({ issuers }: Readable, context: PolicyContext): Finding[] 
 function clientAudienceFaults(issuer: string, issuers: PolicyFiles['issuers']): Finding[] {
   const entry = issuers.value.issuers[issuer];
   const listed = Array.isArray(entry?.client_ids) ? entry.client_ids : null;
+  const known = entry === undefined ? [] : listedAudiences(entry);
   return Object.entries(entry?.client_audiences ?? {}).flatMap(([client, audiences]) => {
     const path = ['issuers', issuer, 'client_audiences', client];
     const unlisted =
@@ -67,13 +69,13 @@ function clientAudienceFaults(issuer: string, issuers: PolicyFiles['issuers']): 
     return [
       ...unlisted,
       ...audiences.flatMap((audience, index) =>
-        entry?.audiences.includes(audience) === true
+        known.includes(audience)
           ? []
           : [
               unknownName(issuers, [...path, index], {
                 name: audience,
                 what: 'audience in audiences',
-                known: entry?.audiences ?? [],
+                known,
               }),
             ],
       ),

@@ -35,6 +35,13 @@ export function checkRoutes(files: Files, context: PolicyContext): Finding[] {
   return findings;
 }
 
+const readOnlyKinds: ReadonlySet<RouteEntry['kind']> = new Set(['models', 'shadow']);
+/** Kinds whose action begins with admin., and why. */
+const administratorsKinds: Readonly<Partial<Record<RouteEntry['kind'], string>>> = {
+  revocations: 'only administrators revoke: the action begins with admin.',
+  shadow: 'the list names people: the action begins with admin.',
+};
+
 /** What one route says against itself. */
 function contradictions(route: RouteEntry): { path: readonly PropertyKey[]; message: string }[] {
   const found: { path: readonly PropertyKey[]; message: string }[] = [];
@@ -52,17 +59,18 @@ function contradictions(route: RouteEntry): { path: readonly PropertyKey[]; mess
     ['upstream'],
     'only routes of kind http name an upstream; elsewhere the model decides',
   );
+  const forAdministrators = administratorsKinds[route.kind];
   const takesJson = isJudged || route.kind === 'revocations' || route.kind === 'decision';
   object(takesJson && !onlyMethod('POST'), ['methods'], `a route of kind ${route.kind} answers POST only`);
   object(
-    route.kind === 'revocations' && !route.action.startsWith('admin.'),
+    forAdministrators !== undefined && !route.action.startsWith('admin.'),
     ['action'],
-    'only administrators revoke: the action begins with admin.',
+    forAdministrators ?? '',
   );
   object(
-    route.kind === 'models' && !onlyMethod('GET'),
+    readOnlyKinds.has(route.kind) && !onlyMethod('GET'),
     ['methods'],
-    'a route of kind models answers GET only',
+    `a route of kind ${route.kind} answers GET only`,
   );
   object(
     !isJudged && route.guards.length > 0,

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { surfaceOf, type Surface } from '../error-response.ts';
 
 /** `openai`: the OpenAI wire format; `http`: any internal service, forwarded as it is; the others are answered by us. */
-const routeKinds = ['openai', 'http', 'models', 'generate', 'revocations', 'decision'] as const;
+const routeKinds = ['openai', 'http', 'models', 'generate', 'revocations', 'decision', 'shadow'] as const;
 
 /** One way in, compiled. */
 export interface Route {
@@ -68,7 +68,7 @@ const route = z.strictObject({
   kind: z
     .enum(routeKinds)
     .describe(
-      '`openai`: to the upstream of the model, body judged; `http`: to `upstream` as it is; `models`, `generate`, `revocations`: answered by the gateway; `decision`: answers other services (AuthZEN).',
+      '`openai`: to the upstream of the model, body judged; `http`: to `upstream` as it is; `models`, `generate`, `revocations`, `shadow`: answered by the gateway; `decision`: answers other services (AuthZEN).',
     ),
   action: z
     .string()

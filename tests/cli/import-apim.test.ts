@@ -173,6 +173,19 @@ describe('an imported validate-azure-ad-token', () => {
     assert.deepEqual([...issuers.keys()], ['entra', 'entra-2']);
   });
 
+  it('takes every audience of the listed clients in the minimal form, as APIM does, and says so', () => {
+    const minimal = `<validate-azure-ad-token tenant-id="${tenant}">
+      <client-application-ids><application-id>${client}</application-id></client-application-ids>
+    </validate-azure-ad-token>`;
+    const { ask: asked } = asker(minimal);
+    assert.equal(answerOf(asked({ 'entra-v2': { with: { aud: 'api://whatever' } } })), 'permit');
+    assert.equal(answerOf(asked({ 'entra-v2': { client_id: 'other' } })), 'invalid_token');
+    assert.match(run(minimal).text, /~ .*insecure_any.*--audience/);
+    const named = asker(minimal, { audience: ['api://mine'] });
+    assert.equal(answerOf(named.ask({ 'entra-v1': {} })), 'permit');
+    assert.equal(answerOf(named.ask({ 'entra-v1': { with: { aud: 'api://whatever' } } })), 'invalid_token');
+  });
+
   it('goes to the authority that it names', () => {
     const { issuers } = imported(
       entraToken('', `tenant-id="${tenant}" authentication-endpoint="login.microsoftonline.us"`),

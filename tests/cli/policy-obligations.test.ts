@@ -181,7 +181,7 @@ describe('policy explain', () => {
     assert.equal(torn.code, 6);
     assert.match(
       torn.stdout,
-      /rules\.yaml:2 rule briefly obliges to what cannot be done for chat\.completions\.create on tiny-gpt2: another rule sets the header x-team to a different value/,
+      /rules\.yaml:2 rule briefly denies chat\.completions\.create on tiny-gpt2: .*obligations_conflict.*; another rule that matches sets one of its upstream headers/,
     );
     const unknown = await explain('embeddings.create', '--roles', 'LLM.User');
     assert.equal(unknown.code, 6);

@@ -240,7 +240,7 @@ describe('obligations at a gateway', () => {
       const written = await record(answer.headers.get('x-request-id'));
       assert.deepEqual(
         [written['code'], written['decided_by'], written['reason']],
-        ['access_denied', 'rules.interns', 'rules.interns obligation_unfulfilled header_conflict x-team'],
+        ['access_denied', 'rules.interns', 'rules.interns obligations_conflict'],
       );
     } finally {
       writeFileSync(path, before);

@@ -58,6 +58,8 @@ function services(
         requestEnded: (ended) => void seen.counts.push({ ...ended }),
         introspected: () => undefined,
         policyReloaded: () => undefined,
+        decisionsLost: () => undefined,
+        shadowCompared: () => undefined,
         askedOutside: () => undefined,
         render: () => Promise.resolve({ contentType: '', body: '' }),
       },

@@ -79,17 +79,29 @@ function presenceRule(imported: Imported, issuer: string, claim: string): Entry 
   };
 }
 
-/** Audiences as written, or those that the person who imports names; null, with a note, when there are none. */
+/**
+ * Audiences as written, or those that the person who imports names. With none, APIM takes every audience of the listed
+ * client applications: imported under the name that says so; without listed ones null, with a note.
+ */
 export function audiencesOf(
   imported: Imported,
   element: PolicyElement,
-  written: readonly string[],
-): readonly string[] | null {
+  { written, hasClients }: { readonly written: readonly string[]; readonly hasClients: boolean },
+): readonly string[] | { readonly insecure_any: true } | null {
   const usable = written.filter((audience) => !isExpression(audience));
   if (usable.length < written.length)
     note(imported, element, 'differs', 'audiences by expression or named value are left out');
   const audiences = [...usable, ...imported.answers.audiences];
   if (audiences.length > 0) return audiences;
+  if (written.length === 0 && hasClients) {
+    note(
+      imported,
+      element,
+      'differs',
+      'it names no audience, so tokens for other services are accepted, too (insecure_any): import again with --audience',
+    );
+    return { insecure_any: true };
+  }
   note(
     imported,
     element,

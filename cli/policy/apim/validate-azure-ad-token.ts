@@ -11,21 +11,24 @@ export function validateAzureAdToken(imported: Imported, element: PolicyElement)
   noteTokenSource(imported, element);
   noteAttributes(imported, element);
   const tenants = tenantsOf(imported, element);
-  const backends = textsOf(element, 'backend-application-ids', 'application-id');
-  const audiences = audiencesOf(imported, element, [
-    ...textsOf(element, 'audiences', 'audience'),
-    // A token for an application names it as its audience: by its id (v2.0), or by its address (v1.0).
-    ...backends.flatMap((id) => [id, `api://${id}`]),
-  ]);
-  if (tenants.length === 0 || audiences === null) return;
   const clientIds = textsOf(element, 'client-application-ids', 'application-id');
   const usable = clientIds.filter((id) => !isExpression(id));
-  if (usable.length < clientIds.length)
-    note(imported, element, 'differs', 'client applications by expression or named value are left out');
   if (clientIds.length > 0 && usable.length === 0) {
     note(imported, element, 'missing', 'no client application could be read: name them in issuers.yaml');
     return;
   }
+  if (usable.length < clientIds.length)
+    note(imported, element, 'differs', 'client applications by expression or named value are left out');
+  const backends = textsOf(element, 'backend-application-ids', 'application-id');
+  const audiences = audiencesOf(imported, element, {
+    written: [
+      ...textsOf(element, 'audiences', 'audience'),
+      // A token for an application names it as its audience: by its id (v2.0), or by its address (v1.0).
+      ...backends.flatMap((id) => [id, `api://${id}`]),
+    ],
+    hasClients: usable.length > 0,
+  });
+  if (tenants.length === 0 || audiences === null) return;
   const endpoint = element.attributes.get('authentication-endpoint');
   for (const tenant of tenants) {
     const name = freeName(imported.issuers, 'entra');
@@ -35,7 +38,7 @@ export function validateAzureAdToken(imported: Imported, element: PolicyElement)
         versions: ['1.0', '2.0'],
         ...(endpoint === undefined ? {} : { authority: authorityOf(endpoint) }),
       },
-      audiences: [...new Set(audiences)],
+      audiences: 'insecure_any' in audiences ? audiences : [...new Set(audiences)],
       client_ids: usable.length === 0 ? { any: true } : usable,
       // The element has no clock-skew; APIM states none.
       clock_skew: '0s',

@@ -29,7 +29,10 @@ export function validateJwt(imported: Imported, element: PolicyElement): void {
   const documents = element.children
     .filter((child) => child.name === 'openid-config')
     .map((child) => child.attributes.get('url') ?? '');
-  const audiences = audiencesOf(imported, element, textsOf(element, 'audiences', 'audience'));
+  const audiences = audiencesOf(imported, element, {
+    written: textsOf(element, 'audiences', 'audience'),
+    hasClients: false,
+  });
   const issuers = issuersOf(textsOf(element, 'issuers', 'issuer'), documents);
   if (issuers.length === 0)
     note(

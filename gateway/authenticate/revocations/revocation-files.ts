@@ -9,6 +9,7 @@ import {
   readdirSync,
   readSync,
   rmSync,
+  statSync,
   watch,
   type FSWatcher,
 } from 'node:fs';
@@ -60,6 +61,8 @@ class FollowedFolder implements RevocationFiles {
   readonly #options: RevocationFilesOptions;
   /** Bytes of each file that were read, up to the last whole line. */
   readonly #read = new Map<string, number>();
+  /** Size of each file when it was read; its end may have been half a line. */
+  readonly #seen = new Map<string, number>();
   #watcher: FSWatcher | null = null;
   #timer: NodeJS.Timeout | null = null;
   #problem: string | null = null;
@@ -130,10 +133,14 @@ class FollowedFolder implements RevocationFiles {
   }
 
   #readNew(name: string): Revocation[] {
+    // Asked several times a second: what has not grown is not opened.
+    const found = statSync(join(this.#options.folder, name), { throwIfNoEntry: false });
+    if (found === undefined || found.size === this.#seen.get(name)) return [];
     const file = openSync(join(this.#options.folder, name), 'r');
     try {
       const known = this.#read.get(name) ?? 0;
       const { size } = fstatSync(file);
+      this.#seen.set(name, size);
       // Only a hand makes a file shorter; it is read anew.
       const from = size < known ? 0 : known;
       if (size === from) return [];

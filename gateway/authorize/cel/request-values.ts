@@ -3,9 +3,9 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Principal } from '../../principal.ts';
 import type { RuleFacts } from '../conditions/condition.ts';
+import { requestFacts } from '../../request-facts.ts';
 import { longestList, type VariableName, type variables } from './vocabulary.ts';
 
-type Body = Readonly<Record<string, unknown>>;
 /** The members of a variable; integers are bigint, as CEL wants them. */
 export type Members<Name extends VariableName> = Readonly<
   Partial<Record<keyof (typeof variables)[Name], unknown>>
@@ -94,25 +94,17 @@ function bounded(values: Iterable<string>): readonly string[] {
 }
 
 function bodyValues({ request, action, model }: RuleFacts): Members<'request'> {
-  const body: Body = request.context.body ?? {};
+  const facts = requestFacts(request.context.body ?? {});
   return {
     route: request.context.route,
     action,
     model: model ?? '',
-    stream: body['stream'] === true,
-    max_tokens: BigInt(
-      Math.max(
-        0,
-        whole(body['max_tokens']),
-        whole(body['max_completion_tokens']),
-        whole(body['max_output_tokens']),
-        whole(body['max_length']),
-      ),
-    ),
-    n: body['n'] === undefined || body['n'] === null ? 1n : BigInt(whole(body['n'])),
-    message_count: entries(body['messages']),
-    prompt_count: prompts(body['prompt']) + prompts(body['input']),
-    tool_count: entries(body['tools']) + entries(body['functions']),
+    stream: facts.stream,
+    max_tokens: BigInt(facts.max_tokens),
+    n: BigInt(facts.n),
+    message_count: BigInt(facts.message_count),
+    prompt_count: BigInt(facts.prompt_count),
+    tool_count: BigInt(facts.tool_count),
   };
 }
 
@@ -127,19 +119,4 @@ export function shownHeaders(headers: IncomingHttpHeaders = {}): ReadonlyMap<str
       shown.set(name, typeof value === 'string' ? value : value.join(', '));
   }
   return shown;
-}
-
-/** A number that is none is 0 here: the guard refuses such a body whatever the rules say. */
-function whole(value: unknown): number {
-  if (typeof value !== 'number' || Number.isNaN(value)) return 0;
-  return Math.ceil(Math.min(Math.max(value, Number.MIN_SAFE_INTEGER), Number.MAX_SAFE_INTEGER));
-}
-
-const entries = (value: unknown): bigint => (Array.isArray(value) ? BigInt(value.length) : 0n);
-
-/** Text is one prompt, a list of token ids as well. */
-function prompts(value: unknown): bigint {
-  if (typeof value === 'string') return 1n;
-  if (!Array.isArray(value)) return 0n;
-  return typeof value[0] === 'number' ? 1n : BigInt(value.length);
 }

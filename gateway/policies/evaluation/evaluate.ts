@@ -39,6 +39,8 @@ export interface Question {
   /** Epoch ms. */
   readonly now: number;
   readonly from: string;
+  /** Only the decision: no guard runs, and no rule is looked at beyond what decides. */
+  readonly brief?: boolean;
   /** Tuples that hold beside those of relations.yaml. */
   readonly relations?: readonly string[];
 }
@@ -68,6 +70,8 @@ export interface Answer {
 /** A compiled bundle that answers questions. */
 export interface Evaluator {
   readonly snapshot: Snapshot;
+  /** What each accepted `iss` demands. */
+  readonly issuers: ReadonlyMap<string, IssuerRules>;
   /** @throws Error when no route has the action */
   readonly answer: (question: Question) => Answer;
 }
@@ -93,6 +97,7 @@ export function createEvaluator({ bundle, context }: EvaluatorSource): Evaluator
   const issuers = rulesByIssuer(bundle.issuers, embeddedIssuer);
   return {
     snapshot,
+    issuers,
     answer: (question) => answer(question, withRelations(snapshot, question.relations), issuers),
   };
 }
@@ -133,15 +138,15 @@ function answer(question: Question, snapshot: Snapshot, issuers: ReadonlyMap<str
     stage = 'authorize';
     const parsed = exchangeFor(question, { route, principal, snapshot });
     outcome = parsed.outcome;
-    found.decision = decide(evaluationRequest(parsed, question.model), snapshot, { trace: true });
+    found.decision = tracedDecision(question, parsed);
     const authorized = authorize(parsed);
     found.model = authorized.model;
     found.obligations = authorized.effective.obligations;
-    found.decidedBy = parsed.outcome.decidedBy ?? found.decision.decidedBy;
+    found.decidedBy = parsed.outcome.decidedBy ?? found.decision?.decidedBy ?? null;
     stage = 'guard';
     // The limits are not asked: they count, and nothing is counted here.
     // What limit adds, guard does not read.
-    if (question.request !== null) guard(oblige(authorized) as Limited);
+    if (runsGuards(question)) guard(oblige(authorized) as Limited);
   } catch (error) {
     if (!(error instanceof GatewayError)) throw error;
     found.refusal = error;
@@ -151,6 +156,11 @@ function answer(question: Question, snapshot: Snapshot, issuers: ReadonlyMap<str
   }
   return found;
 }
+
+const runsGuards = ({ request, brief }: Question): boolean => request !== null && brief !== true;
+
+const tracedDecision = ({ model, brief }: Question, parsed: Parsed): Decision | null =>
+  brief === true ? null : decide(evaluationRequest(parsed, model), parsed.snapshot, { trace: true });
 
 function authenticated(
   { credential, now, from }: Question,

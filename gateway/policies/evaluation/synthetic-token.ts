@@ -3,7 +3,7 @@
 import { clientAuthentications } from '../../authenticate/entra-policy.ts';
 import { issuerForms, type IssuerForm } from '../../authenticate/issuer-url.ts';
 import { issuerRules } from '../../authenticate/issuer-rules.ts';
-import type { IssuerPolicy, IssuersPolicy } from '../../authenticate/issuers-policy.ts';
+import { listedAudiences, type IssuerPolicy, type IssuersPolicy } from '../../authenticate/issuers-policy.ts';
 import { rulesByIssuer } from '../../authenticate/judge-claims.ts';
 import type { Bearer, Credential } from './test-schema.ts';
 
@@ -152,9 +152,9 @@ function strengthOf({ entra }: IssuerPolicy, isApplication: boolean): string {
 /** Entra v2.0 tokens name the application's GUID, v1.0 tokens mostly its identifier URI; a client may have its own. */
 function audienceFor(version: '1.0' | '2.0' | null, entry: IssuerPolicy, clientId: string): string {
   const own = Object.hasOwn(entry.client_audiences, clientId) ? entry.client_audiences[clientId] : undefined;
-  const audiences = own ?? entry.audiences;
+  const audiences = own ?? listedAudiences(entry);
   const fits = (audience: string): boolean => version === null || guid.test(audience) === (version === '2.0');
-  return audiences.find(fits) ?? audiences[0] ?? '';
+  return audiences.find(fits) ?? audiences[0] ?? 'any-audience';
 }
 
 /** What the entry requires, so that a good token is good; an application has no scopes, whatever is required. */

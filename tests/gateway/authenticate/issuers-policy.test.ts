@@ -78,6 +78,11 @@ describe('issuers.yaml', () => {
   const refusals: [string, unknown, RegExp][] = [
     ['no audiences', { ...good, audiences: undefined }, /audiences/],
     ['an empty list of audiences', { ...good, audiences: [] }, /audiences/],
+    [
+      'every audience of every client',
+      { ...good, audiences: { insecure_any: true }, client_ids: { any: true } },
+      /listed clients only/,
+    ],
     ['an empty audience', { ...good, audiences: [''] }, /audiences/],
     ['an audience that is no list', { ...good, audiences: 'api://x' }, /audiences/],
     ['no client_ids', { ...good, client_ids: undefined }, /^issuers.it.client_ids: /],

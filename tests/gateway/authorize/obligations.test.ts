@@ -310,17 +310,19 @@ describe('an obligation that cannot be fulfilled refuses', () => {
     assert.match(refusalOf(() => authorize(request)).reason ?? '', /no_header_value/);
   });
 
-  it('two values for one header field, and names the field', () => {
+  it('two values for one header field: the decision itself denies', () => {
     const rules = [
       { name: 'other', obligations: { limits: ['few'] } },
       { name: 'a', obligations: { upstream_headers: { 'x-team': 'red', 'x-same': '1' } } },
       { name: 'b', obligations: { upstream_headers: { 'x-team': 'blue', 'x-same': '1' } } },
     ];
-    const request = ask({ rules });
-    assert.equal(
-      refusalOf(() => authorize(request)).reason,
-      'rules.a obligation_unfulfilled header_conflict x-team',
+    const decision = decided({ rules });
+    assert.deepEqual(
+      [decision.decision, decision.decidedBy, decision.code, decision.obligations],
+      ['deny', 'rules.a', 'obligations_conflict', null],
     );
+    const refusal = refusalOf(() => authorize(ask({ rules })));
+    assert.deepEqual([refusal.code, refusal.reason], ['access_denied', 'rules.a obligations_conflict']);
   });
 
   it('but not what a list of models has no use for: guards, ceilings, header fields', () => {

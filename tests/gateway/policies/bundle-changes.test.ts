@@ -34,7 +34,8 @@ describe('the changes from one bundle to the next', () => {
     const rule = (name: string, when: string): string => `  - { name: ${name}, effect: deny, when: ${when} }\n`;
     const before = { 'rules.yaml': `rules:\n${rule('one', 'request.n > 1')}${rule('two', 'request.stream')}${rule('gone', 'request.stream')}` };
     const now = { 'rules.yaml': `rules:\n${rule('two', 'request.stream')}${rule('one', 'request.n > 2')}${rule('new', 'request.stream')}` };
-    assert.deepEqual(changes(now, before), ['rule one: when changed', 'rule new added', 'rule gone removed', 'rules in another order']);
+    assert.deepEqual(changes(now, before), [ 'rule new added', 'rule gone removed',
+      'rule one: when changed', 'rules in another order']);
   });
 
   it('are bounded in number and length', () => {

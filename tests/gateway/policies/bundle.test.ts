@@ -53,7 +53,7 @@ describe('a policy bundle', () => {
     [
       'a missing audience list',
       edited('issuers.yaml', '    audiences: [api://sallyport]\n', ''),
-      ['issuers.yaml:2:3 issuers.embedded.audiences: this key is missing (a list)'],
+      ['issuers.yaml:2:3 issuers.embedded.audiences: this key is missing'],
     ],
     [
       'a misspelt key',

@@ -1,0 +1,135 @@
+// What is kept of a decision, so that it can be made again under other policies: who (claims), what, in which
+// circumstances, and what came of it. Never a credential, a prompt or an answer. Two kinds of lines: a principal once for
+// each file, then decisions that name it by number.
+import type { ErrorCode } from '../../core/errors.ts';
+import { requestFacts, type RequestFacts } from '../request-facts.ts';
+import type { Parsed, Received } from '../exchange.ts';
+import type { Principal } from '../principal.ts';
+
+/** One decision as it was made. */
+export interface DecisionRecord {
+  readonly id: string;
+  /** Epoch ms. */
+  readonly at: number;
+  readonly route: string;
+  readonly action: string;
+  readonly model: string | null;
+  /** Address of the caller. */
+  readonly from: string;
+  /** Null where the body was not read. */
+  readonly facts: RequestFacts | null;
+  readonly decision: 'permit' | 'deny';
+  /** `permit`, or the code that the caller got. */
+  readonly code: string;
+  /** `roles.LLM.User`, `rules.freeze`; null when nothing permitted. */
+  readonly by: string | null;
+  /** Digest of the bundle that decided. */
+  readonly policy: string;
+}
+
+/** Refusals that authorize makes; every other one has nothing to do with what roles and rules say. */
+const refusalsOfAuthorize: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'access_denied',
+  'admin_access_required',
+  'insufficient_user_authentication',
+  'model_not_found',
+]);
+
+/** The decision of a request that has ended; null when none was made, or of a route that is open to anybody. */
+export function decisionRecord(received: Received): DecisionRecord | null {
+  const decided = decisionOf(received);
+  if (decided === null) return null;
+  const { outcome, route, snapshot } = received;
+  // Filled in place by the body stage: see exchange.ts.
+  const body = outcome.bodyAsJudged ?? (received as Received & Partial<Parsed>).body;
+  return {
+    id: received.id,
+    at: received.receivedAt,
+    route: route.name,
+    action: route.action,
+    model: outcome.model,
+    from: received.callerAddress,
+    facts: body === undefined || body === null ? null : requestFacts(body.json),
+    decision: decided,
+    code: decided === 'permit' ? 'permit' : (outcome.refusal?.code ?? 'access_denied'),
+    by: outcome.decidedBy,
+    policy: snapshot.digest,
+  };
+}
+
+function decisionOf(received: Received): 'permit' | 'deny' | null {
+  if (received.route.anonymous || received.outcome.principal === null) return null;
+  if ('effective' in received) return 'permit'; // What comes after authorize refused, if anything did.
+  const { refusal } = received.outcome;
+  return refusal !== null && refusalsOfAuthorize.has(refusal.code) ? 'deny' : null;
+}
+
+/** Longest model name that is kept; a longer one is no model's. */
+const longestModel = 256;
+
+/** Writes the lines of decisions about one principal; what does not change from one to the next is written once. */
+export class DecisionLines {
+  readonly #number: number;
+  #last: DecisionRecord | null = null;
+  #rest = '';
+
+  /** `number` stands for the principal in this file. */
+  constructor(number: number) {
+    this.#number = number;
+  }
+
+  /** The line of a decision; texts that a caller chose are quoted, the others are ours. */
+  lineOf(record: DecisionRecord): string {
+    if (this.#last === null || !isAlike(this.#last, record)) {
+      this.#last = record;
+      this.#rest = restOf(record);
+    }
+    const { id, at, facts } = record;
+    const numbers =
+      facts === null
+        ? ''
+        : `,"facts":{"stream":${facts.stream},"max_tokens":${facts.max_tokens},"n":${facts.n},"message_count":${facts.message_count},"prompt_count":${facts.prompt_count},"tool_count":${facts.tool_count}}`;
+    return `{"id":"${id}","at":${at},"p":${this.#number}${numbers}${this.#rest}`;
+  }
+}
+
+function isAlike(left: DecisionRecord, right: DecisionRecord): boolean {
+  return (
+    left.route === right.route &&
+    left.action === right.action &&
+    left.model === right.model &&
+    left.from === right.from &&
+    left.code === right.code &&
+    left.by === right.by &&
+    left.policy === right.policy
+  );
+}
+
+function restOf({ route, action, model, from, decision, code, by, policy }: DecisionRecord): string {
+  const named = model === null ? null : model.slice(0, longestModel);
+  return `,${JSON.stringify({ route, action, model: named, from, decision, code, by, policy }).slice(1)}\n`;
+}
+
+/** The line of a principal; claims that are not to be kept are left out, and named. */
+export function principalLine(principal: Principal, number: number, omitted: ReadonlySet<string>): string {
+  const kept = Object.entries(principal.claims).filter(([name]) => !omitted.has(name));
+  const left = Object.keys(principal.claims).filter((name) => omitted.has(name));
+  return `${JSON.stringify({
+    principal: number,
+    issuer: principal.issuerName,
+    iss: principal.issuer,
+    subject: principal.subject,
+    key: principal.key,
+    client_id: principal.clientId,
+    tenant_id: principal.tenantId,
+    roles: [...principal.roles],
+    groups: [...principal.groups],
+    scopes: [...principal.scopes],
+    acr: principal.acr,
+    amr: principal.amr,
+    auth_time: principal.authTime,
+    credential: principal.credential.kind,
+    claims: Object.fromEntries(kept),
+    omitted: left,
+  })}\n`;
+}
