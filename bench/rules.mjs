@@ -2,7 +2,8 @@
 // with rules. docs/performance.md holds the figures.
 const isSource = process.argv.includes('--source');
 const authorizeModule = isSource ? '../gateway/authorize/index.ts' : '../dist/gateway/authorize/index.js';
-const { compileRoles, compileRules, decide, rolesSchema, rulesSchema } = await import(authorizeModule);
+const { compileRelations, compileRoles, compileRules, decide, relationsSchema, rolesSchema, rulesSchema } =
+  await import(authorizeModule);
 
 const models = new Map([['tiny-gpt2', 'embedded']]);
 const attributes = new Map([['tiny-gpt2', { tier: 'small' }]]);
@@ -68,6 +69,27 @@ const contestants = {
   ],
 };
 
+const asking = {
+  'a rule that asks for a relation: team, folder': '!related("viewer", "model:" + request.model)',
+};
+for (const [name, when] of Object.entries(asking)) contestants[name] = many(1, () => ({ when }));
+const relations = compileRelations(
+  relationsSchema.parse({
+    types: {
+      user: {},
+      team: { member: ['user', 'team#member'] },
+      folder: { viewer: ['team#member'] },
+      model: { parent: ['folder'], viewer: ['user', 'viewer from parent'] },
+    },
+    tuples: [
+      'model:tiny-gpt2#parent@folder:labs',
+      'folder:labs#viewer@team:research#member',
+      ...Array.from({ length: 10_000 }, (_, index) => `team:research#member@user:s${index}`),
+    ],
+  }),
+  { issuers: ['embedded'] },
+);
+
 function median(values) {
   return values.toSorted((left, right) => left - right)[Math.floor(values.length / 2)];
 }
@@ -89,6 +111,7 @@ for (const [name, list] of Object.entries(contestants)) {
   const parts = {
     authorization,
     models,
+    relations,
     rules: compileRules(rulesSchema.parse({ rules: list }), [], attributes),
   };
   const people = Array.from({ length: 100 }, (_, index) => principal(index));

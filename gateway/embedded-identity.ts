@@ -10,6 +10,11 @@ import {
   type IdentityApi,
   type Revocations,
 } from './authenticate/index.ts';
+import {
+  followIdentityTuples,
+  tuplesIn,
+  type IdentityTuples,
+} from './authorize/relations/identity-tuples.ts';
 import type { GatewayConfig } from './config.ts';
 import type { AssertionSigner } from './forward/assertion.ts';
 import { parseUpstreamUrl } from './forward/upstream-address.ts';
@@ -32,17 +37,36 @@ export function identityApiOf(config: GatewayConfig, signer: AssertionSigner): I
   });
 }
 
+/** The relations that the embedded identity holds; null where they do not count. */
+export function identityTuplesOf(
+  config: GatewayConfig,
+  { identityApi, log }: { readonly identityApi: IdentityApi | null; readonly log: Logger },
+): IdentityTuples | null {
+  const { relations, embedded_identity: identity } = config;
+  if (relations.engine !== 'embedded' || !relations.identity || identityApi === null) return null;
+  return followIdentityTuples({
+    fetch: async (etag, signal) => {
+      const answer = await identityApi.relations(etag, signal);
+      return answer === null ? null : { etag: answer.etag, tuples: tuplesIn(answer.document) };
+    },
+    toleranceMs: identity?.tolerate_feed_loss ?? 0,
+    log,
+  });
+}
+
 /** What revocations are learnt through. */
 export interface RevocationParts {
   readonly identityApi: IdentityApi | null;
   readonly redisUrl: string | null;
+  /** Told when relations have changed. */
+  readonly identityTuples: IdentityTuples | null;
   readonly log: Logger;
 }
 
 /** Opens every source of revocations that is configured. @throws Error when their folder cannot be read */
 export function revocationsOf(
   config: GatewayConfig,
-  { identityApi, redisUrl, log }: RevocationParts,
+  { identityApi, redisUrl, identityTuples, log }: RevocationParts,
 ): Revocations {
   const { embedded_identity: identity, embedded_issuer: issuer } = config;
   const toleranceMs = identity?.tolerate_feed_loss ?? 0;
@@ -52,7 +76,14 @@ export function revocationsOf(
     ...(redisUrl === null ? {} : { redisUrl }),
     ...(identityApi === null || issuer === undefined
       ? {}
-      : { feed: { api: identityApi, issuer, toleranceMs } }),
+      : {
+          feed: {
+            api: identityApi,
+            issuer,
+            toleranceMs,
+            ...(identityTuples === null ? {} : { onRelationsChanged: () => identityTuples.changed() }),
+          },
+        }),
     log,
   });
 }

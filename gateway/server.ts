@@ -21,7 +21,7 @@ import { createCallerAddress } from './caller-address.ts';
 import type { GatewayConfig } from './config.ts';
 import type { ControlDependencies } from './control/control-dependencies.ts';
 import { openDecisionServices } from './decision-services.ts';
-import { identityApiOf, revocationsOf } from './embedded-identity.ts';
+import { identityApiOf, identityTuplesOf, revocationsOf } from './embedded-identity.ts';
 import { createEntry, type Entry } from './entry.ts';
 import { openAssertionSigner } from './forward/assertion.ts';
 import { createUpstreams } from './forward/upstreams.ts';
@@ -159,7 +159,8 @@ async function openServices(
     ...(cluster.worker === undefined ? {} : { writer: `gateway-${cluster.worker.id}` }),
   });
   const identityApi = identityApiOf(config, signer);
-  const revocations = revocationsOf(config, { identityApi, redisUrl, log });
+  const identityTuples = identityTuplesOf(config, { identityApi, log });
+  const revocations = revocationsOf(config, { identityApi, redisUrl, identityTuples, log });
   const metrics = createMetrics({
     revocations: () => revocations,
     issuers: () => policies.current().authentication.status(),
@@ -180,7 +181,10 @@ async function openServices(
       onIntrospection: (issuer, outcome) => metrics.introspected(issuer, outcome),
       issuerCa: config.issuer_ca === undefined ? undefined : readFileSync(config.issuer_ca, 'utf8'),
     },
-    ...(relationStore === null ? {} : { relations: { kind: 'remote', store: relationStore } }),
+    relations:
+      relationStore === null
+        ? { kind: 'embedded', learned: identityTuples }
+        : { kind: 'remote', store: relationStore },
     log,
     onSwap: (swap) => {
       auditLog.append({
@@ -231,6 +235,7 @@ async function openServices(
     revocations,
     upstreams,
     relationStore,
+    identityTuples,
     decisionPoint,
   };
   return { policies, services };
@@ -238,6 +243,7 @@ async function openServices(
 
 /** The audit log last: the others may still have something to say. */
 async function closeServices(services: Services): Promise<void> {
+  services.identityTuples?.close();
   const { upstreams, limitStore, revocations, relationStore, decisionPoint, identityApi, auditLog } =
     services;
   services.shadow?.close();

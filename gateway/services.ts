@@ -5,6 +5,7 @@ import type { DecisionLog } from './accounting/decision-log.ts';
 import type { Metrics } from './accounting/metrics.ts';
 import type { ClientTrust, DpopServices, IdentityApi, Revocations } from './authenticate/index.ts';
 import type { DecisionPoint } from './authorize/decision-point/decision-point.ts';
+import type { IdentityTuples } from './authorize/relations/identity-tuples.ts';
 import type { RemoteRelationStore } from './authorize/relations/openfga-store.ts';
 import type { Upstreams } from './forward/upstreams.ts';
 import type { LimitStore } from './limit/store.ts';
@@ -33,6 +34,8 @@ export interface Services {
   readonly upstreams: Upstreams;
   /** Relationships that are held elsewhere, or null. */
   readonly relationStore: RemoteRelationStore | null;
+  /** Relationships that the embedded identity holds, or null where they do not count. */
+  readonly identityTuples: IdentityTuples | null;
   /** Who must permit, too, what the policies permit; or null. */
   readonly decisionPoint: DecisionPoint | null;
 }

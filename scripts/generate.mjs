@@ -153,7 +153,7 @@ function rulesIntro() {
   return `What roles alone cannot say. A rule matches when every condition that it states does. A decision is made so:
 
 1. Roles permit, and else a rule of effect \`permit\` (on configured models only); without either, the answer is no.
-2. A rule of effect \`deny\` that matches overrules all permits. One whose \`when\` fails on a request (a claim that is not there, a type that does not fit) denies, too; a permit rule whose \`when\` fails permits nothing.
+2. A rule of effect \`deny\` that matches overrules all permits. One whose \`when\` fails on a request (a claim that is not there, a type that does not fit) denies, too; a permit rule whose \`when\` fails permits nothing (one with obligations denies, see 4).
 3. A rule without an effect has \`require\`: if it matches and the caller's sign-in does not satisfy it, the answer is 401 \`insufficient_user_authentication\` with \`acr_values\` and \`max_age\` (RFC 9470). A permit rule with \`require\` permits those who have signed in so.
 4. Once permitted, by whatever, the \`obligations\` of all rules that match (of effect \`permit\` or without one) hold together: limits and guards besides those of the route, the lowest of each ceiling, a system message in front of the conversation, header fields for the upstream. A rule with obligations whose \`when\` fails denies, since what it obliges to is not known; so does an obligation that cannot be fulfilled.
 

@@ -6,6 +6,7 @@ import type { CheckOptions } from '../policy/check.ts';
 import type { ExplainOptions } from '../policy/explain-command.ts';
 import type { FmtOptions } from '../policy/fmt.ts';
 import type { ImportOptions } from '../policy/import-apim-command.ts';
+import type { ReplOptions } from '../policy/repl.ts';
 import type { ReplayOptions } from '../policy/replay-command.ts';
 import type { TestOptions } from '../policy/test-command.ts';
 import { processTerminal } from '../terminal.ts';
@@ -29,7 +30,7 @@ export function registerPolicyCommands(program: Command): void {
   const format = (choices: readonly string[]): Option =>
     new Option('--format <format>', 'form of the output').choices(choices).default(choices[0]);
 
-  command('check [directory]', 'Show every fault and every oddity of the policies.', 'check --watch')
+  command('check [directory]', 'Show every fault and oddity of the policies.', 'check --watch')
     .addOption(format(reportFormats))
     .option('--watch', 'check again after every change')
     .action(async (directory: string | undefined, options: CheckOptions) => {
@@ -48,7 +49,7 @@ export function registerPolicyCommands(program: Command): void {
     });
   command(
     'explain [request-id]',
-    'Say why a request is permitted or refused, and what would permit it.',
+    'Say why a request is permitted or refused.',
     'explain --roles LLM.User --action models.list',
   )
     .option('--policies <directory>', 'policies to judge by')
@@ -64,7 +65,7 @@ export function registerPolicyCommands(program: Command): void {
       const { explainCommand } = await import('../policy/explain-command.ts');
       process.exitCode = await explainCommand(requestId, options, processTerminal());
     });
-  command('access [directory]', 'Show who can use what: roles, models and actions.', 'access --format csv')
+  command('access [directory]', 'Show who can use what, by role and model.', 'access --format csv')
     .addOption(format(['table', 'csv', 'json']))
     .option('--model <model>', 'only this model')
     .option('--role <role>', 'only this role')
@@ -74,7 +75,7 @@ export function registerPolicyCommands(program: Command): void {
     });
   command(
     'replay',
-    'Make the decisions that were recorded again under other policies: who gains, who loses.',
+    'Try other policies on recorded decisions.',
     'replay --since 7d --candidate policies-next',
   )
     .requiredOption('--candidate <directory>', 'the policies to try')
@@ -85,7 +86,25 @@ export function registerPolicyCommands(program: Command): void {
       const { replayCommand } = await import('../policy/replay-command.ts');
       process.exitCode = await replayCommand(options, processTerminal());
     });
-  command('fmt [directory]', 'Lay the files out alike; comments and values stay.', 'fmt --check')
+  command(
+    'repl',
+    'Evaluate expressions of rules, line by line.',
+    'repl --claims claims.json --model tiny-gpt2',
+  )
+    .option('--policies <directory>', 'policies to judge by')
+    .option('--token-file <file>', 'an access token; its signature is not checked')
+    .option('--claims <file>', 'claims as a JSON object')
+    .option('--certificate <file>', 'a client certificate (PEM)')
+    .option('--roles <roles>', 'somebody who holds these roles, separated by commas')
+    .option('--action <action>', 'what is asked for', 'chat.completions.create')
+    .option('--model <model>', 'the model that is asked for')
+    .option('--request <file>', 'the request body as JSON')
+    .option('--from <address>', 'address of the caller', '127.0.0.1')
+    .action(async (options: ReplOptions) => {
+      const { replCommand } = await import('../policy/repl.ts');
+      process.exitCode = await replCommand(options, processTerminal());
+    });
+  command('fmt [directory]', 'Lay the files out alike; comments stay.', 'fmt --check')
     .option('--check', 'write nothing; fail when a file would change')
     .action(async (directory: string | undefined, options: FmtOptions) => {
       const { fmtCommand } = await import('../policy/fmt.ts');
@@ -94,7 +113,7 @@ export function registerPolicyCommands(program: Command): void {
   policy
     .command('init <directory>')
     .addHelpText('before', 'Example:\n  sallyport policy init my-policies\n')
-    .description('Write a commented set of policies with its tests into a new folder.')
+    .description('Write a first set of policies with tests.')
     .option('--json', 'print JSON')
     .action(async (directory: string, options: { readonly json?: boolean }) => {
       const { initCommand } = await import('../policy/init.ts');

@@ -93,7 +93,12 @@ function judged(options: ExplainOptions, opened: OpenedPolicies): ExplainedReque
   return explainQuestion(question, evaluator, opened);
 }
 
-function credentialOf(options: ExplainOptions, opened: OpenedPolicies, now: number): Question['credential'] {
+/** The credential that the options describe; none of them stands for somebody without roles. */
+export function credentialOf(
+  options: Pick<ExplainOptions, 'tokenFile' | 'claims' | 'certificate' | 'roles'>,
+  opened: OpenedPolicies,
+  now: number,
+): Question['credential'] {
   const { tokenFile, claims, roles } = options;
   if (tokenFile !== undefined)
     return readFileAt(tokenFile)

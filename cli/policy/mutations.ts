@@ -18,6 +18,7 @@ export function mutationsOf(bundle: Bundle): Mutation[] {
     ...roles(bundle),
     ...assignments(bundle),
     ...rules(bundle),
+    ...tuples(bundle),
   ];
 }
 
@@ -128,4 +129,17 @@ function rules(bundle: Bundle): Mutation[] {
 
 function without<T>(items: readonly T[], index: number): T[] {
   return items.filter((_, at) => at !== index);
+}
+
+/** Of very many tuples the first stand for the rest. */
+const mutatedTuples = 100;
+
+function tuples(bundle: Bundle): Mutation[] {
+  const { relations } = bundle;
+  return relations.tuples.slice(0, mutatedTuples).map((tuple, index) => ({
+    description: `drop the tuple ${tuple}`,
+    file: 'relations.yaml' as const,
+    path: ['tuples', index],
+    bundle: { ...bundle, relations: { ...relations, tuples: without(relations.tuples, index) } },
+  }));
 }

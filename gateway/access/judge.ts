@@ -6,7 +6,7 @@ import { gatherAnswers, mustGather } from '../authorize/relations/gather.ts';
 import type { Route } from '../policies/routes.ts';
 import { anonymousPrincipal, strangerPrincipal, type Principal } from '../principal.ts';
 import type { Snapshot } from '../snapshot.ts';
-import { malformed, type Json, type Question } from './question.ts';
+import { isObject, malformed, type Json, type Question } from './question.ts';
 
 /** What a question is judged from. */
 export interface Circumstances {
@@ -82,7 +82,13 @@ function prepareOwn(
     },
     action: { name: action.name },
     resource: isModel ? { type: 'model', id: resource.id } : { type: 'gateway', id: 'sallyport' },
-    context: { now, callerAddress, route: route.name, body: bodyOf(route, action.properties) },
+    context: {
+      now,
+      callerAddress,
+      route: route.name,
+      headers: headersIn(context),
+      body: bodyOf(route, action.properties),
+    },
   };
 }
 
@@ -151,6 +157,18 @@ function principalOf(subject: Question['subject'], { snapshot, now }: Circumstan
     if (!(error instanceof GatewayError) || error.code === 'internal_error') throw error;
     return error.reason ?? error.code;
   }
+}
+
+/** Header fields of the request that is asked about; what rules may not see of them, they do not (cel/request-values.ts). */
+function headersIn({ headers }: Json): Readonly<Record<string, string>> {
+  if (headers === undefined) return {};
+  if (!isObject(headers)) throw malformed('context.headers is not an object', 'context');
+  return Object.fromEntries(
+    Object.entries(headers).map(([name, value]) => {
+      if (typeof value !== 'string') throw malformed('context.headers holds what is not a text', 'context');
+      return [name.toLowerCase(), value];
+    }),
+  );
 }
 
 function textIn(context: Json, name: string): string {

@@ -38,6 +38,11 @@ export interface IdentityApi {
   verifyPassword(question: PasswordQuestion, signal: AbortSignal): Promise<PasswordAnswer>;
   /** The feed of events after an id. @throws Error in words for an operator */
   events(after: number, signal: AbortSignal): Promise<AsyncIterable<Buffer>>;
+  /** The relations with their tag; null when those with the given tag are the newest. @throws Error in words for an operator */
+  relations(
+    etag: string | null,
+    signal: AbortSignal,
+  ): Promise<{ readonly etag: string | null; readonly document: Readonly<Record<string, unknown>> } | null>;
   close(): Promise<void>;
 }
 
@@ -88,7 +93,7 @@ export function createIdentityApi(options: IdentityApiOptions): IdentityApi {
         answer.body.destroy();
         throw new Error(`the answer is ${answer.statusCode}`);
       }
-      return { kind: 'claims', claims: parseStrictObject(await boundedBody(answer.body)) };
+      return { kind: 'claims', claims: parseStrictObject(await boundedBody(answer.body, maxAnswerBytes)) };
     },
     async events(after, signal) {
       const answer = await request(`${origin}${basePath}/internal/events?after=${after}`, {
@@ -104,20 +109,41 @@ export function createIdentityApi(options: IdentityApiOptions): IdentityApi {
       answer.body.destroy();
       throw new Error(`the answer is ${answer.statusCode}${isStream ? '' : ', no event stream'}`);
     },
+    async relations(etag, signal) {
+      const answer = await request(`${origin}${basePath}/internal/relations`, {
+        dispatcher: questions,
+        signal,
+        headers: { ...(await headers()), ...(etag === null ? {} : { 'if-none-match': etag }) },
+      });
+      answer.body.on('error', () => undefined); // Destroying an unread body emits one.
+      if (answer.statusCode === 200) {
+        const tag = answer.headers['etag'];
+        return {
+          etag: typeof tag === 'string' ? tag : null,
+          document: parseStrictObject(await boundedBody(answer.body, maxRelationsBytes)),
+        };
+      }
+      answer.body.destroy();
+      if (answer.statusCode === 304 && etag !== null) return null;
+      throw new Error(`the answer is ${answer.statusCode}`);
+    },
     async close() {
       await Promise.all([questions.destroy(), feed.destroy()]);
     },
   };
 }
 
+/** Most bytes of an answer about one password. */
 const maxAnswerBytes = 65_536;
+/** Most bytes of relations that are read: some hundred thousand of them. */
+const maxRelationsBytes = 33_554_432;
 
-async function boundedBody(body: Dispatcher.ResponseData['body']): Promise<Buffer> {
+async function boundedBody(body: Dispatcher.ResponseData['body'], maxBytes: number): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of chunksOf(body)) {
     size += chunk.length;
-    if (size > maxAnswerBytes) throw new Error('the answer is too large');
+    if (size > maxBytes) throw new Error(`the answer is larger than ${maxBytes} bytes`);
     chunks.push(chunk);
   }
   return Buffer.concat(chunks);

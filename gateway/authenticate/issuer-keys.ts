@@ -1,6 +1,7 @@
 // The keys of one JWKS document that may verify access tokens. Whatever is odd in it is left out without breaking the
 // good ones.
 import { createHash, createPublicKey, type KeyObject } from 'node:crypto';
+import { isFactorable } from './factorable-key.ts';
 import { tenantPlaceholder } from './issuer-url.ts';
 import type { SignatureAlgorithm } from './issuers-policy.ts';
 
@@ -41,8 +42,8 @@ const publicMembers = ['kty', 'kid', 'alg', 'use', 'key_ops', 'n', 'e', 'crv', '
 
 /**
  * Reads the usable keys of a JWKS document by `kid`.
- * Checks: kid, kty and curve for a listed algorithm, use and key_ops, RSA of 2048 to 8192 bits, no private or symmetric
- * key, Entra's key issuer; of two keys with one kid the one already known stays, else the first.
+ * Checks: kid, kty and curve for a listed algorithm, use and key_ops, RSA of 2048 to 8192 bits that nobody can factor
+ * (factorable-key.ts), no private or symmetric key, Entra's key issuer; of two keys with one kid the one already known stays, else the first.
  * Does not check: x5c, x5t (keys are believed because they come from the issuer's address).
  */
 export function readIssuerKeys(
@@ -95,6 +96,7 @@ function readKey(
   if (algorithm === undefined) return null;
   const key = importKey(entry);
   if (key === null || !isStrong(key)) return null;
+  if (key.asymmetricKeyType === 'rsa' && isFactorable(String(entry['n']))) return null;
   const fingerprint = createHash('sha256')
     .update(key.export({ type: 'spki', format: 'der' }))
     .digest('base64url');

@@ -49,10 +49,12 @@ export function createReadiness(deps: ControlDependencies): (detail: boolean) =>
 }
 
 /** Who is asked beside the policies; while one does not answer, what does not concern it goes on. */
-function outsideChecks({
-  services: { relationStore, decisionPoint },
-}: ControlDependencies): ReadinessCheck[] {
+function outsideChecks({ services, current }: ControlDependencies): ReadinessCheck[] {
+  const { relationStore, decisionPoint } = services;
+  // Nobody misses relations that no rule asks for.
+  const identityTuples = current().rules.asksRelations ? services.identityTuples : null;
   return [
+    ...(identityTuples === null ? [] : [check('relations', 'identity', identityTuples.problem())]),
     ...(relationStore === null ? [] : [check('relations', 'openfga', relationStore.problem())]),
     ...(decisionPoint === null ? [] : [check('decision_point', 'authzen', decisionPoint.problem())]),
   ];

@@ -76,6 +76,7 @@ export function watchPolicies(options: PolicyHolderOptions): PolicyHolder {
   });
   logWarnings(bundle, log);
   const ready = snapshot.authentication.start();
+  followRelations(snapshot, options.relations);
 
   const swap = (next: Bundle): void => {
     const previous = snapshot;
@@ -91,6 +92,7 @@ export function watchPolicies(options: PolicyHolderOptions): PolicyHolder {
     // One assignment: a request sees either the old snapshot or the new one, whole.
     snapshot = built;
     bundle = next;
+    followRelations(built, options.relations);
     void built.authentication.start(); // Never rejects; the new issuers fetch their keys beside running requests.
     previous.authentication.close();
     log.info(
@@ -134,4 +136,9 @@ export function watchPolicies(options: PolicyHolderOptions): PolicyHolder {
 
 function logWarnings(bundle: Bundle, log: Logger): void {
   for (const warning of bundle.warnings) log.warn({ finding: warning }, formatFinding(warning));
+}
+
+/** Relations that come from elsewhere are followed from the first rule that asks for any. */
+function followRelations({ rules }: Snapshot, engine: RelationEngine | undefined): void {
+  if (rules.asksRelations && engine?.kind === 'embedded') engine.learned?.wanted();
 }

@@ -254,7 +254,7 @@ describe('policy access', () => {
       `ROLE              MODEL      ACTIONS
 LLM.User          -          models.list
 LLM.User          tiny-gpt2  chat.completions.create, completions.create, embeddings.create
-LLM.Admin         -          models.list, admin.revocations.create, admin.users.list
+LLM.Admin         -          models.list, admin.revocations.create, admin.policies.shadow, admin.users.list
 LLM.Admin         tiny-gpt2  chat.completions.create, completions.create, embeddings.create
 Access.Evaluator  -          access.evaluate, access.search
 `,

@@ -40,6 +40,8 @@ const commands = [
   'policy test',
   'policy explain',
   'policy access',
+  'policy replay',
+  'policy repl',
   'policy init',
   'policy fmt',
   'policy import',

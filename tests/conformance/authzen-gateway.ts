@@ -27,6 +27,8 @@ export async function startAccessGateway(
   const laid = { ...(folder === null ? {} : filesIn(folder)), ...files };
   for (const [name, text] of Object.entries(laid)) writeFileSync(join(gateway.policies, name), text);
   await gateway.running.reload();
+  const ready = await (await fetch(`${gateway.internalUrl}/readyz`)).text();
+  if (ready.includes('.yaml')) throw new Error(`the policies are not in use: ${ready}`);
   const accessToken = await gateway.mint({ sub: 'asking-service', roles: ['Access.Evaluator'] });
   return {
     ...gateway,

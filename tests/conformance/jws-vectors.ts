@@ -2,11 +2,14 @@
 // access token, everything that a verifier was ever found to accept by mistake. Keys and signatures are made here, so every
 // vector is about a token that would be accepted but for the one thing that is wrong.
 import {
+  checkPrimeSync,
   constants,
   createHash,
   createHmac,
+  createPrivateKey,
   createPublicKey,
   privateEncrypt,
+  randomInt,
   sign,
   type KeyObject,
 } from 'node:crypto';
@@ -137,7 +140,49 @@ function formVectors(key: SigningKey, { claims }: VectorSource, named: Named): V
       'rejectsUnencodedPayload',
       `${encodePart(header(key, { b64: false, crit: ['b64'] }))}.${payload}.${tail}`,
     ),
+    ...[' ', '    ', '?', '#', '%', '=', '+', '/', '\t', '\n', '\0', 'é'].flatMap((odd) =>
+      [
+        ['at the start of the header', `${odd}${good}`],
+        ['at the end of the header', `${head}${odd}.${payload}.${tail}`],
+        ['in the payload', `${head}.${payload.slice(0, 8)}${odd}${payload.slice(8)}.${tail}`],
+        ['at the end of the payload', `${head}.${payload}${odd}.${tail}`],
+        ['at the start of the signature', `${input}.${odd}${tail}`],
+        ['in place of a character of the signature', `${input}.${odd}${tail.slice(1)}`],
+        ['at the end of the signature', `${input}.${tail}${odd}`],
+      ].map(([where = '', jws = '']) =>
+        named(`rejectsInvalidCharacter ${JSON.stringify(odd)} ${where}`, jws),
+      ),
+    ),
+    ...signedAsWritten(key, claims).map(([comment, jws, result]) => named(comment, jws, result)),
     ...embedded(key, claims).map(([comment, jws]) => named(comment, jws)),
+  ];
+}
+
+/** Good signatures over odd spellings: what JSON permits is accepted, what base64url does not is not. */
+function signedAsWritten(key: SigningKey, claims: Claims): [string, string, Verdict][] {
+  const json = JSON.stringify(header(key));
+  const signed = (head: string, payload: string): string =>
+    joined(`${head}.${payload}`, signatureBy(key.alg, `${head}.${payload}`, key.privateKey));
+  const [head, payload] = [encodePart(json), encodePart(claims)];
+  // One byte more or less than a multiple of three leaves bits that mean nothing.
+  const uneven = encodePart(
+    JSON.stringify(claims).padEnd(Math.ceil(JSON.stringify(claims).length / 3) * 3 + 1),
+  );
+  const last = uneven.slice(-1);
+  const spare = `${uneven.slice(0, -1)}${last === 'g' ? 'h' : 'B'}`;
+  return [
+    [
+      'acceptsSpacesInJsonHeader',
+      signed(encodePart(json.replaceAll(':', ' : ').replaceAll(',', ' , ')), payload),
+      'valid',
+    ],
+    ['acceptsWhiteSpaceInJsonHeader', signed(encodePart(json.replaceAll(',', ',\n\t')), payload), 'valid'],
+    ['acceptsWhiteSpaceAroundClaims', signed(head, encodePart(`\n ${JSON.stringify(claims)} \t`)), 'valid'],
+    ['rejectsSignedUnusedBitsInPayload', signed(head, spare), 'invalid'],
+    ['rejectsSignedPadding', signed(head, `${uneven}==`), 'invalid'],
+    ['rejectsSignedSpacesInPayload', signed(head, `    ${payload}`), 'invalid'],
+    ['rejectsSignedInvalidCharactersInHeader', signed(`${head}####`, payload), 'invalid'],
+    ['rejectsSignedEmptyPayload', signed(head, ''), 'invalid'],
   ];
 }
 
@@ -251,6 +296,14 @@ function ecdsaVectors(key: SigningKey, { claims }: VectorSource, named: Named): 
         .slice(-size * 2),
       'hex',
     );
+  const longer = (value: bigint): Buffer =>
+    Buffer.from(
+      value
+        .toString(16)
+        .padStart(size * 2 + 2, '0')
+        .slice(-size * 2 - 2),
+      'hex',
+    );
   const [r, s] = [number(signature.subarray(0, size)), number(signature.subarray(size))];
   const pair = (left: bigint, right: bigint): string =>
     joined(input, Buffer.concat([fixed(left), fixed(right)]));
@@ -281,6 +334,12 @@ function ecdsaVectors(key: SigningKey, { claims }: VectorSource, named: Named): 
       'r and s one byte shorter',
       joined(input, Buffer.concat([fixed(r).subarray(1), fixed(s).subarray(1)])),
     ),
+    named(
+      'r and s with a zero behind',
+      joined(input, Buffer.concat([fixed(r), Buffer.alloc(1), fixed(s), Buffer.alloc(1)])),
+    ),
+    named('r above the order, one byte longer', joined(input, Buffer.concat([longer(r + n), longer(s)]))),
+    named('s above the order, one byte longer', joined(input, Buffer.concat([longer(r), longer(s + n)]))),
     named('r alone', joined(input, fixed(r))),
   ];
 }
@@ -384,6 +443,59 @@ function pssVectors(key: SigningKey, { claims }: VectorSource, named: Named): Ve
   ];
 }
 
+/** A key as the faulty library of CVE-2017-15361 made them: each prime is k·M + 65537^a mod M. */
+function rocaKey(): SigningKey {
+  const e = 65_537n;
+  let product = 1n;
+  for (let prime = 2n, count = 0; count < 126; prime++)
+    if (checkPrimeSync(prime)) {
+      product *= prime;
+      count++;
+    }
+  const powerOf = (exponent: bigint, modulus: bigint): bigint => {
+    let [result, base] = [1n, e % modulus];
+    for (let left = exponent; left > 0n; left >>= 1n) {
+      if (left & 1n) result = (result * base) % modulus;
+      base = (base * base) % modulus;
+    }
+    return result;
+  };
+  const faulty = (): bigint => {
+    for (;;) {
+      const prime =
+        ((3n << 1022n) / product + BigInt(randomInt(2 ** 40))) * product +
+        powerOf(BigInt(randomInt(2 ** 40)), product);
+      if (prime % e !== 1n && checkPrimeSync(prime)) return prime;
+    }
+  };
+  const [p, q] = [faulty(), faulty()];
+  const phi = (p - 1n) * (q - 1n);
+  const inverse = (value: bigint, modulus: bigint): bigint => {
+    let [a, b, x, y] = [value % modulus, modulus, 1n, 0n];
+    while (a > 1n) [a, b, x, y] = [b % a, a, y - (b / a) * x, x];
+    return ((x % modulus) + modulus) % modulus;
+  };
+  const d = inverse(e, phi);
+  const text = (value: bigint): string => {
+    const hex = value.toString(16);
+    return Buffer.from(hex.length % 2 === 0 ? hex : `0${hex}`, 'hex').toString('base64url');
+  };
+  const jwk = {
+    kty: 'RSA',
+    n: text(p * q),
+    e: text(e),
+    d: text(d),
+    p: text(p),
+    q: text(q),
+    dp: text(d % (p - 1n)),
+    dq: text(d % (q - 1n)),
+    qi: text(inverse(q, p)),
+  };
+  const privateKey = createPrivateKey({ key: jwk, format: 'jwk' });
+  const key = { kid: 'roca', alg: 'RS256', privateKey, publicKey: createPublicKey(privateKey), jwk: {} };
+  return { ...key, jwk: publicJwk(key) };
+}
+
 /** Entries of a key document that must not verify anything, although the signature would be good. */
 export function badKeys(): [comment: string, key: SigningKey, entry: Record<string, unknown>][] {
   const rsa = createSigningKey('RS256', 'rsa');
@@ -391,6 +503,7 @@ export function badKeys(): [comment: string, key: SigningKey, entry: Record<stri
   const ec = createSigningKey('ES256', 'ec');
   const larger = createSigningKey('ES384', 'larger');
   const ed = createSigningKey('EdDSA', 'ed');
+  const roca = rocaKey();
   const privateJwk = (key: SigningKey): Record<string, unknown> => ({
     ...key.privateKey.export({ format: 'jwk' }),
   });
@@ -413,6 +526,10 @@ export function badKeys(): [comment: string, key: SigningKey, entry: Record<stri
     ['no kty', rsa, { ...rsa.jwk, kty: undefined }],
     ['a published private key', rsa, { ...rsa.jwk, ...privateJwk(rsa) }],
     ['1024 bits', weak, weak.jwk],
+    ['primes that anybody can find (CVE-2017-15361)', roca, roca.jwk],
+    ['alg of a curve that there is not', ec, { ...ec.jwk, alg: 'ES521' }],
+    ['alg of a smaller curve', ec, { ...ec.jwk, alg: 'ES224' }],
+    ['a curve that is not its own', ec, { ...ec.jwk, crv: 'P-384' }],
     ['exponent 1', rsa, { ...rsa.jwk, e: 'AQ' }],
     ['an even exponent', rsa, { ...rsa.jwk, e: 'Ag' }],
     ['an exponent as large as the modulus', rsa, { ...rsa.jwk, e: rsa.jwk['n'] }],
@@ -435,7 +552,7 @@ export function badKeys(): [comment: string, key: SigningKey, entry: Record<stri
 }
 
 /** The JWK of a certificate-free public key, to see that a good entry stays good beside the bad ones. */
-export const publicJwk = (key: SigningKey): Record<string, unknown> => ({
+export const publicJwk = (key: Pick<SigningKey, 'kid' | 'alg' | 'privateKey'>): Record<string, unknown> => ({
   ...createPublicKey(key.privateKey).export({ format: 'jwk' }),
   kid: key.kid,
   alg: key.alg,

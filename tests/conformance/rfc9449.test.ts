@@ -89,8 +89,9 @@ async function ask(asked: Asked): Promise<Answer> {
       publicUrl: asked.publicUrl ?? publicUrl,
       dpop: asked.dpop ?? services,
       limitStore: asked.limitStore ?? { kind: 'process' },
+      revocations: { judge: () => undefined },
     },
-    snapshot: { authentication: by },
+    snapshot: { authentication: by, clientCertificates: null },
   } as unknown as Received; // The stage reads no other part.
   try {
     await authenticate(exchange);

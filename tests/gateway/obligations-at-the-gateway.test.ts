@@ -4,7 +4,13 @@ import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { json, stream, type FakeRequest } from '../support/fake-upstream.ts';
+import {
+  json,
+  startFakeUpstream,
+  stream,
+  type FakeRequest,
+  type FakeUpstream,
+} from '../support/fake-upstream.ts';
 import { chatAnswer, startTestGateway, type TestGateway } from '../support/start-gateway.ts';
 
 const rules = `rules:
@@ -244,6 +250,61 @@ describe('obligations at a gateway', () => {
       );
     } finally {
       writeFileSync(path, before);
+    }
+  });
+});
+
+describe('attributes of models at a gateway', () => {
+  let gateway: TestGateway;
+  let upstream: FakeUpstream;
+  before(async () => {
+    upstream = await startFakeUpstream(json(chatAnswer));
+    const models = [
+      { id: 'tiny-gpt2', attributes: { tier: 'small', secret_note: 'internal' } },
+      { id: 'large', attributes: { tier: 'premium' } },
+      'plain',
+    ];
+    gateway = await startTestGateway({
+      config: {
+        upstreams: {
+          embedded: { kind: 'openai', url: upstream.url, models },
+          accounts: { kind: 'http', url: upstream.url },
+        },
+      },
+      edit: {
+        'roles.yaml': [['models: [tiny-gpt2]', "models: ['*']"]],
+        'rules.yaml': [
+          [
+            'rules: []',
+            `rules:\n  - { name: small-only, effect: deny, actions: [chat.completions.create], when: 'resource.attributes.tier != "small"' }\n`,
+          ],
+        ],
+      },
+    });
+  });
+  after(async () => {
+    await gateway.close();
+    await upstream.close();
+  });
+
+  it('decide by model, and a model without the attribute is denied', async () => {
+    const headers = { authorization: `Bearer ${await gateway.mint()}`, 'content-type': 'application/json' };
+    const statusOn = async (model: string): Promise<number> => {
+      const body = JSON.stringify({ ...said('hi'), model });
+      return (await fetch(`${gateway.url}/v1/chat/completions`, { method: 'POST', headers, body })).status;
+    };
+    assert.deepEqual(
+      [await statusOn('tiny-gpt2'), await statusOn('large'), await statusOn('plain')],
+      [200, 403, 403],
+    );
+  });
+
+  it('are in no answer to callers', async () => {
+    const headers = { authorization: `Bearer ${await gateway.mint()}` };
+    for (const path of ['/v1/models', '/v1/models/tiny-gpt2']) {
+      const text = await (await fetch(`${gateway.url}${path}`, { headers })).text();
+      assert.match(text, /tiny-gpt2/);
+      assert.doesNotMatch(text, /tier|secret_note|internal/);
     }
   });
 });

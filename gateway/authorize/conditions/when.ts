@@ -7,7 +7,7 @@ const schema = z
   .min(1)
   .max(4_096)
   .describe(
-    'An expression in CEL that yields true or false, over `principal`, `request`, `resource` and `environment`. It is type-checked when the file is read; one that fails on a request denies it (on a permit rule: permits nothing).',
+    'An expression in CEL that yields true or false, over `principal`, `request`, `resource` and `environment`. It is type-checked when the file is read; one that fails on a request denies it (on a permit rule without obligations: permits nothing).',
   );
 
 /** The expression yields true. Does not check the expression: the policy loader does, once (cel/check-expression.ts). */

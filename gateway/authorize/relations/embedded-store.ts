@@ -6,6 +6,8 @@ import { indexTuples, type TupleIndex } from './tuple-index.ts';
 
 /** Tuples that come from elsewhere while the gateway runs. */
 export interface LearnedTuples {
+  /** Rules ask for relations: from now on they are followed. Idempotent. */
+  wanted(): void;
   /** The newest, one and the same array until they change; null when they are not known (any more). */
   current(): readonly string[] | null;
 }

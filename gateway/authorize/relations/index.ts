@@ -77,10 +77,19 @@ export function compileRelations(
     subjects.set(facts.principal, found);
     return found;
   };
+  // Objects are mostly the same few; callers must not fill what is kept.
+  const objects = new Map<string, string>();
+  const canonical = (object: string): string => {
+    const known = objects.get(object);
+    if (known !== undefined) return known;
+    const name = objectName(object);
+    if (objects.size < 4_096) objects.set(object, name);
+    return name;
+  };
   const question = (facts: RuleFacts, { relation, object, subject }: AskedRelation): RelationQuestion => ({
     subject: subject === null ? ownSubject(facts) : relationSubject(objectName(subject)),
     relation,
-    object: objectName(object),
+    object: canonical(object),
   });
   return {
     related(facts, asked) {

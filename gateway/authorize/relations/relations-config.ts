@@ -7,7 +7,15 @@ const ulid = z
   .regex(/^[ABCDEFGHJKMNPQRSTVWXYZ0-9]{26}$/, 'an id of OpenFGA is 26 capital letters and digits');
 
 const embedded = z.strictObject({
-  engine: z.literal('embedded').describe('The tuples of policies/relations.yaml, in this process.'),
+  engine: z
+    .literal('embedded')
+    .describe('The tuples of policies/relations.yaml and those of the embedded identity, in this process.'),
+  identity: z
+    .boolean()
+    .default(true)
+    .describe(
+      'Whether the tuples that the embedded identity holds count, too, where `embedded_identity` is set.',
+    ),
 });
 
 const openfga = z

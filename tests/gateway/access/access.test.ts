@@ -19,6 +19,9 @@ const rules = `rules:
   - { name: frozen, effect: deny, when: 'has(resource.properties.frozen) && resource.properties.frozen == true' }
   - { name: from-the-lab, effect: deny, network: [10.9.0.0/16] }
   - { name: everybody-called-alice, effect: permit, actions: [chat.completions.create, read], when: 'principal.subject == "alice"' }
+  - { name: from-a-team, effect: deny, models: ['*'], when: '"x-team" in request.headers && request.headers["x-team"] == "blocked"' }
+  - { name: viewers, effect: permit, actions: [read], resources: ['paper:*'], when: 'subject.type == "principal" ? related("viewer", "paper:" + resource.id) : subject.type == "user" && related("viewer", "paper:" + resource.id, "user:" + subject.id)' }
+  - { name: careless-viewers, effect: permit, actions: [write], resources: ['paper:*'], when: 'related("viewer", "paper:" + resource.id)' }
   - { name: own-documents, effect: permit, actions: [write], resources: ['document:*'], when: 'resource.properties.owner == subject.id' }
   - { name: deletion-needs-a-second-factor, effect: permit, actions: [delete], resources: ['document:*'], roles: [LLM.User], require: { acr: [mfa], amr: [otp], max_age: 5m } }
 `;
@@ -26,7 +29,15 @@ const access = `subject_types:
   user: { subjects: { known: { roles: [Reader], properties: { plan: free } }, super: { roles: [Everything] } } }
   employee: { roles_property: roles }
 resource_types:
+  paper: { actions: [read, write], resources: { '1': {}, '2': {} } }
   document: { actions: [read, write, delete], resources: { fixed: { owner: somebody } } }
+`;
+
+const relations = `types:
+  user: {}
+  team: { member: [user, team#member] }
+  paper: { viewer: [user, team#member] }
+tuples: ['team:red#member@user:rosa', 'paper:1#viewer@team:red#member', 'paper:2#viewer@user:paul']
 `;
 
 let gateway: AccessGateway;
@@ -35,6 +46,7 @@ before(async () => {
     'roles.yaml': roles,
     'rules.yaml': rules,
     'access.yaml': access,
+    'relations.yaml': relations,
   });
 });
 after(() => gateway.close());
@@ -338,6 +350,58 @@ describe('rules hold for other services', () => {
     const signedIn = person('p', { roles: ['LLM.User'], acr: 'mfa', amr: ['otp'], auth_time: now });
     assert.equal(await decided({ ...body, subject: signedIn }), true);
   });
+});
+
+describe('relations of other services', () => {
+  const paper = (id: string): object => ({ type: 'paper', id });
+  it('are asked about subjects and about principals', async () => {
+    for (const [subject, id, expected] of [
+      [user('rosa'), '1', true],
+      [user('rosa'), '2', false],
+      [user('paul'), '2', true],
+      [person('rosa'), '1', true],
+      [person('paul'), '1', false],
+      [{ type: 'employee', id: 'rosa' }, '1', false],
+      [user('rosa#member'), '1', false],
+      [user('*'), '1', false],
+    ] as const)
+      assert.equal(
+        await decided({ subject, action: read, resource: paper(id) }),
+        expected,
+        JSON.stringify([subject, id]),
+      );
+  });
+  it('are found by a search', async () => {
+    const { json } = await gateway.ask('search/resource', {
+      subject: user('rosa'),
+      action: read,
+      resource: { type: 'paper' },
+    });
+    assert.deepEqual(json.results, [paper('1')]);
+  });
+  it('a subject that the rule does not name is related to nothing', async () => {
+    const write = { action: { name: 'write' }, resource: paper('1') };
+    assert.equal(await decided({ ...write, subject: person('rosa') }), true);
+    assert.equal(await decided({ ...write, subject: user('rosa') }), false);
+  });
+});
+
+describe('header fields of the request that is asked about', () => {
+  const about = (headers: unknown): object => ({
+    subject: person('assigned'),
+    action: chat,
+    resource: model,
+    context: { headers },
+  });
+  it('are seen by rules', async () => {
+    assert.equal(await decided(about({ 'X-Team': 'blocked' })), false);
+    assert.equal(await decided(about({ 'X-Team': 'other' })), true);
+  });
+  for (const headers of ['x-team', { 'x-team': 7 }, null]) {
+    it(`are texts by name: 400 to ${JSON.stringify(headers)}`, async () => {
+      assert.equal((await gateway.ask('evaluation', about(headers))).status, 400);
+    });
+  }
 });
 
 describe('reasons', () => {

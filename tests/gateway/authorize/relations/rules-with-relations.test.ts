@@ -137,7 +137,7 @@ describe('a relation that cannot be said', () => {
     ],
     [
       'while the tuples of elsewhere are not known',
-      { rule: banned, learned: { current: () => null } },
+      { rule: banned, learned: { wanted: () => undefined, current: () => null } },
       alice,
     ],
   ];
@@ -173,7 +173,7 @@ describe('tuples from elsewhere', () => {
     const setting: Setting = {
       rule: viewers,
       tuples: ['model:tiny-gpt2#viewer@team:t#member'],
-      learned: { current: () => tuples },
+      learned: { wanted: () => undefined, current: () => tuples },
     };
     const parts = partsOf(setting);
     const exchange = requestWith({ route: routeWith({}), principal: alice, model: 'tiny-gpt2' });
