@@ -124,6 +124,8 @@ export function principalLine(principal: Principal, number: number, omitted: Rea
     tenant_id: principal.tenantId,
     roles: [...principal.roles],
     groups: [...principal.groups],
+    ...(principal.groupsUnknown === true ? { groups_unknown: true } : {}),
+    ...(principal.identityType === undefined ? {} : { identity_type: principal.identityType }),
     scopes: [...principal.scopes],
     acr: principal.acr,
     amr: principal.amr,

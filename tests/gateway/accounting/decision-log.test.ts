@@ -177,6 +177,22 @@ describe('a decision log', () => {
     return { folder, log, lost: () => lost };
   }
 
+  it('keeps that groups are unknown, and whether a person or an application asked', async () => {
+    const { folder, log } = openLog();
+    log.append(request('req_1', { ...alice, key: 'a', groupsUnknown: true, identityType: 'user' }));
+    log.append(request('req_2', { ...alice, key: 'b', groupsUnknown: false, identityType: 'app' }));
+    log.append(request('req_3', { ...alice, key: 'c' }));
+    await log.close();
+    assert.deepEqual(
+      (await all(folder)).map(({ principal }) => [principal.groupsUnknown, principal.identityType]),
+      [
+        [true, 'user'],
+        [false, 'app'],
+        [false, undefined],
+      ],
+    );
+  });
+
   it('begins a new file when one is full, and each file names its principals', async () => {
     const { folder, log } = openLog({ fileBytes: 2_000 });
     for (let index = 0; index < 100; index++) log.append(request(`req_${index}`));
