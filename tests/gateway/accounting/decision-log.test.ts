@@ -206,6 +206,26 @@ describe('a decision log', () => {
     assert.ok(found.every(({ principal }) => principal.key === 'embedded alice'));
   });
 
+  it('keeps a line whole whatever separators and marks a caller or issuer writes', async () => {
+    const { folder, log } = openLog();
+    const odd = 'a\u2028b\u2029c\u0085d\u202ee\ud800"\n';
+    const received = request('req_1', { ...alice, claims: { odd }, key: odd });
+    received.outcome.model = odd;
+    log.append(received);
+    log.append(request('req_2'));
+    await log.close();
+    const found = await all(folder);
+    assert.deepEqual(
+      found.map(({ id, model, principal }) => [id, model, principal.key]),
+      [
+        ['req_1', odd, odd],
+        ['req_2', 'tiny-gpt2', 'embedded alice'],
+      ],
+    );
+    const [file] = listDecisionFiles(folder);
+    assert.match(readFileSync(file?.path ?? '', 'latin1'), /^[\x20-\x7e\n]+$/);
+  });
+
   it('names a principal once for each file', async () => {
     const { folder, log } = openLog();
     for (let index = 0; index < 50; index++) log.append(request(`req_${index}`));
