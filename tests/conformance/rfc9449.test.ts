@@ -96,7 +96,7 @@ async function ask(asked: Asked): Promise<Answer> {
       limitStore: asked.limitStore ?? { kind: 'process' },
       revocations: { judge: () => undefined },
     },
-    snapshot: { authentication: by, clientCertificates: null },
+    snapshot: { authentication: by, basic: null, clientCertificates: null },
   } as unknown as Received; // The stage reads no other part.
   try {
     await authenticate(exchange);

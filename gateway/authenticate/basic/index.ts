@@ -98,8 +98,9 @@ function passwordPrincipal(
  */
 export function principalByPassword(received: Received): Promise<Principal> | null {
   const { basic } = received.snapshot;
+  if (basic === null) return null;
   const { authorization } = received.request.headers;
-  if (basic === null || authorization === undefined || !isBasic(authorization)) return null;
+  if (authorization === undefined || !isBasic(authorization)) return null;
   if (!basic.isSafeFor(received))
     throw new GatewayError('missing_credentials', { reason: 'basic_in_clear_text' });
   if (received.route.requiresBoundToken) throw invalidToken('unbound');
