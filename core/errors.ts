@@ -76,6 +76,13 @@ export const errorCatalogue = {
     challenge: 'invalid_token',
     retryable: false,
   },
+  invalid_credentials: {
+    status: 401,
+    message: 'The user name or the password is wrong, or the account may not sign in.',
+    openAiType: 'authentication_error',
+    challenge: 'none',
+    retryable: false,
+  },
   credential_revoked: {
     status: 401,
     message: 'The access token or API key was revoked. Sign in again, or use another key.',

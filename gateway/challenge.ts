@@ -11,6 +11,8 @@ export interface ChallengeContext {
   readonly scopes: readonly string[];
   /** Scheme of the credential that was refused; default: Bearer. */
   readonly presentedScheme?: 'Bearer' | 'DPoP';
+  /** A password of a local account is accepted too, over this connection. */
+  readonly offersBasic?: boolean;
 }
 
 const realm = 'sallyport';
@@ -45,9 +47,17 @@ export function challengeFor(refusal: GatewayError, context: ChallengeContext): 
   if (isDpop) return rendered('DPoP', [...parameters, ['algs', algorithms]]);
   const bearer = rendered('Bearer', parameters);
   // Who must sign in again has shown which scheme is in use.
-  return status === 401 && stepUp === undefined
-    ? `${bearer}, ${rendered('DPoP', [['algs', algorithms]])}`
-    : bearer;
+  if (status !== 401 || stepUp !== undefined) return bearer;
+  const challenges = [bearer, rendered('DPoP', [['algs', algorithms]])];
+  // RFC 7617 §2.1: charset tells a client to send UTF-8.
+  if (context.offersBasic === true)
+    challenges.push(
+      rendered('Basic', [
+        ['realm', realm],
+        ['charset', 'UTF-8'],
+      ]),
+    );
+  return challenges.join(', ');
 }
 
 function rendered(scheme: string, parameters: readonly [string, string][]): string {

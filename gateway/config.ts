@@ -162,7 +162,7 @@ export const gatewayConfigSchema = z
         /** Extra certificate authority, PEM file. */
         ca: z.string().optional(),
         /** How long access tokens of the embedded issuer are accepted while revocations do not arrive from it; then they are refused. */
-        tolerate_feed_loss: duration.prefault('5m'),
+        tolerate_feed_loss: duration.prefault('24h'),
       })
       .optional(),
     /** Extra certificate authority for fetching issuers' keys, PEM file. */

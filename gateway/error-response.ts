@@ -18,6 +18,8 @@ export interface RefusalContext {
   readonly scopes: readonly string[];
   /** Scheme of the credential that was refused; default: Bearer. */
   readonly presentedScheme?: 'Bearer' | 'DPoP';
+  /** A password of a local account is accepted too, over this connection. */
+  readonly offersBasic?: boolean;
   /** The caller's own request id, where it is sent back instead of ours. */
   readonly echo?: Readonly<Record<string, string>>;
   /** What the limits say, once the request has been counted. */
@@ -61,6 +63,7 @@ export function renderRefusal(refusal: GatewayError, context: RefusalContext): R
     resourceMetadataUrl: `${context.publicUrl}/.well-known/oauth-protected-resource`,
     scopes: context.scopes,
     ...(context.presentedScheme === undefined ? {} : { presentedScheme: context.presentedScheme }),
+    ...(context.offersBasic === undefined ? {} : { offersBasic: context.offersBasic }),
   });
   if (challenge !== null) headers['www-authenticate'] = challenge;
   if (definition.status === 429 || definition.status === 503) {
@@ -140,6 +143,7 @@ export function refuse(
     surface: received.route.surface,
     publicUrl: received.services.publicUrl,
     scopes: received.snapshot.authentication.scopesSupported,
+    offersBasic: received.snapshot.basic?.isSafeFor(received) === true,
     presentedScheme: /^dpop /i.test(request.headers.authorization ?? '') ? 'DPoP' : 'Bearer',
     ...(received.route.kind === 'decision' ? { echo: echoOf(request) } : {}),
     ...(reservation === undefined ? {} : { limitHeaders: reservation.headers }),

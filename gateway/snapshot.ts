@@ -1,7 +1,7 @@
 // Everything a request is judged by, immutable: compiled policies and what they refer to. A request takes the current
 // snapshot once at its start, so a reload in mid-request changes nothing for it.
 import type { Access } from './access/compiled-access.ts';
-import type { Authentication, CertificateRule } from './authenticate/index.ts';
+import type { Authentication, BasicAuthentication, CertificateRule } from './authenticate/index.ts';
 import type { Authorization, Relations, Rules } from './authorize/index.ts';
 import type { Guards } from './guard/index.ts';
 import type { Limits } from './limit/index.ts';
@@ -14,6 +14,8 @@ export interface Snapshot {
   /** SHA-256 of the bundle's files, hex; every audit record names it. */
   readonly digest: string;
   readonly authentication: Authentication;
+  /** Passwords of local accounts; null: none is a credential. */
+  readonly basic: BasicAuthentication | null;
   /** Client certificates that are credentials, in their order; null: none is. */
   readonly clientCertificates: readonly CertificateRule[] | null;
   readonly authorization: Authorization;

@@ -34,6 +34,7 @@ const documents = [
       'gateway/authenticate/entra-policy.ts',
       'gateway/authenticate/introspection/introspection-policy.ts',
       'gateway/authenticate/certificate/certificates-policy.ts',
+      'gateway/authenticate/basic/basic-policy.ts',
     ],
   },
   {

@@ -1,4 +1,5 @@
 // Explains a request of the past from its audit record: what was decided then, in the words of the bundle at hand.
+import { decisionPointName } from '../../gateway/authorize/decision-point/confirm.ts';
 import { GatewayError, errorCatalogue, type ErrorCode } from '../../core/errors.ts';
 import type { PolicyFileName } from '../../gateway/policies/bundle.ts';
 import type { Principal } from '../../gateway/principal.ts';
@@ -34,6 +35,7 @@ const stageOfCode: Readonly<Partial<Record<ErrorCode, StageName>>> = {
   access_denied: 'authorize',
   admin_access_required: 'authorize',
   model_not_found: 'authorize',
+  decision_point_unavailable: 'authorize',
   rate_limit_exceeded: 'limit',
   insufficient_quota: 'limit',
   limit_store_unavailable: 'limit',
@@ -204,6 +206,8 @@ function placeOf(stage: StageName, { text, opened }: { text: Text; opened: Opene
         at('issuers.yaml', ['issuers'])
       );
     case 'authorize':
+      // No file of the policies says what a decision point decides.
+      if (text('decided_by') === decisionPointName) return null;
       return deciderPlace(text('decided_by') ?? '', opened) ?? at('roles.yaml', ['roles']);
     case 'limit':
       return entry('limits.yaml', 'limits', bundle.limits.limits, text('reason')) ?? route;
@@ -226,6 +230,8 @@ function waysIn(refusal: GatewayError, { text, opened, decision }: Ground): stri
   const action = text('action');
   if (stage !== 'authorize' || action === null) return [];
   const decidedBy = text('decided_by');
+  if (decidedBy === decisionPointName)
+    return ['a permit of the decision point (gateway.decision_point); no role or rule can give it'];
   if (decidedBy?.startsWith('rules.') === true)
     return [
       `a request that ${decidedBy} does not match (${deciderPlace(decidedBy, opened) ?? 'gone from the policies at hand'})`,

@@ -141,6 +141,8 @@ function readPrincipal(read: Record<string, unknown>): Pick<RecordedDecision, 'p
     tenantId: text('tenant_id'),
     roles: new Set(texts('roles')),
     groups: new Set(texts('groups')),
+    groupsUnknown: read['groups_unknown'] === true,
+    identityType: identityTypes.find((type) => type === text('identity_type')),
     scopes: new Set(texts('scopes')),
     acr: text('acr'),
     amr: texts('amr'),
@@ -153,6 +155,7 @@ function readPrincipal(read: Record<string, unknown>): Pick<RecordedDecision, 'p
   return { principal, omitted: texts('omitted') };
 }
 
+const identityTypes = ['user', 'app', 'unproven'] as const;
 const kinds = ['access_token', 'api_key', 'client_certificate', 'password'] as const;
 const kindOf = (text: string | null): Principal['credential']['kind'] =>
   kinds.find((kind) => kind === text) ?? 'none';

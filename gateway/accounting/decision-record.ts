@@ -107,14 +107,23 @@ function isAlike(left: DecisionRecord, right: DecisionRecord): boolean {
 
 function restOf({ route, action, model, from, decision, code, by, policy }: DecisionRecord): string {
   const named = model === null ? null : model.slice(0, longestModel);
-  return `,${JSON.stringify({ route, action, model: named, from, decision, code, by, policy }).slice(1)}\n`;
+  const rest = JSON.stringify({ route, action, model: named, from, decision, code, by, policy });
+  return `,${ascii(rest.slice(1))}\n`;
+}
+
+/** Lines are ASCII: U+2028 ends a line for some readers, and others could drive a terminal. */
+function ascii(json: string): string {
+  return json.replaceAll(
+    /[\x7f-\uffff]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
 }
 
 /** The line of a principal; claims that are not to be kept are left out, and named. */
 export function principalLine(principal: Principal, number: number, omitted: ReadonlySet<string>): string {
   const kept = Object.entries(principal.claims).filter(([name]) => !omitted.has(name));
   const left = Object.keys(principal.claims).filter((name) => omitted.has(name));
-  return `${JSON.stringify({
+  const line = JSON.stringify({
     principal: number,
     issuer: principal.issuerName,
     iss: principal.issuer,
@@ -124,6 +133,8 @@ export function principalLine(principal: Principal, number: number, omitted: Rea
     tenant_id: principal.tenantId,
     roles: [...principal.roles],
     groups: [...principal.groups],
+    ...(principal.groupsUnknown === true ? { groups_unknown: true } : {}),
+    ...(principal.identityType === undefined ? {} : { identity_type: principal.identityType }),
     scopes: [...principal.scopes],
     acr: principal.acr,
     amr: principal.amr,
@@ -131,5 +142,6 @@ export function principalLine(principal: Principal, number: number, omitted: Rea
     credential: principal.credential.kind,
     claims: Object.fromEntries(kept),
     omitted: left,
-  })}\n`;
+  });
+  return `${ascii(line)}\n`;
 }

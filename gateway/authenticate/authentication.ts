@@ -72,7 +72,8 @@ export interface AuthenticationDeps {
   readonly revocations?:
     Pick<Revocations, 'generation' | 'judgeSigned' | 'isRevoked' | 'isFeedLost'> | undefined;
   /** Where credentials of `issuer: embedded` are looked up; absent: they cannot be. */
-  readonly identityApi?: Pick<IdentityApi, 'introspect'> | undefined;
+  readonly identityApi?:
+    (Pick<IdentityApi, 'introspect'> & Partial<Pick<IdentityApi, 'verifyPassword'>>) | undefined;
   /** After each question about a credential, with the name of the issuer's entry. */
   readonly onIntrospection?: ((issuerName: string, outcome: IntrospectionOutcome) => void) | undefined;
   /** Wall clock, epoch ms. */

@@ -18,10 +18,24 @@ export interface IdentityApiOptions {
   readonly sign: () => string | Promise<string>;
 }
 
+/** What identity says of a name and a password. */
+export type PasswordAnswer =
+  | { readonly kind: 'claims'; readonly claims: Readonly<Record<string, unknown>> }
+  | { readonly kind: 'throttled'; readonly retryAfterSeconds: number };
+
+/** A name and a password, and where they come from: guesses are counted for that address too. */
+export interface PasswordQuestion {
+  readonly username: string;
+  readonly password: string;
+  readonly callerAddress: string;
+}
+
 /** The API. */
 export interface IdentityApi {
   /** RFC 7662. @throws Error in words for an operator */
   introspect(credential: string, signal: AbortSignal): Promise<Readonly<Record<string, unknown>>>;
+  /** @throws Error in words for an operator; never with the password */
+  verifyPassword(question: PasswordQuestion, signal: AbortSignal): Promise<PasswordAnswer>;
   /** The feed of events after an id. @throws Error in words for an operator */
   events(after: number, signal: AbortSignal): Promise<AsyncIterable<Buffer>>;
   /** The relations with their tag; null when those with the given tag are the newest. @throws Error in words for an operator */
@@ -53,6 +67,34 @@ export function createIdentityApi(options: IdentityApiOptions): IdentityApi {
         signal,
       );
     },
+    async verifyPassword({ username, password, callerAddress }, signal) {
+      const answer = await request(`${origin}${basePath}/internal/verify-password`, {
+        dispatcher: questions,
+        signal,
+        method: 'POST',
+        headers: {
+          ...(await headers()),
+          'content-type': 'application/json',
+          accept: 'application/json',
+          'x-forwarded-for': callerAddress,
+        },
+        body: JSON.stringify({ username, password }),
+      });
+      answer.body.on('error', () => undefined); // Destroying an unread body emits one.
+      if (answer.statusCode === 429) {
+        answer.body.destroy();
+        const seconds = Number(answer.headers['retry-after']);
+        return {
+          kind: 'throttled',
+          retryAfterSeconds: Number.isSafeInteger(seconds) ? Math.max(1, seconds) : 30,
+        };
+      }
+      if (answer.statusCode !== 200) {
+        answer.body.destroy();
+        throw new Error(`the answer is ${answer.statusCode}`);
+      }
+      return { kind: 'claims', claims: parseStrictObject(await boundedBody(answer.body, maxAnswerBytes)) };
+    },
     async events(after, signal) {
       const answer = await request(`${origin}${basePath}/internal/events?after=${after}`, {
         dispatcher: feed,
@@ -78,7 +120,7 @@ export function createIdentityApi(options: IdentityApiOptions): IdentityApi {
         const tag = answer.headers['etag'];
         return {
           etag: typeof tag === 'string' ? tag : null,
-          document: parseStrictObject(await boundedBody(answer.body)),
+          document: parseStrictObject(await boundedBody(answer.body, maxRelationsBytes)),
         };
       }
       answer.body.destroy();
@@ -91,15 +133,17 @@ export function createIdentityApi(options: IdentityApiOptions): IdentityApi {
   };
 }
 
+/** Most bytes of an answer about one password. */
+const maxAnswerBytes = 65_536;
 /** Most bytes of relations that are read: some hundred thousand of them. */
 const maxRelationsBytes = 33_554_432;
 
-async function boundedBody(body: Dispatcher.ResponseData['body']): Promise<Buffer> {
+async function boundedBody(body: Dispatcher.ResponseData['body'], maxBytes: number): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of chunksOf(body)) {
     size += chunk.length;
-    if (size > maxRelationsBytes) throw new Error('the relations are too many');
+    if (size > maxBytes) throw new Error(`the answer is larger than ${maxBytes} bytes`);
     chunks.push(chunk);
   }
   return Buffer.concat(chunks);

@@ -2,6 +2,7 @@
 // caller's address.
 import type { Authenticated, Received } from '../exchange.ts';
 import { anonymousPrincipal, type Principal } from '../principal.ts';
+import { principalByPassword } from './basic/index.ts';
 import { principalByCertificate } from './certificate/index.ts';
 import { presentedCredential } from './credentials.ts';
 import { checkSender, provesNothing } from './sender-constraint.ts';
@@ -14,6 +15,7 @@ export {
   type ClientTrust,
   type ShownCertificate,
 } from './certificate/index.ts';
+export { compileBasic, type BasicAuthentication } from './basic/index.ts';
 export { noteHandshakes } from './certificate/connection-certificate.ts';
 export { revocationBlocks } from './certificate/revocation-list.ts';
 export { compileIssuers } from './compile-issuers.ts';
@@ -34,17 +36,21 @@ export { createStatedClaimsJudge, type StatedClaimsJudge } from './stated-claims
 /**
  * Turns the credential of a request into a principal; synchronous when the access token was seen before.
  * Checks: exactly one credential, in a header that may carry it; everything about the access token (verify);
- * that the caller holds what a bound one is bound to (checkSender); without a credential in a header, the client
+ * that the caller holds what a bound one is bound to (checkSender); a password where the policies name Basic; without a credential in a header, the client
  * certificate of the connection (principalByCertificate), which is bound to its caller by itself.
  * Does not check: what the principal may do (authorize) and how often (limit). On an anonymous route no credential is read.
- * @throws GatewayError `missing_credentials`, `invalid_request`, `invalid_token`, `invalid_dpop_proof`, `use_dpop_nonce`,
+ * @throws GatewayError `missing_credentials`, `invalid_request`, `invalid_token`, `invalid_credentials`, `invalid_dpop_proof`, `use_dpop_nonce`,
  * `insufficient_scope`, `credential_revoked`, `issuer_unavailable`, `directory_unavailable`
  */
 export function authenticate(received: Received): Authenticated | Promise<Authenticated> {
   const { route, request, target, snapshot } = received;
   if (route.anonymous) return authenticatedAs(received, anonymousPrincipal(received.callerAddress));
   const credential = presentedCredential(request.rawHeaders, target.path, target.query);
-  if (credential === null) return authenticatedAs(received, principalByCertificate(received));
+  if (credential === null) {
+    const byPassword = principalByPassword(received);
+    if (byPassword !== null) return byPassword.then((principal) => authenticatedAs(received, principal));
+    return authenticatedAs(received, principalByCertificate(received));
+  }
   const admitted = (principal: Principal): Authenticated | Promise<Authenticated> =>
     provesNothing(received, credential, principal)
       ? authenticatedAs(received, principal)

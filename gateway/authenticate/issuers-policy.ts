@@ -2,6 +2,7 @@
 // secure ones; whatever opens something has to be spelled out.
 import { z } from 'zod';
 import { duration } from '../../core/duration.ts';
+import { basicSchema } from './basic/basic-policy.ts';
 import { certificatesSchema } from './certificate/certificates-policy.ts';
 import { entraSchema, type EntraPolicy } from './entra-policy.ts';
 import { introspectionSchema, type IntrospectionPolicy } from './introspection/introspection-policy.ts';
@@ -259,6 +260,8 @@ export const issuersSchema = z.strictObject({
     .refine((entries) => Object.keys(entries).length > 0, 'list at least one issuer'),
   /** Client certificates that are credentials, by name; the first entry that matches decides. */
   client_certificates: certificatesSchema,
+  /** HTTP Basic for accounts of the embedded identity server; without this section no password is a credential. */
+  basic: basicSchema.optional(),
 });
 /** The parsed issuers.yaml. */
 export type IssuersPolicy = z.output<typeof issuersSchema>;

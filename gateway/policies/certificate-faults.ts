@@ -31,6 +31,14 @@ export function certificateFaults({ issuers, roles }: Files, context: PolicyCont
   });
 }
 
+/** Passwords whose accounts no entry knows. */
+export function basicFaults({ issuers }: Pick<Files, 'issuers'>): Finding[] {
+  if (issuers?.value.basic === undefined) return [];
+  const isKnown = Object.values(issuers.value.issuers).some((entry) => entry.issuer === 'embedded');
+  const message = 'the accounts are those of the entry with issuer: embedded, and there is none';
+  return isKnown ? [] : [issuers.finding(['basic', 'accounts'], message)];
+}
+
 /** Odd but harmless: entries at a gateway that asks for no certificates. */
 export function certificateWarnings({ issuers }: Pick<Files, 'issuers'>, context: PolicyContext): Finding[] {
   if (issuers === undefined || Object.keys(issuers.value.client_certificates).length === 0) return [];

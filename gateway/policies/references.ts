@@ -7,7 +7,7 @@ import { checkIssuers } from '../authenticate/issuer-url.ts';
 import { matchesAction, modelMatcher } from '../authorize/patterns.ts';
 import { checkAccess } from './access-faults.ts';
 import type { PolicyFiles } from './bundle.ts';
-import { certificateFaults, certificateWarnings } from './certificate-faults.ts';
+import { basicFaults, certificateFaults, certificateWarnings } from './certificate-faults.ts';
 import type { PolicyContext } from './context.ts';
 import { assignmentFaults, dutyFaults } from './role-faults.ts';
 import { knownActions } from './known-actions.ts';
@@ -35,6 +35,7 @@ export function checkReferences(files: Readable, context: PolicyContext): Refere
   const faults = [
     ...issuerFaults(files, context),
     ...certificateFaults(files, context),
+    ...basicFaults(files),
     ...roleFaults(files),
     ...checkRelations(files.relations, files.issuers),
     ...checkRules(files, context),

@@ -1,6 +1,7 @@
 // Compiles a bundle into the immutable snapshot that requests are judged by.
 import { compileAccess } from '../access/compiled-access.ts';
 import {
+  compileBasic,
   compileCertificates,
   compileIssuers,
   createStatedClaimsJudge,
@@ -36,6 +37,7 @@ export function buildSnapshot(
     version,
     digest: bundle.digest,
     authentication: compileIssuers(bundle.issuers, authentication),
+    basic: compileBasic(bundle.issuers, authentication, context.clientCertificates === 'proxy'),
     clientCertificates: compileCertificates(bundle.issuers.client_certificates),
     authorization: compileRoles(bundle.roles, [...context.models.keys()], bundle.lines.roles),
     rules: compileRules(bundle.rules, bundle.lines.rules, context.modelAttributes),

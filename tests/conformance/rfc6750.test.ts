@@ -36,7 +36,7 @@ async function ask(fields: readonly string[], query = '', path = '/v1/models'): 
     route: { anonymous: false },
     callerAddress: '192.0.2.1',
     outcome: { principal: null },
-    snapshot: { authentication, clientCertificates: null },
+    snapshot: { authentication, basic: null, clientCertificates: null },
   } as unknown as Received; // The stage reads no other part.
   try {
     await authenticate(exchange);

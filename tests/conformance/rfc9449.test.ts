@@ -78,7 +78,12 @@ async function ask(asked: Asked): Promise<Answer> {
   const set: Record<string, unknown> = {};
   const by = asked.by ?? authentication;
   const exchange = {
-    request: { rawHeaders: asked.fields, method: asked.method === null ? undefined : 'GET', socket: {} },
+    request: {
+      rawHeaders: asked.fields,
+      headers: {},
+      method: asked.method === null ? undefined : 'GET',
+      socket: {},
+    },
     response: { setHeader: (name: string, value: string) => (set[name] = value) },
     target: { path, query: '' },
     route: { anonymous: false, requiresBoundToken: asked.requiresBoundToken ?? false },
@@ -91,7 +96,7 @@ async function ask(asked: Asked): Promise<Answer> {
       limitStore: asked.limitStore ?? { kind: 'process' },
       revocations: { judge: () => undefined },
     },
-    snapshot: { authentication: by, clientCertificates: null },
+    snapshot: { authentication: by, basic: null, clientCertificates: null },
   } as unknown as Received; // The stage reads no other part.
   try {
     await authenticate(exchange);

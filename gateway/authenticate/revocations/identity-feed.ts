@@ -139,7 +139,8 @@ class FollowedFeed implements IdentityFeed {
 
   #revocationOf(event: Extract<FeedEvent, { type: 'revoked' | 'revoked_before' }>): Revocation {
     const { issuer, keepSeconds } = this.#options;
-    const rule = { issuer, at: event.at, until: Math.max(event.at, Date.now() / 1_000) + keepSeconds };
+    // The same at every reading: an event that comes again after a restart says nothing new.
+    const rule = { issuer, at: event.at, until: event.at + keepSeconds };
     if (event.type === 'revoked') return { ...rule, credential: event.credential };
     return { ...rule, holder: `${issuer} ${event.subject}`, spares_api_keys: true };
   }

@@ -82,7 +82,12 @@ function credentialOf(
 ): Question['credential'] {
   if (as === 'nobody') return null;
   if (as.certificate !== undefined) return { certificate: syntheticCertificate(as.certificate, now) };
-  return syntheticToken(as, now, surroundings);
+  if (as.basic === undefined) return syntheticToken(as, now, surroundings);
+  const { basic, issuers } = surroundings.issuers;
+  const [issuer] = Object.entries(issuers).find(([, entry]) => entry.issuer === 'embedded') ?? [];
+  // Without the section a password is no credential.
+  if (basic === undefined || issuer === undefined) return null;
+  return syntheticToken({ ...as, issuer, subject: as.subject ?? as.basic }, now, surroundings);
 }
 
 /** Every code that speaks for this answer: the refusal's private reason and the codes of the decision. */

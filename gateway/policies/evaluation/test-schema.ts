@@ -75,6 +75,11 @@ const credentialShape = {
   'app-only': bearerSchema
     .optional()
     .describe("An application's own access token (client credentials): roles, no scopes, nobody behind it."),
+  basic: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('Name of a local account that sends its password (HTTP Basic); the keys of a token say the rest.'),
   certificate: certificate
     .optional()
     .describe('No access token but a client certificate that is valid and for client authentication.'),

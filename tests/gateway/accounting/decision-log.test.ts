@@ -177,6 +177,22 @@ describe('a decision log', () => {
     return { folder, log, lost: () => lost };
   }
 
+  it('keeps that groups are unknown, and whether a person or an application asked', async () => {
+    const { folder, log } = openLog();
+    log.append(request('req_1', { ...alice, key: 'a', groupsUnknown: true, identityType: 'user' }));
+    log.append(request('req_2', { ...alice, key: 'b', groupsUnknown: false, identityType: 'app' }));
+    log.append(request('req_3', { ...alice, key: 'c' }));
+    await log.close();
+    assert.deepEqual(
+      (await all(folder)).map(({ principal }) => [principal.groupsUnknown, principal.identityType]),
+      [
+        [true, 'user'],
+        [false, 'app'],
+        [false, undefined],
+      ],
+    );
+  });
+
   it('begins a new file when one is full, and each file names its principals', async () => {
     const { folder, log } = openLog({ fileBytes: 2_000 });
     for (let index = 0; index < 100; index++) log.append(request(`req_${index}`));
@@ -188,6 +204,26 @@ describe('a decision log', () => {
       Array.from({ length: 100 }, (_, index) => `req_${index}`),
     );
     assert.ok(found.every(({ principal }) => principal.key === 'embedded alice'));
+  });
+
+  it('keeps a line whole whatever separators and marks a caller or issuer writes', async () => {
+    const { folder, log } = openLog();
+    const odd = 'a\u2028b\u2029c\u0085d\u202ee\ud800"\n';
+    const received = request('req_1', { ...alice, claims: { odd }, key: odd });
+    received.outcome.model = odd;
+    log.append(received);
+    log.append(request('req_2'));
+    await log.close();
+    const found = await all(folder);
+    assert.deepEqual(
+      found.map(({ id, model, principal }) => [id, model, principal.key]),
+      [
+        ['req_1', odd, odd],
+        ['req_2', 'tiny-gpt2', 'embedded alice'],
+      ],
+    );
+    const [file] = listDecisionFiles(folder);
+    assert.match(readFileSync(file?.path ?? '', 'latin1'), /^[\x20-\x7e\n]+$/);
   });
 
   it('names a principal once for each file', async () => {

@@ -33,6 +33,7 @@ function received({
     callerAddress: '192.0.2.1',
     outcome: { principal: null },
     snapshot: {
+      basic: null,
       clientCertificates: null,
       authentication: {
         verify: (accessToken: string) => {

@@ -246,6 +246,39 @@ describe('the folder of revocations', () => {
     await one.close();
   });
 
+  it('does not grow when the feed tells everything again at the next start', async () => {
+    const at = seconds();
+    const text = [
+      { type: 'hello', latest: 2 },
+      { type: 'revoked', credential: 'id-1', at },
+      { type: 'revoked_before', subject: 'bob', at },
+    ]
+      .map((event, id) => `${id === 0 ? '' : `id: ${id}\n`}data: ${JSON.stringify(event)}\n\n`)
+      .join('');
+    /** Sends its events and then nothing, until it is left. */
+    async function* events(_after: number, signal: AbortSignal): AsyncIterable<Buffer> {
+      // Cut anywhere, as a network does.
+      yield Buffer.from(text.slice(0, 70));
+      yield Buffer.from(text.slice(70));
+      await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+    }
+    const api = { events: (after: number, signal: AbortSignal) => Promise.resolve(events(after, signal)) };
+    const sizes: number[] = [];
+    for (let start = 0; start < 2; start++) {
+      const feed = { api, issuer, toleranceMs: 60_000 };
+      const one = openRevocations({ folder: join(folder, 'replay'), keepMs: 3_600_000, log, feed });
+      await eventually('the feed is live', () => !one.isFeedLost(issuer));
+      assert.equal(one.isRevoked(principal()), true);
+      assert.equal(one.isRevoked(principal({ id: 'x', kind: 'api_key', issuedAt: at }, 'bob')), false);
+      assert.equal(one.isRevoked(principal({ id: 'x', issuedAt: at }, 'bob')), true);
+      await eventually('it is on disk', () => readdirSync(join(folder, 'replay')).length === 1);
+      await one.close();
+      const [file = ''] = readdirSync(join(folder, 'replay'));
+      sizes.push(readFileSync(join(folder, 'replay', file)).length);
+    }
+    assert.equal(sizes[0], sizes[1]);
+  });
+
   it('holds no credential and is for its owner alone', async () => {
     const one = opened('mode');
     await one.revoke([current({ credential: 'id-1' })]);
