@@ -55,7 +55,7 @@ describe('policy test of the shipped bundle', () => {
       result.stdout,
       /^✓ \d+ tests passed, \d+ ms\. {2}Decided by a test: 3 of 3 roles and rules \(100 %\)\.$/m,
     );
-    assert.match(result.stdout, /^✓ 10 of 10 mutations noticed/m);
+    assert.match(result.stdout, /^✓ (\d+) of \1 mutations noticed/m);
   });
 });
 
