@@ -99,7 +99,7 @@ describe('--json', () => {
     ['policy-init', ['policy', 'init', 'policies']],
     ['policy-import-apim', ['policy', 'import', 'apim', 'apim.xml', ...shipped]],
     ['policy-replay', ['policy', 'replay', '--candidate', policies, ...shipped]],
-    ['policy-repl', ['policy', 'repl', '--model', 'tiny-gpt2', ...shipped]],
+    ['policy-repl', ['policy', 'repl', '--roles', 'LLM.User', ...shipped]],
     ['policy-fmt', ['policy', 'fmt', 'policies', ...shipped]],
     ['logout', ['logout']],
   ] as const) {
