@@ -18,6 +18,8 @@ export interface OpenAiError {
 
 /** One request. */
 export interface GatewayRequest {
+  /** Default: GET, with a body POST. */
+  readonly method?: 'DELETE';
   readonly body?: unknown;
   readonly signal?: AbortSignal;
   /** For the whole answer, of each attempt. */
@@ -60,7 +62,7 @@ async function send(connection: Connection, path: string, init: GatewayRequest):
   ];
   try {
     return await connection.fetch(`${gateway}${path}`, {
-      method: init.body === undefined ? 'GET' : 'POST',
+      method: init.method ?? (init.body === undefined ? 'GET' : 'POST'),
       headers: {
         authorization: `Bearer ${session.access_token}`,
         accept: 'application/json',
@@ -167,10 +169,18 @@ export function parseError(value: unknown): OpenAiError {
   };
 }
 
+/** RFC 9457: the shape of refusals outside the OpenAI paths; `type` links the page when it is an address. */
+function parseProblem(problem: object): OpenAiError {
+  const { detail, type, ...members } = problem as Record<string, unknown>;
+  const page = typeof type === 'string' && /^https?:/.test(type) ? { doc_url: type } : {};
+  return parseError({ ...members, message: detail, ...page });
+}
+
 async function readError(response: Response): Promise<OpenAiError> {
   try {
     const body: unknown = await response.json();
     if (typeof body === 'object' && body !== null && 'error' in body) return parseError(body.error);
+    if (typeof body === 'object' && body !== null && 'detail' in body) return parseProblem(body);
   } catch {
     // Not JSON: something else answered.
   }

@@ -8,8 +8,7 @@ export function formatHelp(command: Command, help: Help): string {
   const names = commands.map((entry) => help.subcommandTerm(entry));
   const width = Math.max(...names.map((name) => name.length));
   return [
-    'Example:  sallyport login',
-    '          sallyport chat "The future of AI is"',
+    'Example:  sallyport login && sallyport chat "The future of AI is"',
     '',
     'Commands:',
     ...commands.map(

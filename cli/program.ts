@@ -89,6 +89,16 @@ const entries: readonly CommandEntry[] = [
     load: async () => (await import('./commands/account.ts')).registerAccountCommands,
   },
   {
+    name: 'key',
+    summary: 'make, list and revoke API keys of your own',
+    load: async () => (await import('./commands/key.ts')).registerKeyCommands,
+  },
+  {
+    name: 'relation',
+    summary: 'who is related to what, for rules that ask it',
+    load: async () => (await import('./commands/relation.ts')).registerRelationCommands,
+  },
+  {
     name: 'audit',
     summary: 'verify the audit log of a gateway',
     load: async () => (await import('./commands/audit.ts')).registerAuditCommands,

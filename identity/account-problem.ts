@@ -24,6 +24,7 @@ export function sendProblem(response: Response, problem: AccountProblem): void {
         title: problem.code.replaceAll('_', ' '),
         status: problem.status,
         detail: problem.detail,
+        code: problem.code,
         ...problem.members,
       }),
     );

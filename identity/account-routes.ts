@@ -4,8 +4,7 @@ import type { Provider } from 'oidc-provider';
 import { RateLimiterMemory, RateLimiterRes } from 'rate-limiter-flexible';
 import { z } from 'zod';
 import type { Logger } from '../core/log.ts';
-import { StrictJsonError, parseStrictObject } from '../core/strict-json.ts';
-import { sendProblem, type AccountProblem } from './account-problem.ts';
+import { sendProblem } from './account-problem.ts';
 import {
   accountRoles,
   insertAccount,
@@ -15,8 +14,10 @@ import {
 } from './accounts/accounts.ts';
 import { passwordProblem } from './accounts/password.ts';
 import type { SignIn } from './accounts/sign-in.ts';
+import { administratorProblem } from './asserted-account.ts';
 import { callerOf } from './caller.ts';
 import { passwordGrantEnabled, type IdentityConfig } from './config.ts';
+import { jsonBytes, jsonObject } from './json-body.ts';
 import { issueForPassword } from './openid/password-grant.ts';
 import type { Database } from './storage/database.ts';
 
@@ -48,10 +49,10 @@ const registration = z.strictObject({
 export function accountRoutes(deps: AccountRoutesDeps): Router {
   const router = express.Router();
   const registrations = new RateLimiterMemory({ points: 20, duration: 60 });
-  // As bytes: a lenient parser would take UTF-7, a member given twice or a byte order mark.
-  const json = express.raw({ limit: '16kb', inflate: false, type: 'application/json' });
   const form = express.urlencoded({ extended: false, limit: '16kb', parameterLimit: 16 });
-  router.post('/users', json, (request, response) => register(deps, registrations, request, response));
+  router.post('/users', jsonBytes('16kb'), (request, response) =>
+    register(deps, registrations, request, response),
+  );
   router.post('/token', form, (request, response) => accessTokenForPassword(deps, request, response));
   router.get('/admin/users', (request, response) => listForAdministrator(deps, request, response));
   router.all(['/users', '/token', '/admin/users'], (request, response) => {
@@ -81,7 +82,7 @@ async function register(
     });
     return;
   }
-  const body = bodyOf(request);
+  const body = jsonObject(request, 'an account with username and password');
   if ('problem' in body) {
     sendProblem(response, body.problem);
     return;
@@ -123,31 +124,6 @@ async function register(
   }
   log.info({ event: 'account_registered', account: account.id, address, roles });
   response.status(201).json(accountBody(account));
-}
-
-/** The JSON object of a request, read strictly; or what is wrong with it. */
-function bodyOf(request: Request): { json: Record<string, unknown> } | { problem: AccountProblem } {
-  const bytes: unknown = request.body;
-  const mediaType = request.headers['content-type'] ?? '';
-  if (
-    !Buffer.isBuffer(bytes) ||
-    !/^application\/json\s*(;\s*charset\s*=\s*"?utf-8"?\s*)?$/i.test(mediaType)
-  ) {
-    return {
-      problem: {
-        status: 415,
-        code: 'unsupported_media_type',
-        detail: 'Send the account as application/json',
-      },
-    };
-  }
-  try {
-    return { json: parseStrictObject(bytes) };
-  } catch (error) {
-    if (!(error instanceof StrictJsonError)) throw error;
-    const detail = `Send a JSON object with username and password: ${error.message}`;
-    return { problem: { status: 400, code: 'body_invalid', detail } };
-  }
 }
 
 // `user` and `admin` are what tutorials send.
@@ -230,13 +206,9 @@ async function listForAdministrator(
   request: Request,
   response: Response,
 ): Promise<void> {
-  const { principal } = callerOf(request);
-  if (principal === null) {
-    sendProblem(response, { status: 401, code: 'missing_credentials', detail: 'Not authenticated' });
-    return;
-  }
-  if (!principal.roles.includes(accountRoles.administrator)) {
-    sendProblem(response, { status: 403, code: 'access_denied', detail: 'Admin access required' });
+  const problem = administratorProblem(request);
+  if (problem !== null) {
+    sendProblem(response, problem);
     return;
   }
   response.json((await listAccounts(deps.database)).map(accountBody));

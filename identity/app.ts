@@ -6,6 +6,7 @@ import type { VerifyAssertion } from '../core/assertion.ts';
 import type { Logger } from '../core/log.ts';
 import { sendProblem } from './account-problem.ts';
 import { accountRoutes, type AccountRoutesDeps } from './account-routes.ts';
+import { apiKeyRoutes, type ApiKeyRoutesDeps } from './api-keys/routes.ts';
 import { identifyCaller } from './caller.ts';
 import { send } from './interactions/answer.ts';
 import { problemPage, startPage } from './interactions/pages.ts';
@@ -13,9 +14,10 @@ import { interactionRoutes, type InteractionDeps } from './interactions/routes.t
 import { stylesheet } from './interactions/stylesheet.ts';
 import { internalRoutes, type InternalDeps } from './internal/routes.ts';
 import { openIdRoutes, type MountDeps } from './openid/mount.ts';
+import { relationRoutes } from './relations/routes.ts';
 
 export interface AppDeps
-  extends AccountRoutesDeps, InternalDeps, MountDeps, Omit<InteractionDeps, 'tenantId'> {
+  extends AccountRoutesDeps, ApiKeyRoutesDeps, InternalDeps, MountDeps, Omit<InteractionDeps, 'tenantId'> {
   readonly verifyAssertion: VerifyAssertion;
   readonly log: Logger;
 }
@@ -48,6 +50,8 @@ export function createApp(deps: AppDeps): Express {
   });
   app.use('/internal', internalRoutes(deps));
   app.use(accountRoutes(deps));
+  app.use(apiKeyRoutes(deps));
+  app.use(relationRoutes(deps));
   app.get('/', (_request, response) => send(response, startPage()));
   app.use(
     `/${deps.config.tenant_id}/interaction`,
@@ -97,7 +101,10 @@ function requestLog(log: Logger): RequestHandler {
 
 function loggedPath(url: string): string {
   const path = url.split('?')[0] ?? '';
-  return path.replace(/\/(interaction|authorize|deviceauth)\/[^/]+/, '/$1/:uid').slice(0, 200);
+  return path
+    .replace(/\/(interaction|authorize|deviceauth)\/[^/]+/, '/$1/:uid')
+    .replace(/\/api-keys\/.+/, '/api-keys/:id') // Some paste the whole key.
+    .slice(0, 200);
 }
 
 function securityHeaders(secure: boolean): RequestHandler {

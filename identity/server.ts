@@ -125,8 +125,9 @@ async function startWith(
     database,
     formKey,
     log,
+    events,
     feed,
-    claimIssuer: { issuer, tenantId: config.tenant_id },
+    issuer,
     currentKeys: () => keys,
     currentProvider: () => openIdProvider,
     verifyAssertion: createAssertionVerifier({

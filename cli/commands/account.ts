@@ -2,23 +2,20 @@
 // or not. Whoever may write that database is an administrator; no password or token is asked for.
 import type { Command } from 'commander';
 import {
-  AdministrationError,
   createAccount,
   disableAccount,
   grantRole,
-  openForAdministration,
   resetPassword,
   revokeRole,
   signOutEverywhere,
 } from '../../identity/administration.ts';
 import { listAccounts, type Account } from '../../identity/accounts/accounts.ts';
-import { defaultConfigFile, loadConfiguration } from '../compose.ts';
+import { defaultConfigFile } from '../compose.ts';
 import { exitCodes } from '../exit-codes.ts';
 import { CommandFailure } from '../failure.ts';
+import { withIdentityDatabase, type IdentityDatabase } from '../identity-database.ts';
 import { processTerminal, type Terminal } from '../terminal.ts';
 import { printable } from '../wording.ts';
-
-type Database = Awaited<ReturnType<typeof openForAdministration>>;
 
 interface CommonOptions {
   readonly config: string;
@@ -100,25 +97,10 @@ interface AddOptions extends PasswordOptions {
   readonly email?: string;
 }
 
-type Action = (database: Database, terminal: Terminal) => Promise<void>;
+type Action = (database: IdentityDatabase, terminal: Terminal) => Promise<void>;
 
-async function withDatabase(options: CommonOptions, act: Action): Promise<void> {
-  const { identity } = loadConfiguration({ configFile: options.config, env: process.env });
-  if (identity === undefined) {
-    throw new CommandFailure(exitCodes.configurationInvalid, `${options.config} has no identity section.`);
-  }
-  try {
-    const database = await openForAdministration(identity);
-    try {
-      await act(database, processTerminal());
-    } finally {
-      await database.destroy();
-    }
-  } catch (error) {
-    if (error instanceof AdministrationError)
-      throw new CommandFailure(exitCodes.unexpected, sentence(error.message));
-    throw error;
-  }
+function withDatabase(options: CommonOptions, act: Action): Promise<void> {
+  return withIdentityDatabase(options.config, (database) => act(database, processTerminal()));
 }
 
 function list(options: CommonOptions): Action {
@@ -188,7 +170,7 @@ async function refuseConflict(
   );
 }
 
-function change(options: CommonOptions, act: (database: Database) => Promise<Account>): Action {
+function change(options: CommonOptions, act: (database: IdentityDatabase) => Promise<Account>): Action {
   return async (database, terminal) => {
     const account = await act(database);
     const state = account.disabled ? 'disabled' : account.roles.join(', ') || 'no roles';
@@ -228,8 +210,4 @@ function jsonView(account: Account): Record<string, unknown> {
     disabled,
     created_at: new Date(account.createdAt * 1000).toISOString(),
   };
-}
-
-function sentence(text: string): string {
-  return `${text.charAt(0).toUpperCase()}${text.slice(1).replace(/\.$/, '')}.`;
 }

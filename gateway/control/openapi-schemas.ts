@@ -33,6 +33,23 @@ const usage: Schema = {
   },
 };
 
+const instant: Schema = { type: ['string', 'null'], format: 'date-time' };
+const apiKey: Readonly<Record<string, Schema>> = {
+  id: { type: 'string' },
+  name: { type: 'string' },
+  roles: { type: 'array', items: { type: 'string' } },
+  status: { type: 'string', enum: ['active', 'expired', 'revoked'] },
+  created_at: instant,
+  expires_at: instant,
+  last_used_at: instant,
+  revoked_at: instant,
+};
+
+const relationTexts: Schema = {
+  type: 'array',
+  items: { type: 'string', examples: ['model:gpt2#viewer@team:x#member'] },
+};
+
 function object(required: readonly string[], properties: Readonly<Record<string, Schema>>): Schema {
   return { type: 'object', required, properties };
 }
@@ -102,6 +119,27 @@ export const openApiSchemas: Readonly<Record<string, Schema>> = {
     access_token: { type: 'string' },
     token_type: { type: 'string', const: 'Bearer' },
     expires_in: { type: 'integer' },
+  }),
+  WantedApiKey: object([], {
+    name: { type: 'string', maxLength: 64 },
+    expires_in: { type: 'integer', minimum: 60, description: 'Seconds; 90 days unless stated.' },
+    roles: {
+      type: 'array',
+      items: { type: 'string' },
+      description: 'Some of your roles; all but LLM.Admin unless stated.',
+    },
+  }),
+  ApiKey: object(Object.keys(apiKey), apiKey),
+  NewApiKey: object([...Object.keys(apiKey), 'key'], {
+    ...apiKey,
+    key: { type: 'string', description: 'The key itself, sent as an access token is.' },
+  }),
+  ApiKeyList: { type: 'array', items: { $ref: '#/components/schemas/ApiKey' } },
+  Relations: object(['tuples'], { tuples: relationTexts }),
+  RelationsChange: object([], { add: relationTexts, remove: relationTexts }),
+  RelationsChanged: object(['added', 'removed'], {
+    added: { type: 'integer' },
+    removed: { type: 'integer' },
   }),
   Health: object(['status'], { status: { type: 'string', const: 'alive' } }),
   Readiness: object(['status', 'checks'], {

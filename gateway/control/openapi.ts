@@ -54,6 +54,35 @@ const operations: Readonly<Record<string, Operation>> = {
     answer: 'Revocation',
   },
   'admin.users.list': { summary: 'List the accounts (administrators)', tag: 'Accounts' },
+  'api_keys.list': { summary: 'List your API keys', tag: 'Accounts', answer: 'ApiKeyList' },
+  'api_keys.create': {
+    summary: 'Make an API key; its text is shown in this answer only',
+    tag: 'Accounts',
+    request: 'WantedApiKey',
+    answer: 'NewApiKey',
+  },
+  'api_keys.revoke': { summary: 'Revoke one of your API keys', tag: 'Accounts', answer: 'ApiKey' },
+  'admin.api_keys.list': {
+    summary: 'List all API keys (administrators)',
+    tag: 'Accounts',
+    answer: 'ApiKeyList',
+  },
+  'admin.api_keys.revoke': {
+    summary: 'Revoke any API key (administrators)',
+    tag: 'Accounts',
+    answer: 'ApiKey',
+  },
+  'admin.relations.list': {
+    summary: 'List the relations (administrators)',
+    tag: 'Accounts',
+    answer: 'Relations',
+  },
+  'admin.relations.change': {
+    summary: 'Add and remove relations (administrators)',
+    tag: 'Accounts',
+    request: 'RelationsChange',
+    answer: 'RelationsChanged',
+  },
 };
 const generate: Operation = {
   summary: 'Continue a prompt (tutorial form)',
@@ -116,10 +145,10 @@ function securitySchemes(endpoints: IssuerEndpoints | null, scopes: readonly str
 }
 
 function routeOperation(route: Route, method: string): Json {
-  const parameters = route.path.includes('{model}')
-    ? [{ name: 'model', in: 'path', required: true, schema: { type: 'string' } }]
-    : [];
-  const operation = operationOf(route, parameters.length > 0);
+  const parameters = ['model', 'id']
+    .filter((name) => route.path.includes(`{${name}}`))
+    .map((name) => ({ name, in: 'path', required: true, schema: { type: 'string' } }));
+  const operation = operationOf(route, route.path.includes('{model}'));
   const body =
     operation?.request === undefined
       ? {}

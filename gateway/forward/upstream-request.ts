@@ -3,6 +3,7 @@
 import { packageVersion } from '../../core/package.ts';
 import { GatewayError } from '../../core/errors.ts';
 import type { Guarded, RequestBody } from '../exchange.ts';
+import { pathId } from '../policies/routes.ts';
 import type { Upstream } from './upstreams.ts';
 
 /** What the gateway calls itself towards upstreams. */
@@ -98,11 +99,14 @@ export function bodyFor(body: RequestBody, model: string | null, asksForUsage: b
   };
 }
 
-/** Path at the upstream, with its prefix; `{model}` in a route's `upstream_path` is filled in. */
+/** Path at the upstream, with its prefix; `{model}` or `{id}` in a route's `upstream_path` is filled in. */
 export function pathFor(guarded: Guarded, upstream: Upstream): string {
-  const { upstreamPath } = guarded.route;
-  const path = upstreamPath.includes('{model}')
-    ? upstreamPath.replace('{model}', encodeURIComponent(guarded.model ?? ''))
-    : upstreamPath;
+  const { route, target } = guarded;
+  const { upstreamPath } = route;
+  if (!upstreamPath.includes('{')) return upstream.basePath + upstreamPath;
+  // As functions: in a replacement text, `$&` and its like would mean something.
+  const path = upstreamPath
+    .replace('{model}', () => encodeURIComponent(guarded.model ?? ''))
+    .replace('{id}', () => pathId(route, target.path));
   return upstream.basePath + path;
 }

@@ -35,6 +35,11 @@ export function checkRoutes(files: Files, context: PolicyContext): Finding[] {
   return findings;
 }
 
+interface Contradiction {
+  readonly path: readonly PropertyKey[];
+  readonly message: string;
+}
+
 const readOnlyKinds: ReadonlySet<RouteEntry['kind']> = new Set(['models', 'shadow']);
 /** Kinds whose action begins with admin., and why. */
 const administratorsKinds: Readonly<Partial<Record<RouteEntry['kind'], string>>> = {
@@ -43,8 +48,8 @@ const administratorsKinds: Readonly<Partial<Record<RouteEntry['kind'], string>>>
 };
 
 /** What one route says against itself. */
-function contradictions(route: RouteEntry): { path: readonly PropertyKey[]; message: string }[] {
-  const found: { path: readonly PropertyKey[]; message: string }[] = [];
+function contradictions(route: RouteEntry): Contradiction[] {
+  const found: Contradiction[] = [];
   const object = (when: boolean, path: readonly PropertyKey[], message: string): unknown =>
     when && found.push({ path, message });
   const isJudged = route.kind === 'openai' || route.kind === 'generate';
@@ -78,13 +83,20 @@ function contradictions(route: RouteEntry): { path: readonly PropertyKey[]; mess
     `guards judge what is sent to a model; a route of kind ${route.kind} sends nothing there`,
   );
   if (route.anonymous) found.push(...opennessContradictions(route));
-  object(
-    route.path.includes('{model}') && (route.kind === 'http' || route.kind === 'decision'),
-    ['path'],
-    `a route of kind ${route.kind} has no model`,
-  );
   if (route.kind === 'decision') found.push(...decisionContradictions(route));
-  return found;
+  return [...found, ...placeholderFaults(route)];
+}
+
+/** What a route says against itself by `{model}` and `{id}`. */
+function placeholderFaults(route: RouteEntry): Contradiction[] {
+  const hasId = route.path.includes('{id}');
+  if (route.path.includes('{model}') && (route.kind === 'http' || route.kind === 'decision'))
+    return [{ path: ['path'], message: `a route of kind ${route.kind} has no model` }];
+  if (route.kind !== 'http' && hasId)
+    return [{ path: ['path'], message: 'only routes of kind http have an {id}' }];
+  if (route.upstream_path !== undefined && hasId !== route.upstream_path.includes('{id}'))
+    return [{ path: ['upstream_path'], message: 'path and upstream_path both have an {id}, or neither' }];
+  return [];
 }
 
 /** What a route that is open to anybody may not be. */
@@ -93,7 +105,7 @@ function opennessContradictions({
   action,
   limits,
   require,
-}: RouteEntry): { path: readonly PropertyKey[]; message: string }[] {
+}: RouteEntry): Contradiction[] {
   const objections: readonly (readonly [boolean, string, string])[] = [
     [kind !== 'http', 'anonymous', `a route of kind ${kind} needs a caller`],
     [action.startsWith('admin.'), 'anonymous', 'an action of administrators is not open to anybody'],
@@ -107,7 +119,7 @@ function opennessContradictions({
   return objections.flatMap(([holds, member, message]) => (holds ? [{ path: [member], message }] : []));
 }
 
-function decisionContradictions(route: RouteEntry): { path: readonly PropertyKey[]; message: string }[] {
+function decisionContradictions(route: RouteEntry): Contradiction[] {
   const noEndpoint =
     'a route of kind decision ends in /access/v1/ and evaluation, evaluations, search/subject, search/resource or search/action';
   return [

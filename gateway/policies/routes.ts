@@ -11,7 +11,7 @@ export interface Route {
   /** Closed set, fit for metric labels: the key in routes.yaml. */
   readonly name: string;
   readonly kind: (typeof routeKinds)[number];
-  /** Segments; `{model}` stands for one segment that names a model. */
+  /** Segments; `{model}` stands for one segment that names a model, `{id}` for one that names something else. */
   readonly path: string;
   readonly methods: ReadonlySet<string>;
   /** Dotted verb that a role must permit, e.g. `chat.completions.create`. */
@@ -44,7 +44,12 @@ export interface RouteTable {
   match(method: string, path: string): RouteMatch | { readonly allowed: readonly string[] } | null;
 }
 
-/** One `{model}` that is a whole segment, no empty or dot segments: a path that a normalised target can equal. */
+/** Segments that stand for others: a model anywhere, an id where an internal service is asked. */
+const placeholders = ['{model}', '{id}'] as const;
+/** What an id may be: nothing in it means anything in a path, query or file name. */
+const idSegment = /^[A-Za-z0-9_-]{1,64}$/;
+
+/** One placeholder that is a whole segment, no empty or dot segments: a path that a normalised target can equal. */
 const isPath = (path: string): boolean =>
   path
     .slice(1)
@@ -52,15 +57,16 @@ const isPath = (path: string): boolean =>
     .every(
       (segment, index, all) =>
         segment === '{model}' ||
+        segment === '{id}' ||
         (!/[{}]/.test(segment) && !/^\.{1,2}$/.test(segment) && (segment !== '' || index === all.length - 1)),
-    ) && path.split('{model}').length <= 2;
+    ) && path.split(/\{(?:model|id)\}/).length <= 2;
 
 const route = z.strictObject({
   path: z
     .string()
     .regex(/^\/[A-Za-z0-9._~\-/{}]*$/, 'a path starts with / and has no query or encoding')
-    .refine(isPath, 'a path has no empty or dot segments, and at most one segment that is {model}')
-    .describe('Path at the gateway; a segment `{model}` names the model.'),
+    .refine(isPath, 'a path has no empty or dot segments, and at most one segment that is {model} or {id}')
+    .describe('Path at the gateway; a segment `{model}` names the model; for `kind: http` a segment `{id}` is 1 to 64 letters, digits, `_` and `-`, handed on as they are.'),
   methods: z
     .array(z.enum(['GET', 'POST', 'PUT', 'PATCH', 'DELETE']))
     .min(1)
@@ -97,6 +103,12 @@ const route = z.strictObject({
   max_body_bytes: z.int().min(1).max(16_777_216).default(1_048_576).describe('Longest request body.'),
 });
 
+/** The segment of a matched path that stands where its route has `{id}`. */
+export function pathId(route: Pick<Route, 'path'>, path: string): string {
+  const at = route.path.indexOf('{id}');
+  return path.slice(at, path.length - (route.path.length - at - '{id}'.length));
+}
+
 /** Schema of policies/routes.yaml. */
 export const routesSchema = z.strictObject({
   routes: z
@@ -109,7 +121,7 @@ export const routesSchema = z.strictObject({
 /** The parsed routes.yaml. */
 export type RoutesPolicy = z.output<typeof routesSchema>;
 
-/** Compiles the routes: exact paths in a map, paths with `{model}` by segment. */
+/** Compiles the routes: exact paths in a map, paths with a placeholder by segment. */
 export function compileRoutes(policy: RoutesPolicy): RouteTable {
   const routes = Object.entries(policy.routes).map(([name, entry]): Route => ({
     name,
@@ -127,28 +139,27 @@ export function compileRoutes(policy: RoutesPolicy): RouteTable {
     maxBodyBytes: entry.max_body_bytes,
   }));
   const exact = new Map<string, Route[]>();
-  const patterns: { route: Route; prefix: string; suffix: string }[] = [];
+  const patterns: { route: Route; prefix: string; suffix: string; isModel: boolean }[] = [];
   for (const entry of routes) {
-    const brace = entry.path.indexOf('{model}');
-    if (brace === -1) exact.set(entry.path, [...(exact.get(entry.path) ?? []), entry]);
-    else
-      patterns.push({
-        route: entry,
-        prefix: entry.path.slice(0, brace),
-        suffix: entry.path.slice(brace + '{model}'.length),
-      });
+    const placeholder = placeholders.find((each) => entry.path.includes(each));
+    if (placeholder === undefined) exact.set(entry.path, [...(exact.get(entry.path) ?? []), entry]);
+    else {
+      const [prefix = '', suffix = ''] = entry.path.split(placeholder);
+      patterns.push({ route: entry, prefix, suffix, isModel: placeholder === '{model}' });
+    }
   }
   return {
     routes,
     match(method, path) {
       const found: RouteMatch[] = (exact.get(path) ?? []).map((entry) => ({ route: entry, pathModel: null }));
       if (found.length === 0) {
-        for (const { route: entry, prefix, suffix } of patterns) {
+        for (const { route: entry, prefix, suffix, isModel } of patterns) {
           if (!path.startsWith(prefix) || !path.endsWith(suffix)) continue;
-          const pathModel = path.slice(prefix.length, path.length - suffix.length);
-          if (pathModel === '' || pathModel.includes('/') || path.length < prefix.length + suffix.length)
+          const segment = path.slice(prefix.length, path.length - suffix.length);
+          if (segment === '' || segment.includes('/') || path.length < prefix.length + suffix.length)
             continue;
-          found.push({ route: entry, pathModel });
+          if (isModel) found.push({ route: entry, pathModel: segment });
+          else if (idSegment.test(segment)) found.push({ route: entry, pathModel: null });
         }
       }
       if (found.length === 0) return null;

@@ -9,6 +9,7 @@ import { sendProblem } from '../account-problem.ts';
 import type { SignIn } from '../accounts/sign-in.ts';
 import { judgeApiKey } from '../api-keys/api-keys.ts';
 import { callerOf } from '../caller.ts';
+import type { IdentityConfig } from '../config.ts';
 import { activeAccessToken } from '../openid/introspection.ts';
 import { relationsDocument } from '../relations/relations.ts';
 import type { Database } from '../storage/database.ts';
@@ -21,7 +22,8 @@ export interface InternalDeps {
   readonly signIn: SignIn;
   readonly feed: EventFeed;
   readonly currentKeys: () => readonly SigningKey[];
-  readonly claimIssuer: ClaimIssuer;
+  readonly issuer: string;
+  readonly config: IdentityConfig;
 }
 
 const passwordQuestion = z.strictObject({ username: z.string().max(128), password: z.string().max(4096) });
@@ -76,12 +78,12 @@ async function introspect(deps: InternalDeps, request: Request, response: Respon
 async function claimsOf(deps: InternalDeps, presented: string): Promise<Record<string, unknown> | null> {
   if (presented.startsWith('sp_')) {
     const used = await judgeApiKey(deps.database, presented);
-    return used === null ? null : apiKeyClaims(used, deps.claimIssuer);
+    return used === null ? null : apiKeyClaims(used, claimIssuer(deps));
   }
   return activeAccessToken(presented, {
     database: deps.database,
     keys: deps.currentKeys(),
-    issuer: deps.claimIssuer.issuer,
+    issuer: deps.issuer,
   });
 }
 
@@ -98,8 +100,12 @@ async function verifyPassword(deps: InternalDeps, request: Request, response: Re
     return;
   }
   response.json(
-    outcome.kind === 'signed-in' ? passwordClaims(outcome.account, deps.claimIssuer) : { active: false },
+    outcome.kind === 'signed-in' ? passwordClaims(outcome.account, claimIssuer(deps)) : { active: false },
   );
+}
+
+function claimIssuer({ issuer, config }: InternalDeps): ClaimIssuer {
+  return { issuer, tenantId: config.tenant_id };
 }
 
 function jsonOf(body: unknown): unknown {

@@ -34,17 +34,26 @@ export async function answerForJwt(
     ctx.body = (await activeAccessToken(presented, deps)) ?? { active: false };
     return;
   }
-  const payload = await verified(presented, deps);
-  // RFC 7009 §2.1: the token was issued to the client that asks.
-  const credential = payload?.['client_id'] === client.clientId ? payload.jti : undefined;
-  if (credential !== undefined) {
-    await deps.events.record((_transaction, emit) => {
-      emit({ type: 'revoked', credential, at: nowInSeconds() });
-      return Promise.resolve();
-    });
-  }
+  await revokeJwt(presented, client.clientId, deps);
   // RFC 7009 §2.2: a token that was not good before is answered like one that is not any more.
   ctx.body = '';
+}
+
+async function revokeJwt(
+  presented: string,
+  clientId: string,
+  deps: AccessTokenJudge & { readonly events: EventLog },
+): Promise<void> {
+  const payload = await verified(presented, deps);
+  // RFC 7009 §2.1: the token was issued to the client that asks.
+  if (payload?.jti === undefined || payload['client_id'] !== clientId) return;
+  const { jti: credential, sub: subject = '', iat: issuedAt = 0 } = payload;
+  // What is revoked already makes no further event, however often it is asked for.
+  if (await isRevoked(deps.database, { id: credential, subject, issuedAt })) return;
+  await deps.events.record((_transaction, emit) => {
+    emit({ type: 'revoked', credential, at: nowInSeconds() });
+    return Promise.resolve();
+  });
 }
 
 /**

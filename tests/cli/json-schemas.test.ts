@@ -1,6 +1,7 @@
 // What commands print with --json fits the schema under schemas/cli/, and every command that has the flag has a schema.
 import assert from 'node:assert/strict';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import type { ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { Ajv2020 } from 'ajv/dist/2020.js';
@@ -36,6 +37,21 @@ before(async () => {
       { model: 'tiny-gpt2', choices: [], usage: { prompt_tokens: 1, completion_tokens: 1 } },
       '[DONE]',
     ]);
+  const key = {
+    id: '4fJx0aQm2Zt7',
+    name: 'notebook',
+    roles: ['LLM.User'],
+    status: 'active',
+    created_at: '2026-01-01T00:00:00.000Z',
+    expires_at: '2036-01-01T00:00:00.000Z',
+    last_used_at: null,
+    revoked_at: null,
+  };
+  const send = (response: ServerResponse, value: unknown): unknown =>
+    response.setHeader('content-type', 'application/json').end(JSON.stringify(value));
+  gateway.handlers['/api-keys'] = ({ method }, response) =>
+    send(response, method === 'POST' ? { ...key, key: 'sp_4fJx0aQm2Zt7_0123' } : [key]);
+  gateway.handlers['/api-keys/4fJx0aQm2Zt7'] = (_, response) => send(response, key);
   identity = await startTestIdentity();
   writeFileSync(join(home.folder, 'sallyport.yaml'), `identity:\n  data: ${identity.data}\n`);
   writeFileSync(join(home.folder, 'apim.xml'), '<rate-limit calls="1" renewal-period="60" />');
@@ -89,6 +105,13 @@ describe('--json', () => {
     ['account-reset-password', ['account', 'reset-password', 'ada', ...config]],
     ['audit-verify', ['audit', 'verify', 'audit']],
     ['account-list', ['account', 'list', ...config]],
+    ['account', ['account', 'sign-out', 'ada', ...config]],
+    ['relation', ['relation', 'add', 'team:x#member@user:ada', ...config]],
+    ['relation-list', ['relation', 'list', ...config]],
+    ['relation', ['relation', 'remove', 'team:x#member@user:ada', ...config]],
+    ['key-create', ['key', 'create']],
+    ['key-list', ['key', 'list']],
+    ['key-revoke', ['key', 'revoke', '4fJx0aQm2Zt7']],
     ['policy-check', ['policy', 'check', policies, ...shipped]],
     ['policy-test', ['policy', 'test', policies, '--mutate', ...shipped]],
     [

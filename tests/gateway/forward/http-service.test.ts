@@ -77,6 +77,7 @@ describe('a request to an internal HTTP service', () => {
       subject: 'contoso|alice',
       roles: ['LLM.User'],
       clientId: 'client-1',
+      credential: 'none',
     });
   });
 

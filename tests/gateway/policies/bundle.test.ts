@@ -216,16 +216,36 @@ describe('a policy bundle', () => {
       ['routes.yaml:11:12 routes.users.path: GET /v1/models is already the route models'],
     ],
     [
+      'an id in a route to a model',
+      edited('routes.yaml', 'path: /v1/chat/completions', `path: "/v1/chat/{id}"`),
+      ['routes.yaml:4:5 routes.chat.path: only routes of kind http have an {id}'],
+    ],
+    [
+      'a route whose id would be lost on the way',
+      edited('routes.yaml', 'path: /admin/users', `path: "/admin/users/{id}", upstream_path: /admin/users`),
+      ['routes.yaml:11:39 routes.users.upstream_path: path and upstream_path both have an {id}, or neither'],
+    ],
+    [
       'a route that would hide the health check',
       edited('routes.yaml', '/admin/users', '/healthz'),
       ['routes.yaml:11:12 routes.users.path: the gateway answers this path itself'],
     ],
-    ...['//x', '/a/../b', '/a/./b', '/a/{model}/{model}', '/a/x{model}', '/a/{name}'].map(
+    ...[
+      '//x',
+      '/a/../b',
+      '/a/./b',
+      '/a/{model}/{model}',
+      '/a/{id}/{model}',
+      '/a/{id}/{id}',
+      '/a/x{model}',
+      '/a/{id}x',
+      '/a/{name}',
+    ].map(
       (path): [string, Record<string, string | null>, string[]] => [
         `the path ${path}`,
         edited('routes.yaml', 'path: /v1/chat/completions', `path: "${path}"`),
         [
-          'routes.yaml:4:5 routes.chat.path: a path has no empty or dot segments, and at most one segment that is {model}',
+          'routes.yaml:4:5 routes.chat.path: a path has no empty or dot segments, and at most one segment that is {model} or {id}',
         ],
       ],
     ),
