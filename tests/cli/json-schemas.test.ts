@@ -69,7 +69,10 @@ after(async () => {
 
 /** Each line of stdout, checked against a schema. */
 async function check(name: string, words: readonly string[]): Promise<unknown[]> {
-  const { stdout, stderr } = await home.run([...words, '--json'], { env: { SALLYPORT_URL: gateway.url } });
+  const { stdout, stderr } = await home.run([...words, '--json'], {
+    env: { SALLYPORT_URL: gateway.url },
+    stdin: '1 == 1\n',
+  });
   assert.ok(stdout.endsWith('\n'), stderr);
   const validate = ajv.compile(JSON.parse(readFileSync(join(folder, `${name}.json`), 'utf8')));
   const values = stdout
@@ -118,6 +121,8 @@ describe('--json', () => {
     ['policy-access', ['policy', 'access', policies, ...shipped]],
     ['policy-init', ['policy', 'init', 'policies']],
     ['policy-import-apim', ['policy', 'import', 'apim', 'apim.xml', ...shipped]],
+    ['policy-replay', ['policy', 'replay', '--candidate', policies, ...shipped]],
+    ['policy-repl', ['policy', 'repl', '--roles', 'LLM.User', ...shipped]],
     ['policy-fmt', ['policy', 'fmt', 'policies', ...shipped]],
     ['logout', ['logout']],
   ] as const) {
