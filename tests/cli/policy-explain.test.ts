@@ -252,9 +252,9 @@ describe('policy access', () => {
     assert.equal(
       (await access()).stdout,
       `ROLE              MODEL      ACTIONS
-LLM.User          -          models.list
+LLM.User          -          models.list, api_keys.list, api_keys.create, api_keys.revoke
 LLM.User          tiny-gpt2  chat.completions.create, completions.create, embeddings.create
-LLM.Admin         -          models.list, admin.revocations.create, admin.policies.shadow, admin.users.list
+LLM.Admin         -          models.list, admin.revocations.create, admin.policies.shadow, admin.users.list, api_keys.list, api_keys.create, api_keys.revoke, admin.api_keys.list, admin.api_keys.revoke, admin.relations.list, admin.relations.change
 LLM.Admin         tiny-gpt2  chat.completions.create, completions.create, embeddings.create
 Access.Evaluator  -          access.evaluate, access.search
 `,
