@@ -65,13 +65,14 @@ export function registerPolicyCommands(program: Command): void {
       const { explainCommand } = await import('../policy/explain-command.ts');
       process.exitCode = await explainCommand(requestId, options, processTerminal());
     });
-  command('access [directory]', 'Show who can use what, by role and model.', 'access --format csv')
+  command('access [directory]', 'Show who can use what.', 'access --principal ada')
     .addOption(format(['table', 'csv', 'json']))
     .option('--model <model>', 'only this model')
     .option('--role <role>', 'only this role')
+    .option('--principal <name>', 'what this principal can use: its subject, or issuer and subject')
     .action(async (directory: string | undefined, options: AccessOptions) => {
       const { accessCommand } = await import('../policy/access-command.ts');
-      accessCommand(directory, options, processTerminal());
+      await accessCommand(directory, options, processTerminal());
     });
   command(
     'replay',

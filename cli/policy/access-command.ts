@@ -3,9 +3,12 @@ import { nearest } from '../../core/yaml-file.ts';
 import { exitCodes } from '../exit-codes.ts';
 import { CommandFailure } from '../failure.ts';
 import type { Terminal } from '../terminal.ts';
-import { accessOf, type AccessEntry } from './access.ts';
-import { createEvaluator } from '../../gateway/policies/evaluation/evaluate.ts';
-import { openPolicies, type PolicyOptions } from './opened-policies.ts';
+import { accessOf, permissionsOf, questionsOf } from './access.ts';
+import { findPrincipal, standsOn, type KnownPrincipal } from './access-principal.ts';
+import { accessByRules, holdersOf } from './access-rules.ts';
+import { csv, principalTable, roleTable, type AccessRow } from './access-formats.ts';
+import { createEvaluator, type Evaluator } from '../../gateway/policies/evaluation/evaluate.ts';
+import { openPolicies, type OpenedPolicies, type PolicyOptions } from './opened-policies.ts';
 import { deciderPlace } from './reason-words.ts';
 
 export const accessFormats = ['table', 'csv', 'json'] as const;
@@ -14,51 +17,78 @@ export interface AccessOptions extends PolicyOptions {
   readonly format: (typeof accessFormats)[number];
   readonly model?: string;
   readonly role?: string;
+  /** A key, or a subject. */
+  readonly principal?: string;
 }
 
-/** Prints the permissions of roles on models and on resources of other services; conditions of rules are asked for now and from this machine. */
-export function accessCommand(
+/** Prints what roles and permit rules, or one principal, may do on models and on resources of other services. */
+export async function accessCommand(
   directory: string | undefined,
   options: AccessOptions,
   terminal: Terminal,
-): void {
+): Promise<void> {
   const opened = openPolicies(directory, options);
-  demand(options.role, Object.keys(opened.bundle.roles.roles), 'role');
-  demand(options.model, [...opened.context.models.keys()], 'model');
-  const { snapshot } = createEvaluator(opened);
-  const moment = { now: Date.now(), from: '127.0.0.1' };
-  const entries = accessOf(opened.bundle, snapshot, moment).filter(
-    (entry) =>
-      (options.role === undefined || entry.role === options.role) &&
-      (options.model === undefined || entry.model === options.model),
-  );
-  if (options.json === true || options.format === 'json') {
+  const { principal: named, role, model } = options;
+  if (named !== undefined && role !== undefined)
+    throw new CommandFailure(exitCodes.usage, 'Give --principal or --role, not both.', { code: 'usage' });
+  demand(role, Object.keys(opened.bundle.roles.roles), 'role');
+  demand(model, [...opened.context.models.keys()], 'model');
+  const evaluator = createEvaluator(opened);
+  const known = named === undefined ? null : await findPrincipal(named, opened, evaluator);
+  const rows = (
+    known === null ? rowsOfBundle(opened, evaluator, role) : rowsOf(known, opened, evaluator)
+  ).filter((row) => model === undefined || row.model === model);
+  const isTable = options.json !== true && options.format === 'table';
+  // What is read by a program stays what it is.
+  if (known !== null && !isTable) terminal.say(standsOn(known));
+  if (isTable)
+    terminal.write(known === null ? roleTable(rows) : `${standsOn(known)}\n\n${principalTable(rows)}`);
+  else if (options.format === 'csv' && options.json !== true) terminal.write(csv(rows, known));
+  else
     terminal.json(
-      entries.map(({ decidedBy, ...entry }) => ({
-        ...entry,
+      rows.map(({ decidedBy, heldBy, ...row }) => ({
+        ...row,
         decided_by: decidedBy,
+        held_by: heldBy,
         place: deciderPlace(decidedBy, opened),
+        principal: known?.principal.key ?? null,
+        request_id: known?.record?.id ?? null,
       })),
     );
-    return;
-  }
-  if (options.format === 'csv') {
-    const rows = entries.map((entry) => [
-      entry.role,
-      entry.model ?? '',
-      entry.action,
-      entry.decidedBy,
-      obligedBy(entry).join(' '),
-      entry.resource ?? '',
-    ]);
-    terminal.write(
-      [['role', 'model', 'action', 'decided_by', 'obliged_by', 'resource'], ...rows]
-        .map((row) => `${row.map(csvField).join(',')}\r\n`)
-        .join(''),
-    );
-    return;
-  }
-  terminal.write(table(entries));
+}
+
+/** Conditions of rules are asked for now and from this machine. */
+function rowsOfBundle(
+  opened: OpenedPolicies,
+  { snapshot }: Evaluator,
+  role: string | undefined,
+): AccessRow[] {
+  const moment = { now: Date.now(), from: '127.0.0.1' };
+  const roles = accessOf(opened.bundle, snapshot, moment)
+    .filter((entry) => role === undefined || entry.role === role)
+    .map((entry) => ({ ...entry, heldBy: holdersOf(entry.role, opened), conditions: null }));
+  if (role !== undefined) return roles;
+  const rules = accessByRules(opened, snapshot, moment).map((entry) => ({
+    ...entry,
+    role: null,
+    heldBy: [],
+  }));
+  return [...roles, ...rules];
+}
+
+/** For now, and from where the recorded request came. */
+function rowsOf(
+  { principal, record }: KnownPrincipal,
+  { bundle }: OpenedPolicies,
+  { snapshot }: Evaluator,
+): AccessRow[] {
+  const moment = { now: Date.now(), from: record?.from ?? '127.0.0.1' };
+  return permissionsOf(principal, questionsOf(bundle, snapshot), { snapshot, moment }).map((entry) => ({
+    ...entry,
+    role: null,
+    heldBy: [],
+    conditions: null,
+  }));
 }
 
 function demand(given: string | undefined, known: readonly string[], what: string): void {
@@ -68,33 +98,4 @@ function demand(given: string | undefined, known: readonly string[], what: strin
     hints: [suggestion === undefined ? `Known: ${known.join(', ')}` : `Did you mean ${suggestion}?`],
     code: 'unknown_name',
   });
-}
-
-/** RFC 4180, and no field that a spreadsheet would take for a formula. */
-function csvField(text: string): string {
-  const safe = /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
-  return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
-}
-
-const obligedBy = ({ obligations }: AccessEntry): readonly string[] => obligations?.rules ?? [];
-
-/** One line for each role and model or resource, with the actions in it; an action that rules bind names them. */
-function table(entries: readonly AccessEntry[]): string {
-  if (entries.length === 0) return 'Nobody.\n';
-  const rows = new Map<string, { role: string; on: string; actions: string[] }>();
-  for (const entry of entries) {
-    const { role, model, resource, action } = entry;
-    const key = JSON.stringify([role, model, resource]);
-    const row = rows.get(key) ?? { role, on: model ?? resource ?? '-', actions: [] };
-    const rules = obligedBy(entry);
-    row.actions.push(rules.length === 0 ? action : `${action} (bound by ${rules.join(', ')})`);
-    rows.set(key, row);
-  }
-  const heading = entries.some(({ resource }) => resource !== null) ? 'MODEL OR RESOURCE' : 'MODEL';
-  const all = [{ role: 'ROLE', on: heading, actions: ['ACTIONS'] }, ...rows.values()];
-  const roleWidth = Math.max(...all.map((row) => row.role.length));
-  const onWidth = Math.max(...all.map((row) => row.on.length));
-  return all
-    .map((row) => `${row.role.padEnd(roleWidth)}  ${row.on.padEnd(onWidth)}  ${row.actions.join(', ')}\n`)
-    .join('');
 }

@@ -122,14 +122,22 @@ function groupsSeen(principal: Answer['principal']): string {
   return shownList(principal?.groups ?? []) || 'none';
 }
 
-/** The conditions of a rule as they are written, in one line. */
-function conditionsOf(name: string, { writtenRules }: OpenedPolicies): string {
+/** The conditions of a rule as they are written, in one line of bounded length. */
+function conditionsOf(name: string, opened: OpenedPolicies): string {
+  const text = writtenConditions(name, opened);
+  return text.length > 160 ? `${text.slice(0, 157)}…` : text;
+}
+
+/** The conditions of a rule as they are written. */
+export function writtenConditions(
+  name: string,
+  { writtenRules }: Pick<OpenedPolicies, 'writtenRules'>,
+): string {
   const rule = writtenRules().find((each) => each['name'] === name) ?? {};
-  const text = Object.entries(rule)
+  return Object.entries(rule)
     .filter(([key]) => !['name', 'description', 'effect', 'obligations'].includes(key))
     .map(([key, value]) => `${key} ${typeof value === 'string' ? value : JSON.stringify(value)}`)
     .join('; ');
-  return text.length > 160 ? `${text.slice(0, 157)}…` : text;
 }
 
 /** What the token says in the claims that the rule's expression reads. */

@@ -263,7 +263,10 @@ Access.Evaluator  -          access.evaluate, access.search
 
   it('as CSV and JSON, for one role or one model', async () => {
     const csv = (await access('--format', 'csv', '--role', 'LLM.User', '--model', 'tiny-gpt2')).stdout;
-    assert.equal(csv.split('\r\n')[0], 'role,model,action,decided_by,obliged_by,resource');
+    assert.equal(
+      csv.split('\r\n')[0],
+      'role,model,action,decided_by,obliged_by,resource,held_by,conditions,principal,request_id',
+    );
     assert.equal(csv.split('\r\n').length, 5);
     const [entry] = JSON.parse((await access('--json', '--role', 'LLM.Admin')).stdout);
     assert.deepEqual(entry, {
@@ -274,6 +277,10 @@ Access.Evaluator  -          access.evaluate, access.search
       decided_by: 'roles.LLM.User',
       place: 'policies/roles.yaml:4',
       obligations: null,
+      conditions: null,
+      held_by: [],
+      principal: null,
+      request_id: null,
     });
   });
 
@@ -295,7 +302,7 @@ Reader  document:42        read
 `,
     );
     const csv = (await access('documents', '--format', 'csv')).stdout;
-    assert.match(csv, /^Reader,,read,roles\.Reader,,document:42\r$/m);
+    assert.match(csv, /^Reader,,read,roles\.Reader,,document:42,,,,\r$/m);
   });
 
   it('leaves out what a deny rule takes away', async () => {
@@ -309,6 +316,114 @@ Reader  document:42        read
     assert.equal(result.code, 2);
     assert.match(result.stderr, /Did you mean tiny-gpt2\?/);
     assert.equal((await access('--role', 'LLM.Usr')).code, 2);
+  });
+
+  it('names who holds a role by assignment, and the permit rules of a model with their conditions', async () => {
+    cpSync(join(home.folder, 'policies'), join(home.folder, 'assigned'), { recursive: true });
+    write(
+      'assigned/roles.yaml',
+      `roles: { Writer: { permits: [completions.create], models: ['*'] }, Lister: { permits: [models.list] } }
+assignments:
+  - { role: Writer, subjects: [bob], issuers: [embedded] }
+  - { role: Lister, groups: [g1, g2] }
+`,
+    );
+    write(
+      'assigned/rules.yaml',
+      `rules:
+  - { name: batch-may-embed, effect: permit, actions: [embeddings.create], models: [tiny-gpt2], clients: [${claims.client_id}] }
+  - { name: may-chat, effect: permit, actions: [chat.completions.create], scopes: [Chat] }
+  - { name: no-chat, effect: deny, actions: [chat.completions.create] }
+`,
+    );
+    const { stdout, stderr } = await access('assigned', '--model', 'tiny-gpt2');
+    assert.equal(
+      stdout,
+      `ROLE    MODEL      ACTIONS
+Writer  tiny-gpt2  completions.create
+
+HELD BY ASSIGNMENT
+Writer: subjects bob; issuers embedded
+
+RULE                   MODEL      ACTIONS
+rules.batch-may-embed  tiny-gpt2  embeddings.create
+
+WHERE
+rules.batch-may-embed: actions ["embeddings.create"]; models ["tiny-gpt2"]; clients ["${claims.client_id}"]
+`,
+      stderr,
+    );
+    const entries = JSON.parse((await access('assigned', '--json')).stdout);
+    const byRule = entries.filter(({ role }: { role: string | null }) => role === null);
+    assert.equal(byRule.length, 1);
+    assert.equal(byRule[0].place, 'assigned/rules.yaml:2');
+    assert.match(byRule[0].conditions, /^actions .*; clients /);
+    const lister = entries.find(({ role }: { role: string }) => role === 'Lister');
+    assert.deepEqual(lister.held_by, ['groups g1, g2']);
+  });
+
+  it('answers for a principal of whom only assignments speak, and says so', async () => {
+    const { stdout, code } = await access('assigned', '--principal', 'bob');
+    assert.equal(code, 0);
+    assert.equal(
+      stdout,
+      `bob (embedded): assignments only, no recorded request
+
+BY            MODEL      ACTIONS
+roles.Writer  tiny-gpt2  completions.create
+`,
+    );
+    assert.equal((await access('assigned', '--principal', `${iss} bob`)).stdout, stdout);
+  });
+
+  it('answers for the claims of the newest recorded request, rules and assignments included', async () => {
+    mkdirSync(join(home.folder, 'data/gateway/decisions'), { recursive: true });
+    const about = (number: number, subject: string, changed: object, from = iss): string =>
+      `${JSON.stringify({ principal: number, issuer: 'embedded', iss: from, subject, key: `${from} ${subject}`, client_id: claims.client_id, roles: [], scopes: ['LLM.Access'], amr: [], credential: 'access_token', claims: { ...claims, iss: from, sub: subject, iat: 1_795_342_440, exp: 1_795_346_047, ...changed }, omitted: ['email'] })}\n`;
+    const asked = (id: string, at: string, p: number): string =>
+      `${JSON.stringify({ id, at: Date.parse(at), p, route: 'models', action: 'models.list', model: null, from: '10.0.0.7', decision: 'permit', code: 'permit', by: 'roles.LLM.User', policy: 'f'.repeat(64) })}\n`;
+    write(
+      'data/gateway/decisions/gateway.20261122T101400000Z-000001.jsonl',
+      about(1, 'bob', { roles: ['Lister'] }) +
+        asked('req_NEW', '2026-11-22T10:14:07Z', 1) +
+        about(2, 'bob', { roles: [] }) +
+        asked('req_OLD', '2026-11-22T10:14:00Z', 2) +
+        about(3, 'eve', { aud: 'api://other' }) +
+        asked('req_EVE', '2026-11-22T10:14:01Z', 3) +
+        about(4, 'twin', {}) +
+        asked('req_T1', '2026-11-22T10:14:02Z', 4) +
+        about(5, 'twin', {}, 'https://other.example') +
+        asked('req_T2', '2026-11-22T10:14:03Z', 5),
+    );
+    const { stdout, stderr } = await access('assigned', '--principal', 'bob');
+    assert.equal(
+      stdout,
+      `bob (embedded): claims of 2026-11-22T10:14:07.000Z, request req_NEW, from 10.0.0.7; not recorded, so taken as absent: email
+
+BY                     MODEL      ACTIONS
+roles.Lister           -          models.list
+roles.Writer           tiny-gpt2  completions.create
+rules.batch-may-embed  tiny-gpt2  embeddings.create
+`,
+      stderr,
+    );
+    const json = await access('assigned', '--principal', 'bob', '--json');
+    assert.equal(JSON.parse(json.stdout)[0].request_id, 'req_NEW');
+    assert.match(json.stderr, /request req_NEW/);
+  });
+
+  it('refuses an unknown principal, a subject of two issuers, claims that are refused now, and a role besides', async () => {
+    const unknown = await access('assigned', '--principal', 'nobody');
+    assert.equal(unknown.code, 2);
+    assert.equal(unknown.stdout, '');
+    assert.match(unknown.stderr, /No principal nobody is known\.\n.*\n {2}Looked for its requests in data/);
+    const twin = await access('assigned', '--principal', 'twin');
+    assert.equal(twin.code, 2);
+    assert.match(twin.stderr, /more than one issuer\.\n.*--principal 'http/);
+    const refused = await access('assigned', '--principal', 'eve');
+    assert.equal(refused.code, 6);
+    assert.match(refused.stderr, /req_EVE\): invalid_token/);
+    assert.equal((await access('assigned', '--principal', 'bob', '--role', 'Writer')).code, 2);
   });
 });
 

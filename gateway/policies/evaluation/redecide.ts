@@ -78,7 +78,10 @@ function refusedWith({ code, reason }: GatewayError, by: string | null): Redecis
  * What the candidate's issuers.yaml makes of the claims of an access token; other credentials stay what they were.
  * Does not check: header, key and signature. A required claim that was not recorded counts as there.
  */
-function judgedAnew({ principal, omitted, at }: Asked, { issuers }: Evaluator): Principal | GatewayError {
+export function judgedAnew(
+  { principal, omitted, at }: Pick<Asked, 'principal' | 'omitted' | 'at'>,
+  { issuers }: Evaluator,
+): Principal | GatewayError {
   if (principal.credential.kind !== 'access_token') return principal;
   const rules = issuers.get(principal.issuer);
   if (rules === undefined) return invalidToken('iss');
