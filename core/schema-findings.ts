@@ -80,7 +80,7 @@ interface Place {
   readonly given: unknown;
 }
 
-/** A union is explained by the branch that came nearest to fitting. */
+/** A union is explained by the branch that came nearest to fitting: which knows most of the keys, then with fewest faults. */
 function translateUnion(
   issue: z.core.$ZodIssueInvalidUnion,
   { schema, value, given }: Place,
@@ -104,7 +104,9 @@ function translateUnion(
   const branches = issue.errors.filter(
     (branch) => !branch.some((inner) => inner.code === 'invalid_type' && inner.path.length === 0),
   );
-  const best = branches.toSorted((left, right) => left.length - right.length)[0];
+  const best = branches.toSorted(
+    (left, right) => strangersIn(left) - strangersIn(right) || left.length - right.length,
+  )[0];
   if (best !== undefined)
     return best.flatMap((inner) =>
       translate({ ...inner, path: [...issue.path, ...inner.path] }, schema, value),
@@ -119,6 +121,14 @@ function translateUnion(
       : `expected ${[...new Set(expected)].join(' or ')}, found ${kindOf(given)}`;
   return [{ path: issue.path, code: 'wrong_value', message }];
 }
+
+/** Keys of the value itself that a branch does not know. */
+const strangersIn = (branch: readonly z.core.$ZodIssue[]): number =>
+  branch.reduce(
+    (count, inner) =>
+      count + (inner.code === 'unrecognized_keys' && inner.path.length === 0 ? inner.keys.length : 0),
+    0,
+  );
 
 function misspelt(path: readonly PropertyKey[], given: unknown, known: readonly string[]): SchemaObjection {
   const code = given === undefined ? 'missing_key' : 'wrong_value';

@@ -1,6 +1,7 @@
 // The reverse question: which role may do what on which model. Every cell is asked of the gateway's own decision.
 import { decide } from '../../gateway/authorize/decide.ts';
 import { shownObligations, type ShownObligations } from '../../gateway/authorize/index.ts';
+import { typeOf } from '../../gateway/authorize/patterns.ts';
 import type { Principal } from '../../gateway/principal.ts';
 import type { Snapshot } from '../../gateway/snapshot.ts';
 import type { Bundle } from '../../gateway/policies/bundle.ts';
@@ -62,6 +63,52 @@ export function accessOf(bundle: Bundle, snapshot: Snapshot, moment: AccessMomen
             ]
           : [];
       });
+    });
+  });
+}
+
+/** One permission on resources of other services: a role, a resource or a pattern of them, an action. */
+export interface ResourceAccess {
+  readonly role: string;
+  /** `document:42`, or a pattern of roles.yaml or rules.yaml, which stands for any resource that it means. */
+  readonly resource: string;
+  readonly action: string;
+}
+
+/** Every permission on resources of other services: those of access.yaml, and what roles and rules name. */
+export function resourceAccessOf(bundle: Bundle, snapshot: Snapshot, moment: AccessMoment): ResourceAccess[] {
+  const [issuerName = ''] = Object.keys(bundle.issuers.issuers);
+  const named = [...Object.values(bundle.roles.roles), ...bundle.rules.rules].flatMap(
+    ({ resources }) => resources ?? [],
+  );
+  const questions = Object.entries(bundle.access.resource_types).flatMap(([type, { actions, resources }]) => {
+    const ids = named
+      .filter((pattern) => typeOf(pattern) === type)
+      .map((pattern) => pattern.slice(type.length + 1));
+    const known = new Map([...ids.map((id) => [id, {}] as const), ...Object.entries(resources)]);
+    return [...known].flatMap(([id, properties]) =>
+      actions.map((action) => ({ type, id, properties, action })),
+    );
+  });
+  return Object.keys(bundle.roles.roles).flatMap((role) => {
+    const principal = holderOf(role, issuerName);
+    return questions.flatMap(({ action, ...resource }) => {
+      const { decision } = decide(
+        {
+          subject: { type: 'principal', id: principal.key, properties: principal },
+          action: { name: action },
+          resource: { type: 'foreign', id: resource.id },
+          context: { now: moment.now, callerAddress: moment.from, route: '', body: null },
+          foreign: {
+            subject: { type: 'principal', id: principal.subject, properties: {} },
+            action: { name: action, properties: {} },
+            resource,
+            context: {},
+          },
+        },
+        snapshot,
+      );
+      return decision === 'permit' ? [{ role, resource: `${resource.type}:${resource.id}`, action }] : [];
     });
   });
 }

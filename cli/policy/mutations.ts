@@ -18,6 +18,7 @@ export function mutationsOf(bundle: Bundle): Mutation[] {
     ...roles(bundle),
     ...assignments(bundle),
     ...rules(bundle),
+    ...subjectRoles(bundle),
     ...tuples(bundle),
   ];
 }
@@ -64,7 +65,7 @@ function certificates(bundle: Bundle): Mutation[] {
 function roles(bundle: Bundle): Mutation[] {
   const { roles: entries } = bundle.roles;
   return Object.entries(entries).flatMap(([name, role]) =>
-    (['inherits', 'permits', 'models'] as const).flatMap((list) =>
+    (['inherits', 'permits', 'models', 'resources'] as const).flatMap((list) =>
       role[list].map((item, index) => ({
         description: `role ${name}: drop ${item} from ${list}`,
         file: 'roles.yaml' as const,
@@ -131,12 +132,37 @@ function without<T>(items: readonly T[], index: number): T[] {
   return items.filter((_, at) => at !== index);
 }
 
-/** Of very many tuples the first stand for the rest. */
-const mutatedTuples = 100;
+/** Of very many tuples or subjects the first stand for the rest. */
+const mutatedEntries = 100;
+
+/** Roles that access.yaml gives to subjects of other services. */
+function subjectRoles(bundle: Bundle): Mutation[] {
+  const types = bundle.access.subject_types;
+  const mutations = Object.entries(types).flatMap(([name, type]) =>
+    Object.entries(type.subjects).flatMap(([id, subject]) =>
+      subject.roles.map((role, index) => {
+        const changed = { ...type.subjects, [id]: { ...subject, roles: without(subject.roles, index) } };
+        return {
+          description: `subject ${name}:${id}: drop the role ${role}`,
+          file: 'access.yaml' as const,
+          path: ['subject_types', name, 'subjects', id, 'roles', index],
+          bundle: {
+            ...bundle,
+            access: {
+              ...bundle.access,
+              subject_types: { ...types, [name]: { ...type, subjects: changed } },
+            },
+          },
+        };
+      }),
+    ),
+  );
+  return mutations.slice(0, mutatedEntries);
+}
 
 function tuples(bundle: Bundle): Mutation[] {
   const { relations } = bundle;
-  return relations.tuples.slice(0, mutatedTuples).map((tuple, index) => ({
+  return relations.tuples.slice(0, mutatedEntries).map((tuple, index) => ({
     description: `drop the tuple ${tuple}`,
     file: 'relations.yaml' as const,
     path: ['tuples', index],

@@ -1,6 +1,6 @@
 // Why a request was refused or permitted, in plain words with the place in the policies that says so.
 import { matchesAction } from '../../gateway/authorize/patterns.ts';
-import type { Reason } from '../../gateway/authorize/evaluation.ts';
+import type { Decision, Reason } from '../../gateway/authorize/evaluation.ts';
 import type { RuleEntry } from '../../gateway/authorize/rules-policy.ts';
 import type { Answer } from '../../gateway/policies/evaluation/evaluate.ts';
 import { explainAuthentication } from './authentication-words.ts';
@@ -56,8 +56,6 @@ function explainRule(decidedBy: string, answer: Answer, opened: OpenedPolicies):
   const { decision, refusal, route, model } = answer;
   const name = decidedBy.slice('rules.'.length);
   const rule = opened.bundle.rules.rules.find((each) => each.name === name);
-  const verb =
-    refusal === null ? 'permits' : decision?.stepUp === null ? 'denies' : 'asks for another sign-in for';
   const problem = /^\S+ obligation_unfulfilled (.*)$/.exec(refusal?.reason ?? '')?.[1];
   if (problem !== undefined)
     return {
@@ -70,8 +68,19 @@ function explainRule(decidedBy: string, answer: Answer, opened: OpenedPolicies):
     : '';
   return {
     place: deciderPlace(decidedBy, opened),
-    text: `rule ${name} ${verb} ${askedFor(route.action, model)}: ${conditionsOf(name, opened)} (${codes.join(', ')})${claimsSeen(rule, answer)}${conflict}`,
+    text: `${ruleWords(name, { isPermit: refusal === null, decision, asked: askedFor(route.action, model) }, opened)}${claimsSeen(rule, answer)}${conflict}`,
   };
+}
+
+/** `rule owners-write permits write on document:42: when … (when_matched)`. */
+export function ruleWords(
+  name: string,
+  { isPermit, decision, asked }: { isPermit: boolean; decision: Decision | null; asked: string },
+  opened: OpenedPolicies,
+): string {
+  const verb = isPermit ? 'permits' : decision?.stepUp === null ? 'denies' : 'asks for another sign-in for';
+  const codes = ownCodes(decision?.reasons ?? [], `rules.${name}`);
+  return `rule ${name} ${verb} ${asked}: ${conditionsOf(name, opened)} (${codes.join(', ')})`;
 }
 
 /** Why an obligation could not be fulfilled. */

@@ -1,6 +1,7 @@
 // The outcome of `policy test` for people and for CI systems.
 import { packageVersion } from '../../core/package.ts';
 import { shownObligations, type ShownObligations } from '../../gateway/authorize/index.ts';
+import { explainAsked } from './asked-words.ts';
 import type { Coverage } from './coverage.ts';
 import { githubAnnotation, plural } from './finding-formats.ts';
 import { junitDocument } from './junit.ts';
@@ -68,8 +69,9 @@ function got({ answer, test }: TestResult): string {
         : `, bound to ${obligations === null ? 'nothing' : obligationWords(shownObligations(obligations))}`;
     return `permit by ${answer.decidedBy ?? 'nothing'}${bound}`;
   }
-  const reason = answer.refusal.reason === undefined ? '' : `, ${answer.refusal.reason}`;
   const by = answer.decidedBy === null ? '' : ` by ${answer.decidedBy}`;
+  if ('question' in answer) return `deny${by} (${answer.refusal.reason})`;
+  const reason = answer.refusal.reason === undefined ? '' : `, ${answer.refusal.reason}`;
   return `deny in ${answer.stage ?? ''}${by} (${answer.refusal.code}${reason})`;
 }
 
@@ -83,8 +85,14 @@ function expected({ test }: TestResult): string {
 
 function failureLines(result: TestResult, opened: OpenedPolicies): string[] {
   const lines = [`expected  ${expected(result)}`, `got       ${got(result)}`];
-  if (result.answer !== null) lines.push(`because   ${inOneLine(explainAnswer(result.answer, opened))}`);
+  const because = becauseOf(result, opened);
+  if (because !== null) lines.push(`because   ${because}`);
   return lines;
+}
+
+function becauseOf({ answer }: TestResult, opened: OpenedPolicies): string | null {
+  if (answer === null) return null;
+  return inOneLine('question' in answer ? explainAsked(answer, opened) : explainAnswer(answer, opened));
 }
 
 const failedOf = (report: TestReport): TestResult[] => report.results.filter((result) => !result.passed);
@@ -169,12 +177,12 @@ function jsonReport(report: TestReport): unknown {
       },
       got: {
         outcome: result.answer?.refusal?.code ?? 'permit',
-        stage: result.answer?.stage ?? null,
+        stage: result.answer === null || 'question' in result.answer ? null : result.answer.stage,
         by: result.answer?.decidedBy ?? null,
         reasons: result.answer === null ? [] : reasonCodes(result.answer),
         obligations: shownOf(result),
       },
-      because: result.answer === null ? null : inOneLine(explainAnswer(result.answer, opened)),
+      because: becauseOf(result, opened),
     })),
     coverage: {
       decided: coverage.decided,

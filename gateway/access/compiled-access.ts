@@ -57,8 +57,10 @@ export function compileAccess(
   };
 }
 
-const isAboutModels = ({ kind, path }: Route): boolean =>
-  kind === 'openai' || kind === 'generate' || path.includes('{model}');
+/** Whether the action of a route is on a resource of type `model`; else it is on `gateway`. */
+export function isAboutModels({ kind, path }: Pick<Route, 'kind' | 'path'>): boolean {
+  return kind === 'openai' || kind === 'generate' || path.includes('{model}');
+}
 
 function byAction(routes: readonly Route[]): ReadonlyMap<string, readonly Route[]> {
   return new Map(

@@ -51,7 +51,8 @@ export async function judgeAll(
   return (each) => answerOf(each, parts);
 }
 
-function answerOf(prepared: Prepared, parts: DecisionParts): Answer {
+/** Answers a prepared question from parts that hold all that the rules ask for. */
+export function answerOf(prepared: Prepared, parts: DecisionParts): Answer {
   if (typeof prepared === 'string') return { permitted: false, code: prepared, decision: null };
   const decision = decide(prepared, parts);
   return { permitted: decision.decision === 'permit', code: decision.code, decision };

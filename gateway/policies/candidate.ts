@@ -7,6 +7,7 @@ import type { PolicyContext } from './context.ts';
 import { createEvaluator } from './evaluation/evaluate.ts';
 import { placedTests, reasonCodes, runTests, type TestResult } from './evaluation/run-tests.ts';
 import { readTestFile, referenceFindings, testFilesOf, type TestFile } from './evaluation/test-files.ts';
+import type { PolicyTest } from './evaluation/test-schema.ts';
 
 /** What `gateway.require_tests` may say. */
 export type RequireTests = boolean | 'when_present';
@@ -37,7 +38,7 @@ export function judgeCandidate({ directory, context, requireTests }: CandidateSo
   if (requireTests === false) return bundle;
   const files = readTests(directory, bundle);
   const tests = placedTests(files).filter(
-    ({ test }) => requireTests === true || test.model === undefined || context.models.has(test.model),
+    ({ test }) => requireTests === true || isServed(modelOf(test), context),
   );
   if (tests.length === 0 && requireTests === true) {
     const message = 'there is no test, and gateway.require_tests asks for tests';
@@ -52,6 +53,15 @@ export function judgeCandidate({ directory, context, requireTests }: CandidateSo
   if (failures.length > 0) throw new ConfigurationError(named(failures, directory));
   return bundle;
 }
+
+function modelOf(test: PolicyTest): string | undefined {
+  if (!('ask' in test)) return test.model;
+  const { type, id } = test.ask.resource;
+  return type === 'model' ? id : undefined;
+}
+
+const isServed = (model: string | undefined, { models }: PolicyContext): boolean =>
+  model === undefined || models.has(model);
 
 function readTests(directory: string, bundle: Bundle): readonly TestFile[] {
   const findings: Finding[] = [];

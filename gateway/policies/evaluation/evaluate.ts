@@ -102,8 +102,10 @@ export function createEvaluator({ bundle, context }: EvaluatorSource): Evaluator
   };
 }
 
-const withRelations = (snapshot: Snapshot, tuples: readonly string[] | undefined): Snapshot =>
-  tuples === undefined ? snapshot : { ...snapshot, relations: snapshot.relations.with(tuples) };
+/** The snapshot in which further tuples hold. */
+export function withRelations(snapshot: Snapshot, tuples: readonly string[] | undefined): Snapshot {
+  return tuples === undefined ? snapshot : { ...snapshot, relations: snapshot.relations.with(tuples) };
+}
 
 /** The route that a question is about; undefined when there is none. */
 export function routeFor(

@@ -1,11 +1,15 @@
 // Runs policy tests against a compiled bundle. Pure but for the clock that measures it.
 import { isDeepStrictEqual } from 'node:util';
 import { shownObligations, type ObligationsEntry } from '../../authorize/index.ts';
-import type { Answer, Evaluator, Question } from './evaluate.ts';
+import { answerAsked, type AskedAnswer } from './ask.ts';
+import { withRelations, type Answer, type Evaluator, type Question } from './evaluate.ts';
 import { syntheticCertificate } from './synthetic-certificate.ts';
 import { syntheticToken, type TokenSurroundings } from './synthetic-token.ts';
 import type { TestFile } from './test-files.ts';
-import type { PolicyTest } from './test-schema.ts';
+import type { PolicyTest, RequestTest } from './test-schema.ts';
+
+/** What becomes of a request, or of a question of another service. */
+export type TestAnswer = Answer | AskedAnswer;
 
 /** One test with what became of it. */
 export interface TestResult {
@@ -14,7 +18,7 @@ export interface TestResult {
   readonly line: number;
   readonly passed: boolean;
   /** Null when the bundle no longer has what the test asks about (a mutation took it away). */
-  readonly answer: Answer | null;
+  readonly answer: TestAnswer | null;
   readonly seconds: number;
 }
 
@@ -51,8 +55,13 @@ export function runTests(
 }
 
 /** What the bundle answers to a test. */
-export function answerTo(test: PolicyTest, evaluator: Evaluator, surroundings: TokenSurroundings): Answer {
+export function answerTo(
+  test: PolicyTest,
+  evaluator: Evaluator,
+  surroundings: TokenSurroundings,
+): TestAnswer {
   const now = Date.parse(test.now);
+  if ('ask' in test) return answerAsked(test.ask, withRelations(evaluator.snapshot, test.relations), now);
   return evaluator.answer({
     credential: credentialOf(test.as, now, surroundings),
     action: test.do,
@@ -67,7 +76,7 @@ export function answerTo(test: PolicyTest, evaluator: Evaluator, surroundings: T
 }
 
 function credentialOf(
-  as: PolicyTest['as'],
+  as: RequestTest['as'],
   now: number,
   surroundings: TokenSurroundings,
 ): Question['credential'] {
@@ -82,13 +91,13 @@ function credentialOf(
 }
 
 /** Every code that speaks for this answer: the refusal's private reason and the codes of the decision. */
-export function reasonCodes({ refusal, decision, decidedBy }: Answer): string[] {
+export function reasonCodes({ refusal, decision, decidedBy }: TestAnswer): string[] {
   const deciding = decision?.reasons.filter((reason) => reason.rule === (decidedBy ?? 'default')) ?? [];
   const stated = [refusal?.reason, decision?.code, ...deciding.map((reason) => reason.code)];
   return [...new Set(stated.filter((code) => code !== undefined))];
 }
 
-function isAsExpected(test: PolicyTest, answer: Answer): boolean {
+function isAsExpected(test: PolicyTest, answer: TestAnswer): boolean {
   const { refusal } = answer;
   const code = refusal?.code ?? 'permit';
   const isOutcome = test.expect === 'deny' ? refusal !== null : test.expect === code;
@@ -102,7 +111,7 @@ function isAsExpected(test: PolicyTest, answer: Answer): boolean {
 }
 
 /** Whether each obligation that is stated is what applies; lists in any order. */
-function isBoundAs(expected: 'none' | ObligationsEntry, { obligations }: Answer): boolean {
+function isBoundAs(expected: 'none' | ObligationsEntry, { obligations }: TestAnswer): boolean {
   if (expected === 'none' || obligations === null) return expected === 'none' && obligations === null;
   const found: Readonly<Record<string, unknown>> = { ...shownObligations(obligations) };
   return Object.entries(expected).every(

@@ -6,8 +6,9 @@ import { compileModel } from '../../authorize/relations/model.ts';
 import { parseTuple } from '../../authorize/relations/names.ts';
 import { objectionTo } from '../../authorize/relations/tuple-index.ts';
 import type { Bundle } from '../bundle.ts';
-import { unknownName } from '../unknown-name.ts';
-import { policyTestsSchema, type PolicyTest } from './test-schema.ts';
+import { unknownName, type UnknownName } from '../unknown-name.ts';
+import { askFindings, type KnownName } from './ask-faults.ts';
+import { policyTestsSchema, type PolicyTest, type RequestTest } from './test-schema.ts';
 
 export type TestFile = YamlFile<PolicyTest[]>;
 
@@ -31,43 +32,57 @@ export function readTestFile(path: string): TestFile {
 
 /** Names in a test file that neither bundle nor configuration know: such a test would pass or fail for a wrong reason. */
 export function referenceFindings(file: TestFile, { bundle }: { readonly bundle: Bundle }): Finding[] {
-  const routes = Object.entries(bundle.routes.routes);
-  const actions = [...new Set(routes.map(([, route]) => route.action))];
-  const issuers = Object.keys(bundle.issuers.issuers);
   const deciders = decidersOf(bundle);
   const model = compileModel(bundle.relations.types);
   return file.value.flatMap((test, index) => {
-    const found: Finding[] = [];
-    const know = (
-      path: readonly PropertyKey[],
-      name: string,
-      what: string,
-      known: readonly string[],
-    ): void => {
-      if (!known.includes(name)) found.push(unknownName(file, [index, ...path], { name, what, known }));
-    };
-    know(['do'], test.do, 'route with the action', actions);
-    if (test.route !== undefined) {
-      const fitting = routes.flatMap(([name, route]) => (route.action === test.do ? [name] : []));
-      know(['route'], test.route, `route with the action ${test.do}`, fitting);
-    }
-    for (const [at, text] of (test.relations ?? []).entries()) {
+    const known = (path: readonly PropertyKey[], sought: UnknownName): Finding[] =>
+      sought.known.includes(sought.name) ? [] : [unknownName(file, [index, ...path], sought)];
+    const untrue = (test.relations ?? []).flatMap((text, at) => {
       const objection = objectionTo(parseTuple(text), model);
-      if (objection !== null) found.push(file.finding([index, 'relations', at], objection.message));
-    }
-    found.push(...obligationFindings(test, index, { file, bundle }));
-    if (test.by !== undefined) know(['by'], test.by, 'role or rule', deciders);
-    if (test.as === 'nobody') return found;
-    for (const kind of ['entra-v1', 'entra-v2', 'app-only'] as const) {
-      const issuer = test.as[kind]?.issuer;
-      if (issuer !== undefined) know(['as', kind, 'issuer'], issuer, 'issuer', issuers);
-    }
-    if (test.as.issuer !== undefined) know(['as', 'issuer'], test.as.issuer, 'issuer', issuers);
-    const isEntra = test.as['entra-v1'] !== undefined || test.as['entra-v2'] !== undefined;
-    if (isEntra && !Object.values(bundle.issuers.issuers).some((entry) => entry.entra !== undefined))
-      found.push(file.finding([index, 'as'], 'no issuer in issuers.yaml is an Entra tenant'));
-    return found;
+      return objection === null ? [] : [file.finding([index, 'relations', at], objection.message)];
+    });
+    return [
+      ...('ask' in test
+        ? askFindings(test.ask, { bundle, known, at: (path, message) => file.finding([index, ...path], message) })
+        : requestFindings(test, index, { file, bundle, known })),
+      ...untrue,
+      ...obligationFindings(test, index, { file, bundle }),
+      ...(test.by === undefined ? [] : known(['by'], { name: test.by, what: 'role or rule', known: deciders })),
+    ];
   });
+}
+
+interface RequestPlace {
+  readonly file: TestFile;
+  readonly bundle: Bundle;
+  readonly known: KnownName;
+}
+
+/** Routes and issuers of a request that nobody knows. */
+function requestFindings(test: RequestTest, index: number, { file, bundle, known }: RequestPlace): Finding[] {
+  const routes = Object.entries(bundle.routes.routes);
+  const actions = [...new Set(routes.map(([, route]) => route.action))];
+  const fitting = routes.flatMap(([name, route]) => (route.action === test.do ? [name] : []));
+  const found = [
+    ...known(['do'], { name: test.do, what: 'route with the action', known: actions }),
+    ...(test.route === undefined
+      ? []
+      : known(['route'], { name: test.route, what: `route with the action ${test.do}`, known: fitting })),
+  ];
+  const { as } = test;
+  if (as === 'nobody') return found;
+  const entries = Object.entries(bundle.issuers.issuers);
+  const issuer = (path: readonly PropertyKey[], name: string | undefined): Finding[] =>
+    name === undefined
+      ? []
+      : known(path, { name, what: 'issuer', known: entries.map(([issuerName]) => issuerName) });
+  for (const kind of ['entra-v1', 'entra-v2', 'app-only'] as const)
+    found.push(...issuer(['as', kind, 'issuer'], as[kind]?.issuer));
+  found.push(...issuer(['as', 'issuer'], as.issuer));
+  const isEntra = as['entra-v1'] !== undefined || as['entra-v2'] !== undefined;
+  if (isEntra && !entries.some(([, entry]) => entry.entra !== undefined))
+    found.push(file.finding([index, 'as'], 'no issuer in issuers.yaml is an Entra tenant'));
+  return found;
 }
 
 /** Limits and guards that a test expects, and nobody knows. */

@@ -1,9 +1,10 @@
-// The form of policies/tests/*.yaml: who asks for what, and what the policies must answer.
+// The form of policies/tests/*.yaml: who asks for what, or what another service asks, and what the policies must answer.
 import { isIP } from 'node:net';
 import { z } from 'zod';
 import { tupleText } from '../../authorize/relations/relations-policy.ts';
 import type { ErrorCode } from '../../../core/errors.ts';
 import { obligationsSchema } from '../../authorize/index.ts';
+import { askSchema } from './ask-schema.ts';
 
 const texts = z.array(z.string());
 
@@ -113,54 +114,87 @@ const outcomes = [
   'content_blocked',
 ] as const satisfies readonly (ErrorCode | 'permit' | 'deny')[];
 
-const policyTest = z
- .strictObject({
-  /** What must hold, as a sentence; unique within the file. */
-  name: z.string().min(1),
-  /** Who asks: `nobody` sends no credential; else an access token, written in full (`claims`) or by what matters in it. */
-  as: z.union([z.literal('nobody'), credential], {
-    error: '`nobody`, or a mapping such as { roles: [LLM.User] }',
-  }),
-  /** The action of a route, e.g. `chat.completions.create`. */
-  do: z.string().min(1),
-  /** Name of the route in routes.yaml; default: the first with this action. */
-  route: z.string().optional(),
-  /** The model that is asked for. */
-  model: z.string().min(1).optional(),
-  /** The request body, for rules over `request` and for guards; without it no guard runs. */
-  request: z.record(z.string(), z.unknown()).optional(),
-  /** Header fields of the request, for rules over `request.headers`; names in lower case. */
-  headers: z
-    .record(z.string().regex(/^[!#$%&'*+\-.^_`|~0-9a-z]+$/, 'a header field is named in lower case'), z.string())
-    .optional(),
-  /** When, as an ISO 8601 time with its zone; default: 2026-01-07T12:00:00Z, a Wednesday. */
+/** When a test is that does not say: a Wednesday. */
+export const usualNow = '2026-01-07T12:00:00Z';
+
+/** What both forms of a test state, beside who and what. */
+const common = {
+  name: z.string().min(1).describe('What must hold, as a sentence; unique within the file.'),
   now: z.iso
     .datetime({ offset: true, error: 'a time is written 2026-11-22T10:00:00Z' })
-    .default('2026-01-07T12:00:00Z'),
-  /** Address of the caller. */
-  from: z
+    .default(usualNow)
+    .describe('When, as an ISO 8601 time with its zone; default: 2026-01-07T12:00:00Z, a Wednesday.'),
+  relations: z
+    .array(tupleText)
+    .optional()
+    .describe('Tuples that hold beside those of relations.yaml, e.g. `model:gpt2#viewer@user:alice`.'),
+  by: z.string().optional().describe('What must decide: `roles.<role>` or `rules.<rule>`.'),
+  because: z
     .string()
-    .refine((address) => isIP(address) !== 0, 'an IP address')
-    .default('127.0.0.1'),
-  /** Tuples that hold beside those of relations.yaml, e.g. `model:gpt2#viewer@user:alice`. */
-  relations: z.array(tupleText).optional(),
-  /** `permit`, `deny` (any refusal), or the code that the caller must get. */
-  expect: z.enum(outcomes),
-  /** What must decide: `roles.<role>` or `rules.<rule>`. */
-  by: z.string().optional(),
-  /** Code of a reason that must be given, e.g. `client_id` or `when_matched`. */
-  because: z.string().optional(),
-  /** What a permit must be bound to, in the words of rules.yaml; keys that are not stated may be anything. `none`: to nothing. */
+    .optional()
+    .describe('Code of a reason that must be given, e.g. `client_id` or `when_matched`.'),
   expect_obligations: z
     .union([z.literal('none'), obligationsSchema], {
       error: '`none`, or a mapping such as { limits: [interns] }',
     })
-    .optional(),
-})
-.refine((test) => test.expect_obligations === undefined || test.expect === 'permit', {
-  path: ['expect_obligations'],
-  error: 'only a permit is bound to anything',
+    .optional()
+    .describe(
+      'What a permit must be bound to, in the words of rules.yaml; keys that are not stated may be anything. `none`: to nothing.',
+    ),
+};
+
+const requestTest = z.strictObject({
+  ...common,
+  as: z
+    .union([z.literal('nobody'), credential], {
+      error: '`nobody`, or a mapping such as { roles: [LLM.User] }',
+    })
+    .describe(
+      'Who asks: `nobody` sends no credential; else an access token, written in full (`claims`) or by what matters in it.',
+    ),
+  do: z.string().min(1).describe('The action of a route, e.g. `chat.completions.create`.'),
+  route: z
+    .string()
+    .optional()
+    .describe('Name of the route in routes.yaml; default: the first with this action.'),
+  model: z.string().min(1).optional().describe('The model that is asked for.'),
+  request: z
+    .record(z.string(), z.unknown())
+    .optional()
+    .describe('The request body, for rules over `request` and for guards; without it no guard runs.'),
+  headers: z
+    .record(
+      z.string().regex(/^[!#$%&'*+\-.^_`|~0-9a-z]+$/, 'a header field is named in lower case'),
+      z.string(),
+    )
+    .optional()
+    .describe('Header fields of the request, for rules over `request.headers`; names in lower case.'),
+  from: z
+    .string()
+    .refine((address) => isIP(address) !== 0, 'an IP address')
+    .default('127.0.0.1')
+    .describe('Address of the caller.'),
+  expect: z
+    .enum(outcomes)
+    .describe('`permit`, `deny` (any refusal), or the code that the caller must get.'),
 });
+/** A test of a request to the gateway. */
+export type RequestTest = z.output<typeof requestTest>;
+
+const questionTest = z.strictObject({
+  ...common,
+  ask: askSchema.describe('What another service asks, as in `POST /access/v1/evaluation`.'),
+  expect: z.enum(['permit', 'deny']).describe('The answer that it must get.'),
+});
+/** A test of a question that another service asks. */
+export type QuestionTest = z.output<typeof questionTest>;
+
+const policyTest = z
+  .union([requestTest, questionTest])
+  .refine((test) => test.expect_obligations === undefined || test.expect === 'permit', {
+    path: ['expect_obligations'],
+    error: 'only a permit is bound to anything',
+  });
 export type PolicyTest = z.output<typeof policyTest>;
 
 /** Schema of a file of policy tests. */
