@@ -16,7 +16,7 @@ export interface AccessOptions extends PolicyOptions {
   readonly role?: string;
 }
 
-/** Prints the permissions of roles on models; conditions of rules are asked for now and from this machine. */
+/** Prints the permissions of roles on models and on resources of other services; conditions of rules are asked for now and from this machine. */
 export function accessCommand(
   directory: string | undefined,
   options: AccessOptions,
@@ -49,9 +49,10 @@ export function accessCommand(
       entry.action,
       entry.decidedBy,
       obligedBy(entry).join(' '),
+      entry.resource ?? '',
     ]);
     terminal.write(
-      [['role', 'model', 'action', 'decided_by', 'obliged_by'], ...rows]
+      [['role', 'model', 'action', 'decided_by', 'obliged_by', 'resource'], ...rows]
         .map((row) => `${row.map(csvField).join(',')}\r\n`)
         .join(''),
     );
@@ -77,24 +78,23 @@ function csvField(text: string): string {
 
 const obligedBy = ({ obligations }: AccessEntry): readonly string[] => obligations?.rules ?? [];
 
-/** One line for each role and model, with the actions in it; an action that rules bind names them. */
+/** One line for each role and model or resource, with the actions in it; an action that rules bind names them. */
 function table(entries: readonly AccessEntry[]): string {
   if (entries.length === 0) return 'Nobody.\n';
-  const rows = new Map<string, { role: string; model: string; actions: string[] }>();
+  const rows = new Map<string, { role: string; on: string; actions: string[] }>();
   for (const entry of entries) {
-    const { role, model, action } = entry;
-    const key = JSON.stringify([role, model]);
-    const row = rows.get(key) ?? { role, model: model ?? '-', actions: [] };
+    const { role, model, resource, action } = entry;
+    const key = JSON.stringify([role, model, resource]);
+    const row = rows.get(key) ?? { role, on: model ?? resource ?? '-', actions: [] };
     const rules = obligedBy(entry);
     row.actions.push(rules.length === 0 ? action : `${action} (bound by ${rules.join(', ')})`);
     rows.set(key, row);
   }
-  const all = [{ role: 'ROLE', model: 'MODEL', actions: ['ACTIONS'] }, ...rows.values()];
+  const heading = entries.some(({ resource }) => resource !== null) ? 'MODEL OR RESOURCE' : 'MODEL';
+  const all = [{ role: 'ROLE', on: heading, actions: ['ACTIONS'] }, ...rows.values()];
   const roleWidth = Math.max(...all.map((row) => row.role.length));
-  const modelWidth = Math.max(...all.map((row) => row.model.length));
+  const onWidth = Math.max(...all.map((row) => row.on.length));
   return all
-    .map(
-      (row) => `${row.role.padEnd(roleWidth)}  ${row.model.padEnd(modelWidth)}  ${row.actions.join(', ')}\n`,
-    )
+    .map((row) => `${row.role.padEnd(roleWidth)}  ${row.on.padEnd(onWidth)}  ${row.actions.join(', ')}\n`)
     .join('');
 }

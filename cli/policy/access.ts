@@ -1,4 +1,4 @@
-// The reverse question: which role may do what on which model. Every cell is asked of the gateway's own decision.
+// The reverse question: which role may do what on which model, or on which resource of another service. Every cell is asked of the gateway's own decision.
 import { decide } from '../../gateway/authorize/decide.ts';
 import { shownObligations, type ShownObligations } from '../../gateway/authorize/index.ts';
 import { typeOf } from '../../gateway/authorize/patterns.ts';
@@ -10,6 +10,8 @@ import type { Bundle } from '../../gateway/policies/bundle.ts';
 export interface AccessEntry {
   readonly role: string;
   readonly model: string | null;
+  /** `document:42`, or a pattern of roles.yaml or rules.yaml, which stands for any resource that it means; else null. */
+  readonly resource: string | null;
   readonly action: string;
   readonly decidedBy: string;
   /** What the permission is bound to, or null. */
@@ -22,8 +24,13 @@ export interface AccessMoment {
   readonly from: string;
 }
 
-/** Every permission of a bundle, by role, model and action in their order. */
+/** Every permission of a bundle: on models and at the gateway, then on resources of other services. */
 export function accessOf(bundle: Bundle, snapshot: Snapshot, moment: AccessMoment): AccessEntry[] {
+  return [...ownAccess(bundle, snapshot, moment), ...resourceAccess(bundle, snapshot, moment)];
+}
+
+/** By role, model and action in their order. */
+function ownAccess(bundle: Bundle, snapshot: Snapshot, moment: AccessMoment): AccessEntry[] {
   const open = new Set(
     snapshot.routes.routes.filter((route) => route.anonymous).map((route) => route.action),
   );
@@ -56,6 +63,7 @@ export function accessOf(bundle: Bundle, snapshot: Snapshot, moment: AccessMomen
               {
                 role,
                 model,
+                resource: null,
                 action: route.action,
                 decidedBy: decidedBy ?? '',
                 obligations: obligations === null ? null : shownObligations(obligations),
@@ -67,16 +75,8 @@ export function accessOf(bundle: Bundle, snapshot: Snapshot, moment: AccessMomen
   });
 }
 
-/** One permission on resources of other services: a role, a resource or a pattern of them, an action. */
-export interface ResourceAccess {
-  readonly role: string;
-  /** `document:42`, or a pattern of roles.yaml or rules.yaml, which stands for any resource that it means. */
-  readonly resource: string;
-  readonly action: string;
-}
-
-/** Every permission on resources of other services: those of access.yaml, and what roles and rules name. */
-export function resourceAccessOf(bundle: Bundle, snapshot: Snapshot, moment: AccessMoment): ResourceAccess[] {
+/** On the resources of access.yaml, and on what roles and rules name. */
+function resourceAccess(bundle: Bundle, snapshot: Snapshot, moment: AccessMoment): AccessEntry[] {
   const [issuerName = ''] = Object.keys(bundle.issuers.issuers);
   const named = [...Object.values(bundle.roles.roles), ...bundle.rules.rules].flatMap(
     ({ resources }) => resources ?? [],
@@ -93,7 +93,7 @@ export function resourceAccessOf(bundle: Bundle, snapshot: Snapshot, moment: Acc
   return Object.keys(bundle.roles.roles).flatMap((role) => {
     const principal = holderOf(role, issuerName);
     return questions.flatMap(({ action, ...resource }) => {
-      const { decision } = decide(
+      const { decision, decidedBy } = decide(
         {
           subject: { type: 'principal', id: principal.key, properties: principal },
           action: { name: action },
@@ -108,7 +108,10 @@ export function resourceAccessOf(bundle: Bundle, snapshot: Snapshot, moment: Acc
         },
         snapshot,
       );
-      return decision === 'permit' ? [{ role, resource: `${resource.type}:${resource.id}`, action }] : [];
+      if (decision !== 'permit') return [];
+      const shown = `${resource.type}:${resource.id}`;
+      // The asking service enforces; what obligations would bind is a request to a model.
+      return [{ role, model: null, resource: shown, action, decidedBy: decidedBy ?? '', obligations: null }];
     });
   });
 }

@@ -4,7 +4,7 @@ import { ConfigurationError } from '../../core/yaml-file.ts';
 import { exitCodes, type ExitCode } from '../exit-codes.ts';
 import { CommandFailure } from '../failure.ts';
 import type { Terminal } from '../terminal.ts';
-import { accessOf, resourceAccessOf } from './access.ts';
+import { accessOf } from './access.ts';
 import { coverageOf } from './coverage.ts';
 import { createEvaluator, type Evaluator } from '../../gateway/policies/evaluation/evaluate.ts';
 import { mutationsOf, type Mutation } from './mutations.ts';
@@ -136,8 +136,12 @@ function isEquivalent({ path }: Mutation, mutated: string, access: string): bool
 function accessText({ bundle }: Pick<OpenedPolicies, 'bundle'>, { snapshot }: Evaluator): string {
   // When most tests are: a rule over time hides from both what it hides from them.
   const moment = { now: Date.parse(usualNow), from: '127.0.0.1' };
-  return JSON.stringify([
-    accessOf(bundle, snapshot, moment).map(({ role, model, action }) => [role, model, action]),
-    resourceAccessOf(bundle, snapshot, moment),
-  ]);
+  return JSON.stringify(
+    accessOf(bundle, snapshot, moment).map(({ role, model, resource, action }) => [
+      role,
+      model,
+      resource,
+      action,
+    ]),
+  );
 }

@@ -118,7 +118,7 @@ DIR/rules.yaml:5:12 error: there is no "principl" here; did you mean "principal"
       JSON.parse(stdout).findings.map(
         (each: Record<string, unknown>) => `${String(each['key_path'])} ${String(each['suggestion'])}`,
       ),
-      ['0.do chat.completions.create', '1.as.issuer null', '2.by roles.LLM.User', '2.as null'],
+      ['0.do chat.completions.create', '1.as.issuer null', '2.as null', '2.by roles.LLM.User'],
     );
   });
 

@@ -252,9 +252,9 @@ describe('policy access', () => {
     assert.equal(
       (await access()).stdout,
       `ROLE              MODEL      ACTIONS
-LLM.User          -          models.list
+LLM.User          -          models.list, api_keys.list, api_keys.create, api_keys.revoke
 LLM.User          tiny-gpt2  chat.completions.create, completions.create, embeddings.create
-LLM.Admin         -          models.list, admin.revocations.create, admin.policies.shadow, admin.users.list
+LLM.Admin         -          models.list, admin.revocations.create, admin.policies.shadow, admin.users.list, api_keys.list, api_keys.create, api_keys.revoke, admin.api_keys.list, admin.api_keys.revoke, admin.relations.list, admin.relations.change
 LLM.Admin         tiny-gpt2  chat.completions.create, completions.create, embeddings.create
 Access.Evaluator  -          access.evaluate, access.search
 `,
@@ -263,17 +263,39 @@ Access.Evaluator  -          access.evaluate, access.search
 
   it('as CSV and JSON, for one role or one model', async () => {
     const csv = (await access('--format', 'csv', '--role', 'LLM.User', '--model', 'tiny-gpt2')).stdout;
-    assert.equal(csv.split('\r\n')[0], 'role,model,action,decided_by,obliged_by');
+    assert.equal(csv.split('\r\n')[0], 'role,model,action,decided_by,obliged_by,resource');
     assert.equal(csv.split('\r\n').length, 5);
     const [entry] = JSON.parse((await access('--json', '--role', 'LLM.Admin')).stdout);
     assert.deepEqual(entry, {
       role: 'LLM.Admin',
       model: null,
+      resource: null,
       action: 'models.list',
       decided_by: 'roles.LLM.User',
       place: 'policies/roles.yaml:4',
       obligations: null,
     });
+  });
+
+  it('lists the resources of other services that roles and rules reach', async () => {
+    cpSync(join(home.folder, 'policies'), join(home.folder, 'documents'), { recursive: true });
+    write(
+      'documents/access.yaml',
+      "resource_types: { document: { actions: [read, write], resources: { '42': {} } } }\n",
+    );
+    write(
+      'documents/roles.yaml',
+      "roles: { Reader: { permits: [read], resources: ['document:4*'] }, Guest: {} }\n",
+    );
+    assert.equal(
+      (await access('documents')).stdout,
+      `ROLE    MODEL OR RESOURCE  ACTIONS
+Reader  document:4*        read
+Reader  document:42        read
+`,
+    );
+    const csv = (await access('documents', '--format', 'csv')).stdout;
+    assert.match(csv, /^Reader,,read,roles\.Reader,,document:42\r$/m);
   });
 
   it('leaves out what a deny rule takes away', async () => {

@@ -253,8 +253,8 @@ describe('policy access', () => {
     const access = (...words: string[]) => home.run(['policy', 'access', '--role', 'LLM.User', ...words]);
     assert.match((await access()).stdout, /chat\.completions\.create \(bound by rules\.briefly\)/);
     const csv = (await access('--format', 'csv')).stdout.split('\r\n');
-    assert.ok(csv.includes('LLM.User,tiny-gpt2,chat.completions.create,roles.LLM.User,rules.briefly'));
-    assert.ok(csv.includes('LLM.User,tiny-gpt2,completions.create,roles.LLM.User,'));
+    assert.ok(csv.includes('LLM.User,tiny-gpt2,chat.completions.create,roles.LLM.User,rules.briefly,'));
+    assert.ok(csv.includes('LLM.User,tiny-gpt2,completions.create,roles.LLM.User,,'));
     const entries = JSON.parse((await access('--json')).stdout) as { action: string; obligations: unknown }[];
     assert.equal(entries.find(({ action }) => action === 'completions.create')?.obligations, null);
   });
