@@ -73,7 +73,9 @@ function differences(what: string, old: Named, now: Named): string[] {
 
 function keyChanges(old: Entry, now: Entry): string[] {
   const keys = new Set([...Object.keys(old), ...Object.keys(now)]);
-  return [...keys].filter((key) => !isSame(old[key], now[key])).map((key) => keyChange(key, old[key], now[key]));
+  return [...keys]
+    .filter((key) => !isSame(old[key], now[key]))
+    .map((key) => keyChange(key, old[key], now[key]));
 }
 
 function keyChange(key: string, old: unknown, now: unknown): string {
@@ -104,7 +106,8 @@ const isShown = (key: string, value: unknown): boolean =>
   typeof value === 'number' ||
   typeof value === 'boolean' ||
   (typeof value === 'string' && texts.has(key));
-const shown = (value: unknown): string => (value === undefined ? 'none' : JSON.stringify(value).replaceAll('"', ''));
+const shown = (value: unknown): string =>
+  value === undefined ? 'none' : JSON.stringify(value).replaceAll('"', '');
 
 /** Rules that stand in another order: the first that matches gives its name to a decision. */
 function reordered(old: Bundle, now: Bundle): string[] {

@@ -24,7 +24,10 @@ export interface CandidateLoaderOptions {
 }
 
 /** Creates a loader; starts nothing yet. */
-export function createCandidateLoader({ limitMs = 60_000, idleMs = 10_000 }: CandidateLoaderOptions = {}): CandidateLoader {
+export function createCandidateLoader({
+  limitMs = 60_000,
+  idleMs = 10_000,
+}: CandidateLoaderOptions = {}): CandidateLoader {
   let thread: Worker | null = null;
   let last: Promise<unknown> = Promise.resolve();
   let idle: NodeJS.Timeout | undefined;

@@ -6,7 +6,8 @@ import type { Bundle } from './bundle.ts';
 import { judgeCandidate, type CandidateSource } from './candidate.ts';
 
 /** What the thread answers: the bundle, or why it must not be used. */
-export type CandidateVerdict = { readonly bundle: Bundle } | { readonly findings: readonly Finding[] } | { readonly fault: string };
+export type CandidateVerdict =
+  { readonly bundle: Bundle } | { readonly findings: readonly Finding[] } | { readonly fault: string };
 
 function verdictOn(source: CandidateSource): CandidateVerdict {
   try {

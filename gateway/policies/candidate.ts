@@ -83,16 +83,26 @@ function readTests(directory: string, bundle: Bundle): readonly TestFile[] {
 function named(failures: readonly TestResult[], directory: string): Finding[] {
   const findings = failures.slice(0, mostNamed).map((failure): Finding => {
     const { file, line, test } = failure;
-    return { file, line, column: 1, keyPath: '', code: testFailed, message: `the test "${test.name}" fails: ${outcomeOf(failure)}` };
+    return {
+      file,
+      line,
+      column: 1,
+      keyPath: '',
+      code: testFailed,
+      message: `the test "${test.name}" fails: ${outcomeOf(failure)}`,
+    };
   });
   const rest = failures.length - findings.length;
-  if (rest > 0)
-    findings.push(wholeFile(join(directory, 'tests'), testFailed, `${rest} further tests fail`));
+  if (rest > 0) findings.push(wholeFile(join(directory, 'tests'), testFailed, `${rest} further tests fail`));
   return findings;
 }
 
 function outcomeOf({ test, answer }: TestResult): string {
-  const wanted = [test.expect, ...(test.by === undefined ? [] : [`by ${test.by}`]), ...(test.because === undefined ? [] : [`because ${test.because}`])].join(' ');
+  const wanted = [
+    test.expect,
+    ...(test.by === undefined ? [] : [`by ${test.by}`]),
+    ...(test.because === undefined ? [] : [`because ${test.because}`]),
+  ].join(' ');
   if (answer === null) return `expected ${wanted}, got no answer`;
   const got = answer.refusal?.code ?? 'permit';
   const by = answer.decidedBy === null ? '' : ` by ${answer.decidedBy}`;

@@ -8,7 +8,8 @@ type Files = { readonly [Name in 'issuers' | 'roles']: PolicyFiles[Name] | undef
 
 const behindProxy =
   'TLS ends at a proxy (gateway.tls_ends_at_proxy), so no client certificate reaches the gateway and none can count; no header can bring one';
-const notAskedFor = 'the gateway asks for no client certificates: set gateway.tls.client_ca in the configuration';
+const notAskedFor =
+  'the gateway asks for no client certificates: set gateway.tls.client_ca in the configuration';
 
 /** Entries that no certificate can reach, names that an issuer has too, roles that do not exist. */
 export function certificateFaults({ issuers, roles }: Files, context: PolicyContext): Finding[] {
@@ -21,7 +22,8 @@ export function certificateFaults({ issuers, roles }: Files, context: PolicyCont
     const path = ['client_certificates', name];
     const findings: Finding[] = [];
     // Rules, assignments and records know both by one name.
-    if (Object.hasOwn(trusted, name)) findings.push(issuers.finding(path, `${name} is the name of an issuer already`));
+    if (Object.hasOwn(trusted, name))
+      findings.push(issuers.finding(path, `${name} is the name of an issuer already`));
     if (roles === undefined) return findings;
     const known = Object.keys(roles.value.roles);
     for (const [index, role] of entry.roles.entries())
@@ -48,6 +50,9 @@ export function certificateWarnings({ issuers }: Pick<Files, 'issuers'>, context
 }
 
 /** Every name that a principal's issuer can have. */
-export function issuerNames({ issuers, client_certificates: entries }: PolicyFiles['issuers']['value']): string[] {
+export function issuerNames({
+  issuers,
+  client_certificates: entries,
+}: PolicyFiles['issuers']['value']): string[] {
   return [...Object.keys(issuers), ...Object.keys(entries)];
 }

@@ -47,13 +47,20 @@ function demandFaults(
   const object = (path: readonly PropertyKey[], message: string): Finding[] => [
     rules.finding(['rules', index, ...path], message, { code: 'unfulfillable' }),
   ];
-  const objections = (found: readonly [string, RouteEntry][], path: readonly PropertyKey[], head: string): Finding[] => {
+  const objections = (
+    found: readonly [string, RouteEntry][],
+    path: readonly PropertyKey[],
+    head: string,
+  ): Finding[] => {
     const unread = found.find(([, route]) => route.kind === 'http');
     const other = found.find(([, route]) => !hasMessages(route));
     return [
       ...((guards ?? ceilings) === undefined || unread === undefined
         ? []
-        : object(path, `${head}guards and ceilings read the body, which the route ${unread[0]} of kind http does not`)),
+        : object(
+            path,
+            `${head}guards and ceilings read the body, which the route ${unread[0]} of kind http does not`,
+          )),
       ...(systemMessage === undefined || other === undefined
         ? []
         : object(path, `${head}a system message needs messages, and the route ${other[0]} has none`)),

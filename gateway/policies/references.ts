@@ -48,8 +48,8 @@ export function checkReferences(files: Readable, context: PolicyContext): Refere
 function issuerFaults({ issuers }: Readable, context: PolicyContext): Finding[] {
   if (issuers === undefined) return [];
   return [
-    ...[...checkIssuers(issuers.value, context.embeddedIssuer), ...checkIntrospection(issuers.value)].map(({ path, message }) =>
-      issuers.finding(path, message),
+    ...[...checkIssuers(issuers.value, context.embeddedIssuer), ...checkIntrospection(issuers.value)].map(
+      ({ path, message }) => issuers.finding(path, message),
     ),
     ...Object.keys(issuers.value.issuers).flatMap((name) => clientAudienceFaults(name, issuers)),
   ];
@@ -147,7 +147,6 @@ function actionFaults(
   });
 }
 
-
 /** Odd but harmless: patterns that match nothing now, limits and guards that neither a route nor a rule names. */
 function warningsOf(files: Readable, context: PolicyContext): Finding[] {
   const { roles, rules, relations, routes, limits, guards } = files;
@@ -165,8 +164,12 @@ function warningsOf(files: Readable, context: PolicyContext): Finding[] {
     names: readonly string[],
   ): Finding[] =>
     names
-      .filter((name) => !entries.some((route) => route[section].includes(name)) && !obliged[section].has(name))
-      .flatMap((name) => noEffect(file, [section, name], `no route and no rule names this ${section.slice(0, -1)}`));
+      .filter(
+        (name) => !entries.some((route) => route[section].includes(name)) && !obliged[section].has(name),
+      )
+      .flatMap((name) =>
+        noEffect(file, [section, name], `no route and no rule names this ${section.slice(0, -1)}`),
+      );
   return [
     ...certificateWarnings(files, context),
     ...ruleWarnings(files, context),

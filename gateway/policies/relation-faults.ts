@@ -13,13 +13,18 @@ import { unknownName } from './unknown-name.ts';
 type Relations = PolicyFiles['relations'];
 
 /** Faults of relations.yaml by itself and towards issuers.yaml. */
-export function checkRelations(relations: Relations | undefined, issuers: PolicyFiles['issuers'] | undefined): Finding[] {
+export function checkRelations(
+  relations: Relations | undefined,
+  issuers: PolicyFiles['issuers'] | undefined,
+): Finding[] {
   if (relations === undefined) return [];
   const { types, tuples } = relations.value;
   const model = compileModel(types);
   const faults = Object.entries(types).flatMap(([type, entries]) =>
     Object.entries(entries).flatMap(([relation, sources]) =>
-      sources.flatMap((source, at) => sourceFaults(source, { relations, model, path: ['types', type, relation, at] })),
+      sources.flatMap((source, at) =>
+        sourceFaults(source, { relations, model, path: ['types', type, relation, at] }),
+      ),
     ),
   );
   const names = principalFaults(relations, model, issuers);
@@ -94,11 +99,16 @@ function inheritedFaults(
   const kinds = [...parents.direct];
   if (!isWritten || kinds.some((kind) => /[#:]/.test(kind)))
     return [
-      relations.finding(path, `${through} must name objects: types alone, without usersets or other relations`),
+      relations.finding(
+        path,
+        `${through} must name objects: types alone, without usersets or other relations`,
+      ),
     ];
   if (kinds.some((kind) => model.get(kind)?.has(wanted) === true)) return [];
   const known = kinds.flatMap((kind) => [...(model.get(kind)?.keys() ?? [])]);
-  return [unknownName(relations, path, { name: wanted, what: `relation of ${kinds.join(', ')} named`, known })];
+  return [
+    unknownName(relations, path, { name: wanted, what: `relation of ${kinds.join(', ')} named`, known }),
+  ];
 }
 
 /** Issuers and types under `principals`; with several issuers it must be there. */
@@ -142,13 +152,20 @@ function nameFaults(
 }
 
 /** Odd but harmless, where it is meant: tuples that nobody asks, and two issuers whose people share names. */
-export function relationWarnings(relations: Relations | undefined, { relationsElsewhere }: PolicyContext): Finding[] {
+export function relationWarnings(
+  relations: Relations | undefined,
+  { relationsElsewhere }: PolicyContext,
+): Finding[] {
   const unused =
     relationsElsewhere === true && relations !== undefined && relations.value.tuples.length > 0
       ? [
-          relations.finding(['tuples'], 'gateway.relations asks OpenFGA: these tuples answer the offline tools alone', {
-            code: 'no_effect',
-          }),
+          relations.finding(
+            ['tuples'],
+            'gateway.relations asks OpenFGA: these tuples answer the offline tools alone',
+            {
+              code: 'no_effect',
+            },
+          ),
         ]
       : [];
   const entries = Object.entries(relations?.value.principals ?? {});

@@ -101,7 +101,13 @@ export function watchPolicies(options: PolicyHolderOptions): PolicyHolder {
     );
     logWarnings(next, log);
     try {
-      options.onSwap?.({ oldDigest: previous.digest, newDigest: built.digest, changedFiles, changes, version });
+      options.onSwap?.({
+        oldDigest: previous.digest,
+        newDigest: built.digest,
+        changedFiles,
+        changes,
+        version,
+      });
     } catch (error) {
       // The swap has happened; a record that cannot be written is the audit log's own problem (/readyz).
       log.error(

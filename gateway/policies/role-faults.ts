@@ -15,7 +15,11 @@ export function assignmentFaults(roles: Roles, issuers: PolicyFiles['issuers'] |
     const findings: Finding[] = [];
     if (!names.includes(assignment.role))
       findings.push(
-        unknownName(roles, ['assignments', index, 'role'], { name: assignment.role, what: 'role', known: names }),
+        unknownName(roles, ['assignments', index, 'role'], {
+          name: assignment.role,
+          what: 'role',
+          known: names,
+        }),
       );
     if (issuers === undefined) return findings;
     for (const [at, name] of (assignment.issuers ?? []).entries())
@@ -53,9 +57,13 @@ export function dutyFaults(roles: Roles): Finding[] {
       ...names
         .filter((name) => pair.every((duty) => included.get(name)?.has(duty) === true))
         .map((name) =>
-          roles.finding(['roles', name, 'inherits'], `the role joins the separated duties ${left} and ${right}`, {
-            code: 'duties_joined',
-          }),
+          roles.finding(
+            ['roles', name, 'inherits'],
+            `the role joins the separated duties ${left} and ${right}`,
+            {
+              code: 'duties_joined',
+            },
+          ),
         ),
       ...joiningAssignments(pair, { roles, included }),
     ];
@@ -97,7 +105,10 @@ function joiningAssignments(
 
 /** Whether whoever fulfils one assignment may fulfil the other by the same entry. */
 function shareHolder(one: Assignment, other: Assignment): boolean {
-  const shares = (left: readonly string[] | undefined, right: readonly string[] | undefined): boolean | null =>
+  const shares = (
+    left: readonly string[] | undefined,
+    right: readonly string[] | undefined,
+  ): boolean | null =>
     left === undefined || right === undefined ? null : left.some((entry) => right.includes(entry));
   // A caller has one issuer, one client and one subject, but any number of groups.
   const single = [

@@ -100,12 +100,7 @@ function placeholderFaults(route: RouteEntry): Contradiction[] {
 }
 
 /** What a route that is open to anybody may not be. */
-function opennessContradictions({
-  kind,
-  action,
-  limits,
-  require,
-}: RouteEntry): Contradiction[] {
+function opennessContradictions({ kind, action, limits, require }: RouteEntry): Contradiction[] {
   const objections: readonly (readonly [boolean, string, string])[] = [
     [kind !== 'http', 'anonymous', `a route of kind ${kind} needs a caller`],
     [action.startsWith('admin.'), 'anonymous', 'an action of administrators is not open to anybody'],

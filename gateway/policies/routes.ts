@@ -66,7 +66,9 @@ const route = z.strictObject({
     .string()
     .regex(/^\/[A-Za-z0-9._~\-/{}]*$/, 'a path starts with / and has no query or encoding')
     .refine(isPath, 'a path has no empty or dot segments, and at most one segment that is {model} or {id}')
-    .describe('Path at the gateway; a segment `{model}` names the model; for `kind: http` a segment `{id}` is 1 to 64 letters, digits, `_` and `-`, handed on as they are.'),
+    .describe(
+      'Path at the gateway; a segment `{model}` names the model; for `kind: http` a segment `{id}` is 1 to 64 letters, digits, `_` and `-`, handed on as they are.',
+    ),
   methods: z
     .array(z.enum(['GET', 'POST', 'PUT', 'PATCH', 'DELETE']))
     .min(1)

@@ -16,8 +16,7 @@ import { unknownName } from './unknown-name.ts';
 
 type Files = {
   readonly [Name in 'rules' | 'relations' | 'roles' | 'routes' | 'issuers' | 'access' | 'limits' | 'guards']:
-    | PolicyFiles[Name]
-    | undefined;
+    PolicyFiles[Name] | undefined;
 };
 
 /** Faults of rules.yaml by itself and towards the other files. */
@@ -66,7 +65,8 @@ function contradictions(rule: RuleEntry): Contradiction[] {
       {
         path: ['obligations'],
         code: 'wrong_value',
-        message: 'a deny rule permits nothing that could be bound; leave effect out to bind what others permit',
+        message:
+          'a deny rule permits nothing that could be bound; leave effect out to bind what others permit',
       },
     ];
   if (rule.effect === 'deny' && rule.require !== undefined)
@@ -105,10 +105,17 @@ function resourceContradictions({ resources, models, obligations }: RuleEntry): 
     message,
   });
   return [
-    ...(models === undefined ? [] : [object('models', 'a rule is about models or about resources of other services')]),
+    ...(models === undefined
+      ? []
+      : [object('models', 'a rule is about models or about resources of other services')]),
     ...(obligations === undefined
       ? []
-      : [object('obligations', 'obligations bind requests to the gateway, which a rule with resources is not about')]),
+      : [
+          object(
+            'obligations',
+            'obligations bind requests to the gateway, which a rule with resources is not about',
+          ),
+        ]),
   ];
 }
 
@@ -145,17 +152,15 @@ function expressionFaults(
   return rules.value.rules.flatMap((rule, index) =>
     rule.when === undefined
       ? []
-      : checkExpression(rule.when, environment, { attributes, relations: model }).map(({ range, message, ...extra }) =>
-          rules.findingWithin(['rules', index, 'when'], range, message, extra),
+      : checkExpression(rule.when, environment, { attributes, relations: model }).map(
+          ({ range, message, ...extra }) =>
+            rules.findingWithin(['rules', index, 'when'], range, message, extra),
         ),
   );
 }
 
 /** Odd but harmless: conditions that nothing can match now. */
-export function ruleWarnings(
-  files: Omit<Files, 'roles'>,
-  context: PolicyContext,
-): Finding[] {
+export function ruleWarnings(files: Omit<Files, 'roles'>, context: PolicyContext): Finding[] {
   const { rules, issuers } = files;
   const actions = knownActions(files);
   if (rules === undefined || actions === null) return [];
@@ -188,6 +193,8 @@ export function ruleWarnings(
 function knownClients(issuers: PolicyFiles['issuers'] | undefined): readonly string[] | null {
   if (issuers === undefined) return null;
   const lists = Object.values(issuers.value.issuers).map((issuer) => issuer.client_ids);
-  const ofCertificates = Object.values(issuers.value.client_certificates).flatMap((entry) => entry.client_id ?? []);
+  const ofCertificates = Object.values(issuers.value.client_certificates).flatMap(
+    (entry) => entry.client_id ?? [],
+  );
   return lists.every((list) => Array.isArray(list)) ? [...lists.flat(), ...ofCertificates] : null;
 }

@@ -183,7 +183,11 @@ class FollowedShadow implements Shadow {
     try {
       const candidate = this.#redecide({ ...record, principal, headers, omitted: [] });
       const isSame = candidate.decision === record.decision && candidate.code === record.code;
-      this.#options.onCompared(record.decision, candidate.decision, isSame ? '' : (candidate.by ?? 'default'));
+      this.#options.onCompared(
+        record.decision,
+        candidate.decision,
+        isSame ? '' : (candidate.by ?? 'default'),
+      );
       this.#found.compared++;
       if (!isSame) this.#list(record, candidate, principal);
     } catch (error) {

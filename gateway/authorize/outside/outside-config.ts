@@ -42,7 +42,9 @@ export function outsideFaults(
   addresses: Readonly<Record<string, string | undefined>>,
 ): { readonly path: string; readonly message: string }[] {
   const faults = Object.entries(addresses).flatMap(([path, url]) => {
-    if (url === undefined || config.insecure_plain_http || isSecureOrLoopback(new URL(url))) return [];
+    // What is no URL at all has a fault of its own.
+    if (url === undefined || config.insecure_plain_http || !URL.canParse(url)) return [];
+    if (isSecureOrLoopback(new URL(url))) return [];
     const message = 'an address beyond loopback is https://, or insecure_plain_http: true is said';
     return [{ path, message }];
   });
@@ -59,6 +61,7 @@ export function isSecureOrLoopback(url: URL): boolean {
 
 /** Schema of an address: http or https, no credentials, query or fragment in it. */
 export const serviceUrl = z.url({ protocol: /^https?$/ }).refine((text) => {
+  if (!URL.canParse(text)) return true; // Refused already.
   const url = new URL(text);
   return url.username === '' && url.password === '' && url.search === '' && url.hash === '';
 }, 'an address without credentials, query and fragment');

@@ -8,7 +8,9 @@ const properties = z.record(z.string(), z.unknown()).optional();
 const subject = z.strictObject({
   type: text.describe('`principal`, or a type of `subject_types` in access.yaml.'),
   id: text.describe('Of a principal: its subject.'),
-  properties: properties.describe('What the asking service states; of a principal: its claims, `iss` among them.'),
+  properties: properties.describe(
+    'What the asking service states; of a principal: its claims, `iss` among them.',
+  ),
 });
 
 const action = z.strictObject({
@@ -28,10 +30,7 @@ const context = z.looseObject({
     .refine((address) => isIP(address) !== 0, 'an IP address')
     .optional()
     .describe("The caller's address."),
-  headers: z
-    .record(z.string(), z.string())
-    .optional()
-    .describe('Header fields of a request to a model.'),
+  headers: z.record(z.string(), z.string()).optional().describe('Header fields of a request to a model.'),
   route: z.string().optional().describe('Chooses among routes with the same action.'),
 });
 

@@ -48,7 +48,8 @@ export function createRedecider(evaluator: Evaluator): (asked: Asked) => Redecis
   return (asked) => {
     const { action, model, from } = asked;
     // A renamed route is still the way to its action.
-    const route = routeFor(evaluator.snapshot, asked) ?? routeFor(evaluator.snapshot, { action, route: null });
+    const route =
+      routeFor(evaluator.snapshot, asked) ?? routeFor(evaluator.snapshot, { action, route: null });
     if (route === undefined)
       return { decision: 'deny', code: 'no_route', by: null, reason: `no route has the action ${action}` };
     const principal = principalOf(asked);
@@ -87,7 +88,10 @@ export function judgedAnew(
   if (rules === undefined) return invalidToken('iss');
   const { claims } = principal;
   try {
-    const kept = { ...rules, requiredClaims: rules.requiredClaims.filter(({ name }) => !omitted.includes(name)) };
+    const kept = {
+      ...rules,
+      requiredClaims: rules.requiredClaims.filter(({ name }) => !omitted.includes(name)),
+    };
     const accessToken = { algorithm: '', keyId: '', type: '', issuer: principal.issuer, claims };
     const judged = judgeClaims(accessToken, kept, at / 1_000);
     // Groups that the token only pointed to were looked up then.

@@ -1,10 +1,7 @@
 // The client certificate that a test speaks of: what it writes down, valid at the time of the test and otherwise as good
 // certificates are. Chain and revocation are not judged offline.
 import { isIP } from 'node:net';
-import {
-  canonicalAddress,
-  clientAuthUsage,
-} from '../../authenticate/certificate/certificate-fields.ts';
+import { canonicalAddress, clientAuthUsage } from '../../authenticate/certificate/certificate-fields.ts';
 import { attributeType } from '../../authenticate/certificate/distinguished-name.ts';
 import type { ShownCertificate } from '../../authenticate/index.ts';
 import type { WrittenCertificate } from './test-schema.ts';

@@ -198,9 +198,7 @@ function entraClaims({ version, tenantId, clientId, bearer, isApplication, stren
     oid: objectId,
     sub: isApplication ? objectId : `pairwise-${objectId}`,
     idtyp: isApplication ? 'app' : 'user',
-    ...(version === '1.0'
-      ? { appid: clientId, appidacr: strength }
-      : { azp: clientId, azpacr: strength }),
+    ...(version === '1.0' ? { appid: clientId, appidacr: strength } : { azp: clientId, azpacr: strength }),
     ...(bearer.overage === true ? overage : {}),
   };
 }

@@ -43,11 +43,17 @@ export function referenceFindings(file: TestFile, { bundle }: { readonly bundle:
     });
     return [
       ...('ask' in test
-        ? askFindings(test.ask, { bundle, known, at: (path, message) => file.finding([index, ...path], message) })
+        ? askFindings(test.ask, {
+            bundle,
+            known,
+            at: (path, message) => file.finding([index, ...path], message),
+          })
         : requestFindings(test, index, { file, bundle, known })),
       ...untrue,
       ...obligationFindings(test, index, { file, bundle }),
-      ...(test.by === undefined ? [] : known(['by'], { name: test.by, what: 'role or rule', known: deciders })),
+      ...(test.by === undefined
+        ? []
+        : known(['by'], { name: test.by, what: 'role or rule', known: deciders })),
     ];
   });
 }

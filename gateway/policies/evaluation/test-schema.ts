@@ -79,7 +79,9 @@ const credentialShape = {
     .string()
     .min(1)
     .optional()
-    .describe('Name of a local account that sends its password (HTTP Basic); the keys of a token say the rest.'),
+    .describe(
+      'Name of a local account that sends its password (HTTP Basic); the keys of a token say the rest.',
+    ),
   certificate: certificate
     .optional()
     .describe('No access token but a client certificate that is valid and for client authentication.'),
@@ -174,9 +176,7 @@ const requestTest = z.strictObject({
     .refine((address) => isIP(address) !== 0, 'an IP address')
     .default('127.0.0.1')
     .describe('Address of the caller.'),
-  expect: z
-    .enum(outcomes)
-    .describe('`permit`, `deny` (any refusal), or the code that the caller must get.'),
+  expect: z.enum(outcomes).describe('`permit`, `deny` (any refusal), or the code that the caller must get.'),
 });
 /** A test of a request to the gateway. */
 export type RequestTest = z.output<typeof requestTest>;

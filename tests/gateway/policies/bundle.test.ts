@@ -208,7 +208,9 @@ describe('a policy bundle', () => {
     [
       'guards where no body is read',
       edited('routes.yaml', 'action: admin.users.list', 'action: admin.users.list, guards: [words]'),
-      ['routes.yaml:11:106 routes.users.guards: guards judge what is sent to a model; a route of kind http sends nothing there'],
+      [
+        'routes.yaml:11:106 routes.users.guards: guards judge what is sent to a model; a route of kind http sends nothing there',
+      ],
     ],
     [
       'two routes for one request',
@@ -240,15 +242,13 @@ describe('a policy bundle', () => {
       '/a/x{model}',
       '/a/{id}x',
       '/a/{name}',
-    ].map(
-      (path): [string, Record<string, string | null>, string[]] => [
-        `the path ${path}`,
-        edited('routes.yaml', 'path: /v1/chat/completions', `path: "${path}"`),
-        [
-          'routes.yaml:4:5 routes.chat.path: a path has no empty or dot segments, and at most one segment that is {model} or {id}',
-        ],
+    ].map((path): [string, Record<string, string | null>, string[]] => [
+      `the path ${path}`,
+      edited('routes.yaml', 'path: /v1/chat/completions', `path: "${path}"`),
+      [
+        'routes.yaml:4:5 routes.chat.path: a path has no empty or dot segments, and at most one segment that is {model} or {id}',
       ],
-    ),
+    ]),
     [
       'an embedded issuer where the configuration has two issuers of one name',
       {

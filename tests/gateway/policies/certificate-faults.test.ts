@@ -45,7 +45,10 @@ describe('the section client_certificates and the other files', () => {
 
   it('refuses an unknown role', () => {
     const [line = ''] = found(issuers(workloads.replace('LLM.User', 'LLM.Usr')));
-    assert.match(line, /^issuers\.yaml:\d+:\d+ client_certificates\.workloads\.roles\.0: .*did you mean "LLM\.User"\?$/);
+    assert.match(
+      line,
+      /^issuers\.yaml:\d+:\d+ client_certificates\.workloads\.roles\.0: .*did you mean "LLM\.User"\?$/,
+    );
   });
 
   it('refuses the name of an issuer', () => {

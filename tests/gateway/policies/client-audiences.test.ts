@@ -32,8 +32,14 @@ describe('client_audiences', () => {
   });
 
   const refusals: [pairs: string, line: RegExp][] = [
-    ['{ bach: [api://batch] }', /^issuers\.yaml:7:25 issuers\.embedded\.client_audiences\.bach: there is no client in client_ids "bach"; did you mean "batch"\?$/],
-    ['{ batch: [api://batch/] }', /client_audiences\.batch\.0: there is no audience in audiences "api:\/\/batch\/"; did you mean "api:\/\/batch"\?$/],
+    [
+      '{ bach: [api://batch] }',
+      /^issuers\.yaml:7:25 issuers\.embedded\.client_audiences\.bach: there is no client in client_ids "bach"; did you mean "batch"\?$/,
+    ],
+    [
+      '{ batch: [api://batch/] }',
+      /client_audiences\.batch\.0: there is no audience in audiences "api:\/\/batch\/"; did you mean "api:\/\/batch"\?$/,
+    ],
     ['{ batch: [] }', /client_audiences\.batch: the list is empty/],
     ['{ batch: api://batch }', /client_audiences\.batch: expected a list/],
     ['[batch]', /client_audiences: expected a mapping/],

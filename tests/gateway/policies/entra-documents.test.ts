@@ -37,7 +37,11 @@ describe('docs/how-to/entra.md', () => {
         for (const block of blocks.filter((each) => each.startsWith('- '))) {
           for (const test of policyTestsSchema.parse(parse(block))) {
             const answer = answerTo(test, evaluator, { issuers: bundle.issuers, embeddedIssuer: null });
-            assert.equal(answer.refusal?.code ?? 'permit', test.expect, `${test.name}: ${answer.refusal?.reason ?? ''}`);
+            assert.equal(
+              answer.refusal?.code ?? 'permit',
+              test.expect,
+              `${test.name}: ${answer.refusal?.reason ?? ''}`,
+            );
             if (test.because !== undefined) assert.ok(reasonCodes(answer).includes(test.because), test.name);
             if (test.by !== undefined) assert.equal(answer.decidedBy, test.by, test.name);
             ran++;
@@ -55,7 +59,9 @@ describe('docs/how-to/entra.md', () => {
 });
 
 describe('docs/reference/token-validation.md', () => {
-  for (const block of blocksOf(read('docs/reference/token-validation.md')).filter((each) => each.startsWith('issuers:')))
+  for (const block of blocksOf(read('docs/reference/token-validation.md')).filter((each) =>
+    each.startsWith('issuers:'),
+  ))
     it(`shows issuers that are accepted: ${block.split('\n')[1]?.trim() ?? ''}`, () => {
       issuersSchema.parse(parse(block));
     });

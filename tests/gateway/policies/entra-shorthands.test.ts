@@ -47,19 +47,49 @@ const rows: [title: string, as: Record<string, unknown>, outcome: string, reason
   ['a person of the second tenant', { 'entra-v2': { ...user, tenant: partner } }, 'permit'],
   ['a person of the second tenant in v1.0', { 'entra-v1': { ...user, tenant: partner } }, 'permit'],
   ['a person of another tenant', { 'entra-v2': { ...user, tenant: stranger } }, 'invalid_token', 'iss'],
-  ['a person of another tenant in v1.0', { 'entra-v1': { ...user, tenant: stranger } }, 'invalid_token', 'iss'],
+  [
+    'a person of another tenant in v1.0',
+    { 'entra-v1': { ...user, tenant: stranger } },
+    'invalid_token',
+    'iss',
+  ],
   ['a tid of the other tenant', { 'entra-v2': { ...user, with: { tid: partner } } }, 'invalid_token', 'tid'],
-  ['a public client', { 'entra-v2': { ...user, with: { azpacr: '0' } } }, 'invalid_token', 'client_authentication'],
+  [
+    'a public client',
+    { 'entra-v2': { ...user, with: { azpacr: '0' } } },
+    'invalid_token',
+    'client_authentication',
+  ],
   ['an application on its own behalf', { 'app-only': { client_id: 'batch' } }, 'permit', 'role_permits'],
   ['the same without idtyp', { 'app-only': { client_id: 'batch', with: { idtyp: null } } }, 'permit'],
   ['a person who comes through it', { 'entra-v2': { client_id: 'batch' } }, 'access_denied', 'no_known_role'],
-  ['an audience of others', { 'app-only': { client_id: 'batch', with: { aud: '9b1e0000-0000-4000-8000-00000000000c' } } }, 'invalid_token', 'client_audience'],
+  [
+    'an audience of others',
+    { 'app-only': { client_id: 'batch', with: { aud: '9b1e0000-0000-4000-8000-00000000000c' } } },
+    'invalid_token',
+    'client_audience',
+  ],
   ['somebody of the group', { 'entra-v2': { groups: ['readers'] } }, 'permit'],
   ['somebody of too many groups', { 'entra-v2': { overage: true } }, 'access_denied', 'no_known_role'],
-  ['somebody of too many groups with a role', { 'entra-v2': { ...user, overage: true } }, 'access_denied', 'when_failed'],
+  [
+    'somebody of too many groups with a role',
+    { 'entra-v2': { ...user, overage: true } },
+    'access_denied',
+    'when_failed',
+  ],
   ['a daemon', { 'app-only': { issuer: 'daemons' } }, 'permit'],
-  ['a daemon with a mere secret', { 'app-only': { issuer: 'daemons', with: { azpacr: '1' } } }, 'invalid_token', 'client_authentication'],
-  ['a person where daemons are asked for', { 'entra-v2': { issuer: 'daemons', ...user } }, 'invalid_token', 'identity_type'],
+  [
+    'a daemon with a mere secret',
+    { 'app-only': { issuer: 'daemons', with: { azpacr: '1' } } },
+    'invalid_token',
+    'client_authentication',
+  ],
+  [
+    'a person where daemons are asked for',
+    { 'entra-v2': { issuer: 'daemons', ...user } },
+    'invalid_token',
+    'identity_type',
+  ],
 ];
 
 describe('a policy test', () => {
@@ -71,7 +101,8 @@ describe('a policy test', () => {
       assert.ok(test);
       const answer = answerTo(test, evaluator, surroundings);
       assert.equal(answer.refusal?.code ?? 'permit', outcome, answer.refusal?.reason);
-      if (reason !== undefined) assert.ok(reasonCodes(answer).includes(reason), reasonCodes(answer).join(' '));
+      if (reason !== undefined)
+        assert.ok(reasonCodes(answer).includes(reason), reasonCodes(answer).join(' '));
     });
   }
 });

@@ -2,7 +2,16 @@
 // shows its generation in three places (a header of limits.yaml, the rule and role that decided, the digest in the audit
 // record); a request that saw two bundles would show two numbers, or be refused because they do not fit together.
 import assert from 'node:assert/strict';
-import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { startTestGateway, type TestGateway } from '../../support/start-gateway.ts';
@@ -21,12 +30,16 @@ after(() => gateway.close());
 function filesOf(generation: number): ReadonlyMap<string, string> {
   const others = Array.from(
     { length: 999 },
-    (_, index) => `  - { name: other-${index}, effect: deny, clients: [client-${index}], when: request.max_tokens > ${generation} }\n`,
+    (_, index) =>
+      `  - { name: other-${index}, effect: deny, clients: [client-${index}], when: request.max_tokens > ${generation} }\n`,
   );
   const changed: Record<string, string> = {
     'roles.yaml': `roles:\n  Generation-${generation}: { permits: [models.list] }\nassignments:\n  - { role: Generation-${generation}, subjects: [alice] }\n`,
     'rules.yaml': `rules:\n  - { name: generation-${generation}, effect: permit, roles: [Generation-${generation}], actions: [chat.completions.create], models: [tiny-gpt2] }\n${others.join('')}`,
-    'limits.yaml': (shipped.get('limits.yaml') ?? '').replace(/(requests-per-principal:.*requests: )\d+/, `$1${1_000_000 + generation}`),
+    'limits.yaml': (shipped.get('limits.yaml') ?? '').replace(
+      /(requests-per-principal:.*requests: )\d+/,
+      `$1${1_000_000 + generation}`,
+    ),
   };
   return new Map(names.map((name) => [name, changed[name] ?? shipped.get(name) ?? '']));
 }
@@ -103,7 +116,9 @@ describe('generations of 1,000 rules under load', () => {
 
     assert.deepEqual([...new Set(answers.map(({ status }) => status))], [200]);
     const last = answers.at(-1)?.id;
-    await until('the last answer is in the audit log', () => auditRecords().some(({ request_id: id }) => id === last));
+    await until('the last answer is in the audit log', () =>
+      auditRecords().some(({ request_id: id }) => id === last),
+    );
     const records = new Map(auditRecords().map((record) => [record['request_id'], record]));
     const digests = new Map<number, Set<unknown>>();
     for (const { id, limit } of answers) {

@@ -80,7 +80,10 @@ describe('a gateway whose policies change', () => {
     const only = (role: string): string =>
       `roles:\n  ${role}: { permits: [chat.completions.create], models: [tiny-gpt2] }\nassignments: []\n`;
     const bundles = [only('Left'), only('Right')];
-    const people = { left: await gateway.mint({ sub: 'left', roles: ['Left'] }), right: await gateway.mint({ sub: 'right', roles: ['Right'] }) };
+    const people = {
+      left: await gateway.mint({ sub: 'left', roles: ['Left'] }),
+      right: await gateway.mint({ sub: 'right', roles: ['Right'] }),
+    };
     let isRunning = true;
     const load = Array.from({ length: 8 }, async (_, index) => {
       while (isRunning) await chat(index % 2 === 0 ? people.left : people.right);
@@ -105,7 +108,8 @@ describe('a gateway whose policies change', () => {
     assert.ok(seen.includes('left access_denied,right ok'), seen.join(' | '));
     assert.ok(seen.includes('left ok,right access_denied'), seen.join(' | '));
     // The shipped roles, with which it began, know neither of the two. A bundle never says both of one person.
-    for (const each of seen) assert.doesNotMatch(each, /left ok.*right ok|(left|right) \w+,\1/, seen.join(' | '));
+    for (const each of seen)
+      assert.doesNotMatch(each, /left ok.*right ok|(left|right) \w+,\1/, seen.join(' | '));
   });
 
   it('takes a right away from the next request on, and gives it back', async () => {

@@ -276,7 +276,10 @@ describe('policies whose own tests decide about their use', () => {
       holder.problem() ?? '',
       /tests\/people\.yaml:1:1 the test "a user may not use premium models" fails: expected model_not_found, got permit by roles\.LLM\.User \(role_permits\)/,
     );
-    assert.deepEqual(problems[0]?.map(({ code }) => code), ['policy_test_failed']);
+    assert.deepEqual(
+      problems[0]?.map(({ code }) => code),
+      ['policy_test_failed'],
+    );
     writeTests(directory, oneTest('a user may use premium models', 'permit', 'premium-small'));
     await until(() => swaps.length === 1);
     assert.equal(holder.problem(), null);
@@ -313,7 +316,10 @@ describe('policies whose own tests decide about their use', () => {
 
   it('name at most twenty failing tests', async () => {
     const { directory, holder } = watchTemporary();
-    writeTests(directory, Array.from({ length: 50 }, (_, index) => oneTest(`number ${index}`, 'deny')).join(''));
+    writeTests(
+      directory,
+      Array.from({ length: 50 }, (_, index) => oneTest(`number ${index}`, 'deny')).join(''),
+    );
     assert.equal(await holder.reload(), false);
     assert.equal(holder.problem()?.split('\n').length, 21);
     assert.match(holder.problem() ?? '', /30 further tests fail$/);
@@ -327,7 +333,9 @@ describe('policies whose own tests decide about their use', () => {
   });
 
   it('are not held without a test where tests are required', () => {
-    assert.throws(() => watchTemporary({ requireTests: true }), { message: /gateway\.require_tests asks for tests/ });
+    assert.throws(() => watchTemporary({ requireTests: true }), {
+      message: /gateway\.require_tests asks for tests/,
+    });
   });
 
   it('stay when the tests are deleted where tests are required', async () => {
@@ -354,9 +362,13 @@ describe('policies whose own tests decide about their use', () => {
     const { directory, holder, swaps } = watchTemporary();
     const rules = Array.from(
       { length: 1_000 },
-      (_, index) => `  - { name: rule-${index}, effect: deny, clients: [client-${index}], when: request.max_tokens > ${index} }\n`,
+      (_, index) =>
+        `  - { name: rule-${index}, effect: deny, clients: [client-${index}], when: request.max_tokens > ${index} }\n`,
     );
-    writeTests(directory, Array.from({ length: 1_000 }, (_, index) => oneTest(`number ${index}`, 'permit')).join(''));
+    writeTests(
+      directory,
+      Array.from({ length: 1_000 }, (_, index) => oneTest(`number ${index}`, 'permit')).join(''),
+    );
     replace(directory, { 'rules.yaml': `rules:\n${rules.join('')}` });
     let turns = 0;
     const ticking = setInterval(() => turns++, 1);

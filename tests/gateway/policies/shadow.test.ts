@@ -15,7 +15,10 @@ const write = (name: string, text: string): void => writeFileSync(join(folder, '
 before(async () => {
   folder = mkdtempSync(join(tmpdir(), 'sallyport-shadow-'));
   cpSync(join(packageRoot, 'policies'), join(folder, 'next'), { recursive: true });
-  write('rules.yaml', `rules:\n  - { name: paid-only, effect: deny, models: [tiny-gpt2], when: 'principal.claims.plan != "paid"' }\n`);
+  write(
+    'rules.yaml',
+    `rules:\n  - { name: paid-only, effect: deny, models: [tiny-gpt2], when: 'principal.claims.plan != "paid"' }\n`,
+  );
   gateway = await startTestGateway({ config: { shadow_policies: join(folder, 'next') } });
   administrator = await gateway.mint({ sub: 'root', roles: ['LLM.Admin'] });
   await until('the candidate is read', ({ digest }) => digest !== null);
@@ -27,7 +30,8 @@ after(async () => {
 
 const shown = (accessToken: string): Promise<Response> =>
   fetch(`${gateway.url}/admin/policies/shadow`, { headers: { authorization: `Bearer ${accessToken}` } });
-const report = async (): Promise<ShadowReport> => (await shown(administrator)).json() as Promise<ShadowReport>;
+const report = async (): Promise<ShadowReport> =>
+  (await shown(administrator)).json() as Promise<ShadowReport>;
 
 async function until(what: string, holds: (report: ShadowReport) => boolean): Promise<ShadowReport> {
   for (let round = 0; round < 1_000; round++) {
@@ -54,15 +58,24 @@ describe('a candidate in the shadow', () => {
     const first = await chat(free);
     const second = await chat(free);
     assert.deepEqual([first.status, second.status], [200, 200]);
-    const { differences, live, digest } = (await until('both are compared', ({ differences: found }) => found[0]?.count === 2)) as ShadowReport & { live: string };
+    const { differences, live, digest } = (await until(
+      'both are compared',
+      ({ differences: found }) => found[0]?.count === 2,
+    )) as ShadowReport & { live: string };
     assert.notEqual(live, digest);
     const [found] = differences;
     assert.match(found?.principal ?? '', / frank$/);
     assert.deepEqual(found?.live, { decision: 'permit', code: 'permit', by: 'roles.LLM.User' });
-    assert.deepEqual([found.candidate.decision, found.candidate.code, found.candidate.by], ['deny', 'access_denied', 'rules.paid-only']);
+    assert.deepEqual(
+      [found.candidate.decision, found.candidate.code, found.candidate.by],
+      ['deny', 'access_denied', 'rules.paid-only'],
+    );
     assert.equal(found.request_id, second.id);
     const metrics = await (await fetch(`${gateway.internalUrl}/metrics`)).text();
-    assert.match(metrics, /sallyport_shadow_decisions_total\{live="permit",candidate="deny",rule="rules\.paid-only"\} 2/);
+    assert.match(
+      metrics,
+      /sallyport_shadow_decisions_total\{live="permit",candidate="deny",rule="rules\.paid-only"\} 2/,
+    );
   });
 
   it('says nothing where it decides alike', async () => {
@@ -74,7 +87,9 @@ describe('a candidate in the shadow', () => {
 
   it('lists an evaluation of its own that fails as a refusal, and enforces nothing of it', async () => {
     assert.equal((await chat(await gateway.mint({ sub: 'nobody-knows-the-plan' }))).status, 200);
-    const { differences } = await until('it is listed', ({ differences: found }) => found.some(({ principal }) => principal.endsWith('plan')));
+    const { differences } = await until('it is listed', ({ differences: found }) =>
+      found.some(({ principal }) => principal.endsWith('plan')),
+    );
     assert.equal(differences[0]?.candidate.reason, 'rules.paid-only when_failed');
   });
 
@@ -98,7 +113,10 @@ describe('a candidate in the shadow', () => {
     const ready = (await (await fetch(`${gateway.internalUrl}/readyz`)).json()) as { status: string };
     assert.equal(ready.status, 'ready');
     write('rules.yaml', 'rules: []\n');
-    const fresh = await until('the new one is read', (found) => found.digest !== digest && found.problem === null);
+    const fresh = await until(
+      'the new one is read',
+      (found) => found.digest !== digest && found.problem === null,
+    );
     assert.deepEqual(fresh.differences, []);
   });
 
@@ -107,7 +125,11 @@ describe('a candidate in the shadow', () => {
     const { since } = await report();
     await until('the new one is read', (found) => found.since !== since && found.digest !== null);
     for (let from = 0; from < 220; from += 20)
-      await Promise.all(Array.from({ length: 20 }, async (_, index) => chat(await gateway.mint({ sub: `person-${from + index}` }))));
+      await Promise.all(
+        Array.from({ length: 20 }, async (_, index) =>
+          chat(await gateway.mint({ sub: `person-${from + index}` })),
+        ),
+      );
     const { differences, different } = await until('all are compared', (found) => found.different >= 220);
     assert.equal(different, 220);
     assert.equal(differences.length, 200);
@@ -124,7 +146,9 @@ describe('a gateway without a candidate, or with one that is not there', () => {
     ] as const) {
       const other = await startTestGateway({ config });
       const accessToken = await other.mint({ roles: ['LLM.Admin'] });
-      const response = await fetch(`${other.url}/admin/policies/shadow`, { headers: { authorization: `Bearer ${accessToken}` } });
+      const response = await fetch(`${other.url}/admin/policies/shadow`, {
+        headers: { authorization: `Bearer ${accessToken}` },
+      });
       const found = (await response.json()) as ShadowReport;
       assert.equal(response.status, 200);
       assert.match(found.problem ?? '', problem);
