@@ -46,9 +46,8 @@ describe('relations that identity holds', () => {
   });
 
   const change = async (add: string[], remove: string[] = []): Promise<void> => {
-    const tuples = (texts: string[]) =>
-      texts.map((text) => parseTuple(text) ?? assert.fail(`${text} is no tuple`));
-    await changeRelations(createEventLog(database), { add: tuples(add), remove: tuples(remove) });
+    const wanted = { add: add.map(parseTuple), remove: remove.map(parseTuple) };
+    await changeRelations(createEventLog(database), wanted);
   };
   const status = async (sub = 'alice'): Promise<number> => {
     const answer = await fetch(`${gateway.url}/v1/chat/completions`, {
