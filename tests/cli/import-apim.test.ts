@@ -526,6 +526,11 @@ describe('a document to import', () => {
     });
   });
 
+  it('is refused in plain words when its elements are nested beyond any use', () => {
+    const xml = `${'<a>'.repeat(60_000)}${'</a>'.repeat(60_000)}`;
+    assert.throws(() => readDocument(xml), /nested too deeply/);
+  });
+
   it('never overwrites a folder', () => {
     assert.throws(() => run(entraToken(), { out: folder }), /not empty/);
     assert.ok(readdirSync(folder).length > 0);

@@ -75,7 +75,9 @@ function parse(text: string): readonly PolicyElement[] {
     return root === null ? [] : elementOf(root).children;
   } catch (error) {
     // The parser wraps what its reporter throws.
-    throw fault ?? new DocumentFault(plain(error instanceof Error ? error.message : 'it cannot be read'), 1);
+    if (fault !== undefined) throw fault;
+    if (error instanceof RangeError) throw new DocumentFault('its elements are nested too deeply', 1);
+    throw new DocumentFault(plain(error instanceof Error ? error.message : 'it cannot be read'), 1);
   }
 }
 
