@@ -1,7 +1,7 @@
 // Request ids: `req_` and a ULID (48 bits of time, 80 random bits, Crockford base32), sortable and unguessable enough
 // to be quoted in a support request. Random bytes come from a pool, because a system call per request would show.
 import { randomFillSync } from 'node:crypto';
-import type { IncomingMessage } from 'node:http';
+import type { CallerRequest } from './caller.ts';
 
 const alphabet = '0123456789ABCDEFGHJKMNPQRSTVWXYZ';
 /** Two characters for each number of ten bits: joining 26 single ones took three times as long. */
@@ -53,7 +53,7 @@ const pair = (bits: number): string => pairs[bits] ?? '';
  * The header that sends an asking service its own request id back.
  * Checks: printable ASCII, at most 256 characters; any other is not echoed, and ours stays.
  */
-export function echoOf({ headers }: IncomingMessage): Readonly<Record<string, string>> {
+export function echoOf({ headers }: Pick<CallerRequest, 'headers'>): Readonly<Record<string, string>> {
   const id = headers['x-request-id'];
   // AuthZEN 1.0 §10.1: a request identifier of the caller is the one in the response.
   return typeof id === 'string' && /^[\x20-\x7e]{1,256}$/.test(id) ? { 'x-request-id': id } : {};
