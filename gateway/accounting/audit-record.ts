@@ -44,35 +44,45 @@ export function requestRecord(received: Received, code: string, endedAt: number)
 }
 
 function repeatedText(received: Received, code: string): string {
-  const { outcome, response, request, route, snapshot, callerAddress } = received;
-  const { principal, refusal } = outcome;
+  const { principal, refusal } = received.outcome;
   // A refusal has a reason of its own each time.
-  if (principal === null || refusal !== null || !response.headersSent) return judgedText(received, code);
+  if (principal === null || refusal !== null || !received.response.headersSent)
+    return judgedText(received, code);
   const last = lastOf.get(principal);
-  if (
-    last !== undefined &&
+  if (last?.code === code && sameRequest(last, received) && sameAnswer(last, received)) return last.text;
+  const { route, snapshot, callerAddress: caller, outcome, response } = received;
+  const { model, decidedBy, obligedBy, upstream, streamed, aborted } = outcome;
+  const { method } = received.request;
+  const text = judgedText(received, code);
+  lastOf.set(principal, {
+    ...{ caller, route, snapshot, method, model, decidedBy, obligedBy, upstream },
+    ...{ status: response.statusCode, code, streamed, aborted, text },
+  });
+  return text;
+}
+
+function sameRequest(
+  last: Repeated,
+  { callerAddress, route, snapshot, request, outcome }: Received,
+): boolean {
+  return (
     last.caller === callerAddress &&
     last.route === route &&
     last.snapshot === snapshot &&
     last.method === request.method &&
-    last.model === outcome.model &&
+    last.model === outcome.model
+  );
+}
+
+function sameAnswer(last: Repeated, { outcome, response }: Received): boolean {
+  return (
     last.decidedBy === outcome.decidedBy &&
     last.obligedBy === outcome.obligedBy &&
     last.upstream === outcome.upstream &&
     last.status === response.statusCode &&
-    last.code === code &&
     last.streamed === outcome.streamed &&
     last.aborted === outcome.aborted
-  )
-    return last.text;
-  const text = judgedText(received, code);
-  const { model, decidedBy, obligedBy, upstream, streamed, aborted } = outcome;
-  const { method } = request;
-  lastOf.set(principal, {
-    ...{ caller: callerAddress, route, snapshot, method, model, decidedBy, obligedBy, upstream },
-    ...{ status: response.statusCode, code, streamed, aborted, text },
-  });
-  return text;
+  );
 }
 
 /** Who asked for what, what was decided on which grounds, and how it ended. */
