@@ -5,7 +5,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, loadavg, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { accessTokens, claims, signingKey } from './harness/access-tokens.mjs';
+import { accessTokens, badAccessTokens, claims, signingKey } from './harness/access-tokens.mjs';
 import { startContestants } from './harness/contestants.mjs';
 import { checkGuard } from './harness/guard-check.mjs';
 import { helpPage, otherBenches, readOptions, UsageError } from './harness/options.mjs';
@@ -61,11 +61,10 @@ async function prepare(folder, { freshTokens }) {
   const fresh = await accessTokens(freshTokens, signing);
   await load.ask({ keep: { pool: 'known', tokens: known } }, 'keep');
   await load.ask({ keep: { pool: 'fresh', tokens: fresh } }, 'keep');
-  const other = await signingKey();
-  const [foreign] = await accessTokens(1, { privateKey: other.privateKey, issuer: load.issuer });
+  const bad = await badAccessTokens({ ...signing, pem: key.pem });
   return {
     load,
-    guard: { body, valid: known[0], foreign },
+    guard: { body, valid: known[0], bad },
     context: {
       folder,
       core: cores?.contestant ?? null,
@@ -98,7 +97,7 @@ async function benchPeers(options, folder) {
   tell(
     `guards checked: ${started.map(({ name, guards }) => (guards ? name : `${name} (has none)`)).join(', ')}`,
   );
-  for (const contestant of started) await warm(contestant, load, plan);
+  for (const contestant of started) contestant.warmed = await warm(contestant, load, plan);
   const rows = await requestRounds(started, load, {
     plan,
     freshPerRound,
@@ -138,8 +137,8 @@ function report(tables, { options, file }) {
 function hitsOf(started, rows) {
   return started
     .filter(({ caches, name }) => caches === true && rows.has(name))
-    .map(({ name, warmRequests }) => {
-      const counted = rows.get(name).reduce((sum, { requests }) => sum + requests, warmRequests);
+    .map(({ name, warmed }) => {
+      const counted = rows.get(name).reduce((sum, { requests }) => sum + requests, warmed);
       const fresh = rows.get(`${name}, every token new`) ?? [];
       return {
         name,

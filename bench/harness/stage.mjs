@@ -18,7 +18,14 @@ async function startGateways(list, { load, guard, context, options }) {
       { ...common, isSource: options.isSource, variant },
       { core, execArgv },
     );
-    const gateway = { name, guards: true, warmRequests: 20_000, part, rounds: [] };
+    const gateway = {
+      name,
+      guards: true,
+      guardsRequests: variant === 'everything on',
+      warmRequests: 20_000,
+      part,
+      rounds: [],
+    };
     await checkGuard(gateway, guard);
     await warm(gateway, load, options.plan);
     gateways.push(gateway);
