@@ -8,13 +8,11 @@ import { startTestGateway, type TestGateway } from '../../support/start-gateway.
 
 let fast: TestGateway;
 let plain: TestGateway;
-let accessToken: string;
 
 before(async () => {
   fast = await startTestGateway();
   plain = await startTestGateway({ ingress: false });
   // Each has an issuer of its own.
-  accessToken = 'ACCESS-TOKEN';
   minted.set(fast, await fast.mint());
   minted.set(plain, await plain.mint());
 });
@@ -159,7 +157,7 @@ function request(parts: Parts = {}): string {
   return [
     parts.line ?? 'POST /v1/chat/completions HTTP/1.1',
     'Host: localhost',
-    `Authorization: Bearer ${accessToken ?? 'ACCESS-TOKEN'}`,
+    'Authorization: Bearer ACCESS-TOKEN',
     'Content-Type: application/json',
     parts.framing ?? `Content-Length: ${content.length}`,
     ...(parts.fields ?? []),
@@ -182,7 +180,11 @@ describe('what is written by hand', () => {
       one('two requests in one piece', good + good),
       one('three, the last of another kind', good + good + get),
       one('another kind first', get + good),
-      one('a request in single bytes of its head', ...[...head.slice(0, 30)], head.slice(30) + body),
+      one(
+        'a request in single bytes of its head',
+        ...(head.slice(0, 30).match(/[^]/g) ?? []),
+        head.slice(30) + body,
+      ),
       one('a head and a body apart', head, body),
       one('a body in four pieces', head, body.slice(0, 9), body.slice(9, 10), body.slice(10)),
       one('a head in two pieces', head.slice(0, 60), head.slice(60) + body),

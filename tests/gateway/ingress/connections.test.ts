@@ -287,27 +287,27 @@ describe('what is no simple request', () => {
 
 describe('a stop', () => {
   it('ends idle connections, says so on those under way, and takes no further request on them', async () => {
-    let answer: (() => void) | undefined;
+    const underWay: CallerResponse[] = [];
     handle = (request, response) => {
       request.collectBody?.(10);
-      answer = () => {
-        response.writeHead(200, { 'content-length': 2 });
-        response.end('ok');
-      };
+      underWay.push(response);
+    };
+    const answer = async (): Promise<void> => {
+      while (underWay.length === 0) await new Promise((resolve) => setTimeout(resolve, 10));
+      underWay[0]?.writeHead(200, { 'content-length': 2 });
+      underWay.shift()?.end('ok');
     };
     const [idle, busy] = await Promise.all([connect(), connect()]);
     idle.socket.write(head(0));
-    while (answer === undefined) await new Promise((resolve) => setTimeout(resolve, 10));
-    answer();
+    await answer();
     await idle.until(/ok$/);
-    answer = undefined;
     busy.socket.write(head(0) + head(0));
-    while (answer === undefined) await new Promise((resolve) => setTimeout(resolve, 10));
+    while (underWay.length === 0) await new Promise((resolve) => setTimeout(resolve, 10));
     isStopping = true;
     ingress.closeIdleConnections();
     await idle.closed;
     assert.ok(!busy.socket.destroyed);
-    (answer as () => void)();
+    await answer();
     await busy.closed;
     assert.match(busy.text, /\r\nConnection: close\r\n[^]*ok$/);
     assert.equal(count(busy.text), 1);
