@@ -91,6 +91,7 @@ const limits = {
 const snapshotWith = (verify: () => never): Partial<Snapshot> => ({
   limits,
   authentication: {
+    seen: () => null,
     verify,
     issuers: [],
     accepted: [],
