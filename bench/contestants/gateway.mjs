@@ -1,39 +1,80 @@
-// The whole gateway from dist/, with the policies that ship; only the number of the rate limit is raised, because a
-// bench sends more than 600 requests a minute.
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+// The whole gateway as it is built, with the policies that ship and every stage on. Only numbers of limits are raised,
+// because a bench sends more than a person does.
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { Session } from 'node:inspector/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { gatewayConfigSchema } from '../../dist/gateway/config.js';
-import { startGateway } from '../../dist/gateway/server.js';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { policyEditor, raiseLimits, variants } from './gateway-variants.mjs';
 import { ready } from './process.mjs';
 
-export async function start({ upstreamPort, issuer }) {
+const here = fileURLToPath(new URL('../..', import.meta.url));
+
+/**
+ * Starts it from `root` (default: this checkout; its dist/, or its sources with `isSource`) and resolves with its ports.
+ * `variant` names one of gateway-variants.mjs.
+ */
+export async function start({
+  upstreamPort,
+  issuer,
+  root = here,
+  isSource = false,
+  variant = 'everything on',
+}) {
+  const part = (name) =>
+    import(pathToFileURL(isSource ? join(root, `${name}.ts`) : join(root, 'dist', `${name}.js`)).href);
+  const { gatewayConfigSchema } = await part('gateway/config');
+  const { startGateway } = await part('gateway/server');
   const folder = mkdtempSync(join(tmpdir(), 'sallyport-bench-'));
   process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
   const policies = join(folder, 'policies');
-  cpSync(new URL('../../policies', import.meta.url), policies, { recursive: true });
-  const limits = join(policies, 'limits.yaml');
-  writeFileSync(limits, readFileSync(limits, 'utf8').replaceAll(/requests: \d+/g, 'requests: 100000000'));
-  const running = await startGateway(
-    gatewayConfigSchema.parse({
-      listen: '127.0.0.1:0',
-      internal_listen: '127.0.0.1:0',
-      policies,
-      data: join(folder, 'data'),
-      assertion_jwks: join(folder, 'run', 'gateway-jwks.json'),
-      embedded_issuer: issuer,
-      upstreams: {
-        embedded: {
-          kind: 'openai',
-          url: `http://127.0.0.1:${upstreamPort}`,
-          models: ['tiny-gpt2'],
-          assertion: 'model-server',
-        },
-        accounts: { kind: 'http', url: `http://127.0.0.1:${upstreamPort}`, assertion: 'identity' },
+  cpSync(join(root, 'policies'), policies, { recursive: true });
+  // Its own tests judge the bundle as it ships, not as it is changed here.
+  rmSync(join(policies, 'tests'), { recursive: true, force: true });
+  const config = {
+    listen: '127.0.0.1:0',
+    internal_listen: '127.0.0.1:0',
+    policies,
+    data: join(folder, 'data'),
+    assertion_jwks: join(folder, 'run', 'gateway-jwks.json'),
+    embedded_issuer: issuer,
+    upstreams: {
+      embedded: {
+        kind: 'openai',
+        url: `http://127.0.0.1:${upstreamPort}`,
+        models: ['tiny-gpt2'],
+        assertion: 'model-server',
       },
-    }),
-  );
-  return { port: Number(new URL(running.address).port) };
+      accounts: { kind: 'http', url: `http://127.0.0.1:${upstreamPort}`, assertion: 'identity' },
+    },
+  };
+  const edit = policyEditor(policies);
+  raiseLimits(edit);
+  variants[variant]({ edit, config });
+  const running = await startGateway(gatewayConfigSchema.parse(config));
+  return {
+    port: Number(new URL(running.address).port),
+    internalPort: Number(new URL(running.internalAddress).port),
+  };
 }
 
-ready(start);
+/** A CPU profile from `{ from: true }` to `{ file }`. */
+let session = null;
+async function profile({ file = null }) {
+  if (file === null) {
+    session = new Session();
+    session.connect();
+    await session.post('Profiler.enable');
+    await session.post('Profiler.setSamplingInterval', { interval: 250 });
+    await session.post('Profiler.start');
+    return;
+  }
+  writeFileSync(file, JSON.stringify((await session.post('Profiler.stop')).profile));
+}
+
+ready(import.meta.url, start, {
+  profile,
+  // Where stage-clock.mjs was loaded.
+  forget: () => globalThis.sallyportStageClock.forget(),
+  stages: () => globalThis.sallyportStageClock.tell(),
+});
