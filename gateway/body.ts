@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import { GatewayError } from '../core/errors.ts';
 import { StrictJsonError } from '../core/strict-json.ts';
 import type { Authenticated, Parsed, RequestBody } from './exchange.ts';
-import { parseStrictJson } from './strict-json.ts';
+import { holdsPlainText, parseStrictJson } from './strict-json.ts';
 
 /**
  * Reads and parses the body of routes whose content is judged (`openai`, `generate`, `revocations`), and names the model.
@@ -20,7 +20,7 @@ export async function readBody(authenticated: Authenticated): Promise<Parsed> {
   if (route.kind === 'openai' || route.kind === 'generate' || route.kind === 'revocations') {
     if (!isJsonRequest(request)) throw new GatewayError('unsupported_media_type');
     const bytes = await collectBody(authenticated);
-    parsed.body = { bytes, json: parse(bytes) };
+    parsed.body = { bytes, json: parse(bytes), isPlain: holdsPlainText(bytes) };
     if (route.kind !== 'revocations') parsed.model = modelOf(parsed.body, authenticated.pathModel);
   }
   parsed.outcome.model = parsed.model;
