@@ -1,5 +1,5 @@
-// The whole gateway from dist/, with the policies that ship; only the number of the rate limit is raised, because a
-// bench sends more than 600 requests a minute.
+// The whole gateway from dist/, with the policies that ship; only the numbers of the limits are raised, because a bench
+// sends more than 600 requests and 100,000 model tokens a minute.
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,7 +13,10 @@ export async function start({ upstreamPort, issuer }) {
   const policies = join(folder, 'policies');
   cpSync(new URL('../../policies', import.meta.url), policies, { recursive: true });
   const limits = join(policies, 'limits.yaml');
-  writeFileSync(limits, readFileSync(limits, 'utf8').replaceAll(/requests: \d+/g, 'requests: 100000000'));
+  writeFileSync(
+    limits,
+    readFileSync(limits, 'utf8').replaceAll(/(requests|model_tokens): \d+/g, '$1: 100000000'),
+  );
   const running = await startGateway(
     gatewayConfigSchema.parse({
       listen: '127.0.0.1:0',

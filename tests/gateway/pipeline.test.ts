@@ -50,7 +50,10 @@ function services(
       publicUrl: 'http://gateway',
       log: pino({ level: 'info' }, { write: (line: string) => void seen.lines.push(line) }),
       auditLog: {
-        append: failing.append ?? ((record) => void seen.records.push({ ...record })),
+        append: (record) => void seen.records.push({ ...record }),
+        appendText:
+          failing.append ??
+          ((members) => void seen.records.push(JSON.parse(`{${members}}`) as Seen['records'][number])),
         problem: () => null,
         close: () => Promise.resolve(),
       },

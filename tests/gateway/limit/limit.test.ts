@@ -229,6 +229,7 @@ describe('the gate before authenticate', () => {
   it('refuses everything while the audit log cannot be written', async () => {
     const auditLog = {
       append: () => undefined,
+      appendText: () => undefined,
       problem: () => 'the disk is full',
       close: () => Promise.resolve(),
     };

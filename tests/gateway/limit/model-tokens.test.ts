@@ -20,7 +20,7 @@ const edit = {
   ],
   'routes.yaml': [
     [
-      'action: completions.create, limits: [requests-per-principal]',
+      'action: completions.create, limits: [requests-per-principal, tokens-per-principal]',
       'action: completions.create, limits: [requests-per-principal, per-window, per-month]',
     ],
   ],
