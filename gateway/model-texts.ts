@@ -40,9 +40,13 @@ function someText(value: unknown, key: string, visit: (text: string) => boolean)
     for (const entry of value) if (someText(entry, key, visit)) return true;
     return key === 'content' && value.length > 1 && visit(joinParts(value));
   }
-  if (typeof value !== 'object' || value === null) return false;
+  return typeof value === 'object' && value !== null && someMemberText(value, key, visit);
+}
+
+function someMemberText(value: object, key: string, visit: (text: string) => boolean): boolean {
   const readsKeys = namedByCaller.has(key);
   const members = value as Readonly<Record<string, unknown>>; // An object of parsed JSON.
+  // Not Object.entries: a list of pairs for each object costs more than the walk.
   for (const name in members) {
     if (!Object.hasOwn(members, name)) continue;
     if (readsKeys && visit(name)) return true;

@@ -150,9 +150,7 @@ export async function openAssertionSigner(options: AssertionSignerOptions): Prom
 /** Of one service and one subject: whether the assertions would say the same. Equal roles are one set in a snapshot. */
 function isAlike(left: AssertionSubject, right: AssertionSubject): boolean {
   return (
-    left.roles === right.roles &&
-    left.clientId === right.clientId &&
-    left.credential === right.credential
+    left.roles === right.roles && left.clientId === right.clientId && left.credential === right.credential
   );
 }
 
