@@ -63,6 +63,15 @@ describe('parseStrictJson', () => {
     assert.equal(Object.keys(parseStrictJson(Buffer.from(text)).json).length, 20_000);
   });
 
+  it('says of a body that all its texts are plain only where that is so', () => {
+    const isPlain = (source: string): boolean | undefined => parseStrictJson(Buffer.from(source)).isPlain;
+    for (const source of ['{}', '{"a":"b c~"}', '{"a":"\\n\\r\\t\\"\\/\\\\"}', '{ "a" :\n\t1 }'])
+      assert.equal(isPlain(source), true, source);
+    for (const source of ['"\\u0041"', '"\\b"', '"\\f"', '"\u007f"', '"é"', '"\u200b"', '"\\ud800"'])
+      assert.equal(isPlain(`{"a":${source}}`), false, source);
+    assert.equal(isPlain('{"é":1}'), false);
+  });
+
   it('accepts nesting of 32 levels', () => {
     assert.ok(parseStrictJson(Buffer.from(`${'{"a":'.repeat(32)}1${'}'.repeat(32)}`)));
   });
