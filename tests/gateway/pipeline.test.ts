@@ -44,7 +44,7 @@ function services(
   failing: { limitStore?: () => never; append?: () => never } = {},
 ): [Partial<Services>, Seen] {
   const seen: Seen = { records: [], counts: [], lines: [] };
-  const state = { permitted: true, remaining: 1, resetMs: 1 };
+  const state = { permitted: true, remaining: 1, resetMs: 1, endMs: 0 };
   return [
     {
       publicUrl: 'http://gateway',
@@ -68,6 +68,7 @@ function services(
       },
       limitStore: {
         kind: 'process',
+        reserve: () => [],
         consume: () => Promise.resolve(state),
         adjust: () => Promise.resolve(),
         peek: failing.limitStore ?? (() => Promise.resolve(state)),
@@ -90,6 +91,7 @@ const limits = {
 const snapshotWith = (verify: () => never): Partial<Snapshot> => ({
   limits,
   authentication: {
+    seen: () => null,
     verify,
     issuers: [],
     accepted: [],
