@@ -164,6 +164,7 @@ async function openServices(
   const limitStore = await createLimitStore({
     folder: config.data,
     redisUrl,
+    leaseMs: config.redis?.lease,
     log,
   });
   const auditLog = createAuditLog(join(config.data, 'audit'), {
