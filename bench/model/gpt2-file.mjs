@@ -160,8 +160,13 @@ function bytesOf({ name, shape, type, mean = 0, deviation }, vocabulary) {
     return Buffer.from(values.buffer);
   }
   const bytes = quantised(count(shape), next);
-  // Rows of zeros have the logit 0, far below the 40 best of 50,000: the end and the padding are never drawn.
-  if (name === 'token_embd.weight') bytes.fill(0, vocabulary.endId * (width / 32) * 34);
+  if (name === 'token_embd.weight') {
+    // Rows of zeros have the logit 0, far below the 40 best of 50,000. So the end and the padding are never drawn, nor
+    // are single bytes, which would make texts that are no UTF-8 (llama-server then breaks off with a 500).
+    const rowBytes = (width / 32) * 34;
+    bytes.fill(0, vocabulary.endId * rowBytes);
+    bytes.fill(0, 0, 256 * rowBytes);
+  }
   return bytes;
 }
 
