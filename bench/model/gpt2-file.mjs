@@ -5,6 +5,7 @@
 import { closeSync, existsSync, mkdirSync, openSync, renameSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { createVocabulary } from './vocabulary.mjs';
 
@@ -174,8 +175,8 @@ function bytesOf({ name, shape, type, mean = 0, deviation }, vocabulary) {
 function quantised(size, next) {
   const bytes = Buffer.alloc((size / 32) * 34);
   const block = new Float32Array(32);
-  const scale = new Float16Array(1);
-  const scaleBits = new Uint16Array(scale.buffer);
+  const scale = new Float32Array(1);
+  const scaleBits = new Uint32Array(scale.buffer);
   for (let at = 0; at < bytes.length; at += 34) {
     let largest = 0;
     for (let index = 0; index < 32; index++) {
@@ -183,7 +184,8 @@ function quantised(size, next) {
       largest = Math.max(largest, Math.abs(block[index]));
     }
     scale[0] = largest / 127;
-    bytes.writeUInt16LE(scaleBits[0], at);
+    // float32 to float16: eight exponent bits become five, 23 bits of fraction ten, rounded. No scale here is subnormal.
+    bytes.writeUInt16LE(((scaleBits[0] + 0x1000) >>> 13) - ((127 - 15) << 10), at);
     for (let index = 0; index < 32; index++)
       bytes.writeInt8(Math.round((block[index] / largest) * 127), at + 2 + index);
   }
@@ -209,7 +211,7 @@ function quantile(share) {
   return (share ** 0.135 - (1 - share) ** 0.135) / 0.1975;
 }
 
-if (import.meta.main) {
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const { values } = parseArgs({
     options: { padded: { type: 'boolean', default: false }, out: { type: 'string' } },
   });

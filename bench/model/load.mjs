@@ -3,6 +3,7 @@
 //   node bench/model/load.mjs --url http://127.0.0.1:8000/generate --clients 8 --max-tokens 50 [--pid PID] [--rounds 3]
 // An URL that ends in /completions is spoken to as OpenAI's (streamed); any other gets {prompt, max_length} and answers whole.
 import { Agent, request as httpRequest } from 'node:http';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { createPrompts } from './prompts.mjs';
 import { treeUsage } from './process-tree.mjs';
@@ -138,7 +139,7 @@ async function main() {
   console.log(JSON.stringify(Object.fromEntries(Object.keys(rows[0]).map((member) => [member, of(member)])), null, 1));
 }
 
-if (import.meta.main) {
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
   try {
     await main();
   } catch (error) {
