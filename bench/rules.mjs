@@ -1,5 +1,4 @@
-// `node bench/rules.mjs` (after `npm run build`; from the sources: `node bench/rules.mjs --source`): what one decision costs
-// with rules. docs/performance.md holds the figures.
+// What one decision costs with rules, on dist/ (`--source`: on the sources). docs/performance.md holds the figures.
 const isSource = process.argv.includes('--source');
 const authorizeModule = isSource ? '../gateway/authorize/index.ts' : '../dist/gateway/authorize/index.js';
 const { compileRelations, compileRoles, compileRules, decide, relationsSchema, rolesSchema, rulesSchema } =

@@ -1,185 +1,163 @@
-// `npm run bench [-- --short]`: what the gateway costs beside a direct connection and a bare pass-through. Every part is
-// a process of its own; rounds are interleaved, so that a noisy moment hits all contestants. docs/performance.md says
-// how to read the table.
-import { fork } from 'node:child_process';
-import { generateKeyPair, randomUUID } from 'node:crypto';
-import { promisify } from 'node:util';
-import { exportJWK, SignJWT } from 'jose';
+// `npm run bench`: what the gateway costs beside its peers. Every part is a process of its own; rounds are interleaved.
+// docs/performance.md says how to read the table; `npm run bench -- --help` lists the rest.
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { availableParallelism, cpus, loadavg, tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { accessTokens, claims, signingKey } from './harness/access-tokens.mjs';
+import { startContestants } from './harness/contestants.mjs';
+import { checkGuard } from './harness/guard-check.mjs';
+import { helpPage, otherBenches, readOptions, UsageError } from './harness/options.mjs';
+import { heightOf, plotOf, renderPng } from './harness/plot.mjs';
+import { canReadProcesses, cores, endAll, startNodePart } from './harness/processes.mjs';
+import { markdownTable, notesOf, summarise, tablesOf, terminalTable } from './harness/report.mjs';
+import { body, requestRounds, streamRounds, warm } from './harness/rounds.mjs';
+import { howToInstall } from './contestants/portkey.mjs';
 
-const isShort = process.argv.includes('--short');
-const plan = isShort
-  ? { rounds: 3, durationMs: 1500, latencyMs: 1500 }
-  : { rounds: 7, durationMs: 4000, latencyMs: 4000 };
-const connections = 32;
-const rate = 300;
-const target = 2;
-/** Counted, not timed: on a busy machine a moment is too short for the compiler to be done with every contestant. */
-const warmRequests = 30_000;
-const body = JSON.stringify({
-  model: 'tiny-gpt2',
-  messages: [{ role: 'user', content: 'x'.repeat(429) }],
-  max_tokens: 40,
-});
+const knownTokens = 100;
+const say = (line) => process.stdout.write(`${line}\n`);
+const tell = (line) => process.stderr.write(`${line}\n`);
 
-const children = [];
-
-/** Starts one part and waits until it listens. */
-async function part(file, options = {}) {
-  const child = fork(new URL(file, import.meta.url), { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
-  children.push(child);
-  const ask = (message, member) =>
-    new Promise((resolve, reject) => {
-      const listen = (reply) => {
-        if (reply.failed !== undefined) reject(new Error(`${file}: ${reply.failed}`));
-        if (reply[member] === undefined) return;
-        child.off('message', listen);
-        child.off('exit', gone);
-        resolve(member === 'cpu' ? reply : reply[member]);
-      };
-      const gone = () => reject(new Error(`${file} has ended`));
-      child.on('message', listen);
-      child.once('exit', gone);
-      child.send(message);
-    });
-  const started = await ask({ start: options }, 'started');
-  return { ...started, cpu: () => ask({ cpu: true }, 'cpu'), run: (options) => ask({ run: options }, 'ran') };
-}
-
-/** 100 access tokens of 100 people, as the embedded identity server issues them. */
-async function accessTokens(privateKey, issuer) {
-  const tenant = '5a11b0a7-0000-4000-8000-000000000000';
-  return Promise.all(
-    Array.from({ length: 100 }, () => {
-      const subject = randomUUID();
-      const claims = {
-        tid: tenant,
-        oid: subject,
-        client_id: '5a11b0a7-0000-4000-8000-000000000001',
-        azp: '5a11b0a7-0000-4000-8000-000000000001',
-        scp: 'LLM.Access',
-        roles: ['LLM.User'],
-        groups: [],
-        ver: '2.0',
-        preferred_username: `${subject}@example.test`,
-        name: 'A Person of the Bench',
-        jti: randomUUID(),
-      };
-      return new SignJWT(claims)
-        .setProtectedHeader({ alg: 'RS256', typ: 'at+jwt', kid: 'bench' })
-        .setIssuer(issuer)
-        .setAudience('api://sallyport')
-        .setSubject(subject)
-        .setIssuedAt()
-        .setNotBefore('-1s')
-        .setExpirationTime('1h')
-        .sign(privateKey);
-    }),
-  );
-}
-
-async function statusOf(port, accessToken) {
-  const headers = {
-    'content-type': 'application/json',
-    ...(accessToken === null ? {} : { authorization: `Bearer ${accessToken}` }),
-  };
-  const answer = await fetch(`http://127.0.0.1:${port}/v1/chat/completions`, {
-    method: 'POST',
-    headers,
-    body,
-  });
-  await answer.arrayBuffer();
-  return answer.status;
-}
-
-/** The gateway must really be guarding, or its figures mean nothing. */
-async function checkGuard(port, tokens) {
-  const [first] = tokens;
-  const [header, payload, signature] = first.split('.');
-  const changed = `${header}.${payload}.${signature.startsWith('A') ? 'B' : 'A'}${signature.slice(1)}`;
-  // The keys of the issuer are fetched in the background; the first moments may answer 503.
-  for (let tries = 0; tries < 50 && (await statusOf(port, first)) === 503; tries++)
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  const seen = [await statusOf(port, first), await statusOf(port, null), await statusOf(port, changed)];
-  if (seen.join() !== '200,401,401')
-    throw new Error(`the gateway does not guard as it should: ${seen.join()} instead of 200,401,401`);
-}
-
-const median = (values) => [...values].sort((left, right) => left - right)[Math.floor(values.length / 2)];
-
-async function main() {
-  const { publicKey, privateKey } = await promisify(generateKeyPair)('rsa', { modulusLength: 2048 });
-  const jwks = { keys: [{ ...(await exportJWK(publicKey)), kid: 'bench', use: 'sig', alg: 'RS256' }] };
-  const upstream = await part('./contestants/mock-upstream.mjs', { jwks });
-  const passThrough = await part('./contestants/pass-through.mjs', { upstreamPort: upstream.port });
-  const gateway = await part('./contestants/gateway.mjs', {
-    upstreamPort: upstream.port,
-    issuer: upstream.issuer,
-  });
-  const load = await part('./load.mjs');
-  const tokens = await accessTokens(privateKey, upstream.issuer);
-  await checkGuard(gateway.port, tokens);
-
-  const contestants = [
-    { name: 'direct', part: upstream },
-    { name: 'pass-through', part: passThrough },
-    { name: 'gateway', part: gateway },
-  ].map((contestant) => ({ ...contestant, cpu: [], rate: [], p50: [], rss: 0 }));
-  const run = (contestant, options) =>
-    load.run({ port: contestant.part.port, tokens, body, connections, rate: null, ...options });
-  for (const contestant of contestants) {
-    let warmed = 0;
-    for (let tries = 0; warmed < warmRequests && tries < 20; tries++)
-      warmed += (await run(contestant, { durationMs: 1_000 })).count;
+async function main(words) {
+  const only = words.indexOf('--only');
+  if (only !== -1) return startOther(words[only + 1], words.toSpliced(only, 2));
+  const options = readOptions(words);
+  if (options.isHelp) return say(helpPage());
+  if (options.asksForPortkey) return say(`Portkey joins with:  ${howToInstall}`);
+  if (!canReadProcesses) throw new Error('this bench reads /proc: it runs on Linux');
+  const folder = mkdtempSync(join(tmpdir(), 'sallyport-bench-'));
+  try {
+    await benchPeers(options, folder);
+  } finally {
+    endAll();
+    rmSync(folder, { recursive: true, force: true });
   }
-
-  for (let round = 0; round < plan.rounds; round++) {
-    for (const contestant of contestants) {
-      const before = await contestant.part.cpu();
-      const result = await run(contestant, { durationMs: plan.durationMs });
-      const after = await contestant.part.cpu();
-      if (Object.keys(result.statuses).join() !== '200')
-        throw new Error(`${contestant.name} answered ${JSON.stringify(result.statuses)}`);
-      contestant.cpu.push((after.cpu - before.cpu) / result.count);
-      contestant.rate.push(result.count / result.seconds);
-      contestant.rss = after.rss;
-      const calm = await run(contestant, { durationMs: plan.latencyMs, rate, connections: 8 });
-      contestant.p50.push(calm.p50);
-    }
-  }
-  report(contestants);
 }
 
-function report(contestants) {
-  const [direct, passThrough, gateway] = contestants;
-  const cell = (text, width) => String(text).padStart(width);
-  console.log(
-    `\nNode ${process.version}, ${plan.rounds} interleaved rounds, ${connections} connections, 100 access tokens, medians\n`,
-  );
-  console.log(
-    `${'contestant'.padEnd(14)}${cell('CPU µs/request', 16)}${cell('(min-max)', 14)}${cell('requests/s', 12)}${cell(`p50 µs at ${rate}/s`, 18)}${cell('added p50', 11)}${cell('RSS MiB', 9)}`,
-  );
-  for (const { name, cpu, rate: rates, p50, rss } of contestants) {
-    const spread = `(${Math.min(...cpu).toFixed(1)}-${Math.max(...cpu).toFixed(1)})`;
-    const added = (median(p50) - median(direct.p50)).toFixed(0);
-    console.log(
-      `${name.padEnd(14)}${cell(median(cpu).toFixed(1), 16)}${cell(spread, 14)}${cell(median(rates).toFixed(0), 12)}${cell(median(p50).toFixed(0), 18)}${cell(added, 11)}${cell((rss / 1048576).toFixed(0), 9)}`,
+function startOther(name, words) {
+  const bench = otherBenches().find((one) => one.name === name);
+  if (bench === undefined)
+    throw new UsageError(
+      `there is no bench ${name ?? ''}; there are: ${otherBenches()
+        .map((one) => one.name)
+        .join(', ')}`,
     );
+  process.exitCode = spawnSync(process.execPath, [bench.file, ...words], { stdio: 'inherit' }).status ?? 1;
+}
+
+/** The load with its upstream, keys and tokens: what every kind of run needs. */
+async function prepare(folder, { freshTokens }) {
+  const key = await signingKey();
+  const load = await startNodePart('load.mjs', { jwks: key.jwks }, { core: cores?.load ?? null });
+  const signing = { privateKey: key.privateKey, issuer: load.issuer };
+  const known = await accessTokens(knownTokens, signing);
+  const fresh = await accessTokens(freshTokens, signing);
+  await load.ask({ keep: { pool: 'known', tokens: known } }, 'keep');
+  await load.ask({ keep: { pool: 'fresh', tokens: fresh } }, 'keep');
+  const other = await signingKey();
+  const [foreign] = await accessTokens(1, { privateKey: other.privateKey, issuer: load.issuer });
+  return {
+    load,
+    guard: { body, valid: known[0], foreign },
+    context: {
+      folder,
+      core: cores?.contestant ?? null,
+      upstreamPort: load.port,
+      issuer: load.issuer,
+      audience: claims.audience,
+      role: claims.role,
+      pem: key.pem,
+      jwks: key.jwks,
+    },
+  };
+}
+
+async function benchPeers(options, folder) {
+  const { plan } = options;
+  const machine = {
+    node: process.version,
+    processor: cpus()[0]?.model.trim() ?? 'unknown processor',
+    cores: availableParallelism(),
+    pinned: cores !== null,
+    load: loadavg()[0],
+  };
+  const wantsFresh = options.names === null || options.names.includes('gateway');
+  const freshPerRound = wantsFresh ? Math.floor(plan.freshTokens / plan.rounds) : 0;
+  tell(`signing ${knownTokens + freshPerRound * plan.rounds} access tokens`);
+  const { load, guard, context } = await prepare(folder, { freshTokens: freshPerRound * plan.rounds });
+  const before = options.before === null ? null : resolve(options.before);
+  const { started, skipped } = await startContestants({ ...options, before }, context);
+  for (const contestant of started) await checkGuard(contestant, guard);
+  tell(
+    `guards checked: ${started.map(({ name, guards }) => (guards ? name : `${name} (has none)`)).join(', ')}`,
+  );
+  for (const contestant of started) await warm(contestant, load, plan);
+  const rows = await requestRounds(started, load, {
+    plan,
+    freshPerRound,
+    onRound: (round) => tell(`round ${round + 1} of ${plan.rounds}`),
+  });
+  const streams = new Map();
+  if (options.hasStreams) {
+    const streaming = started.filter((contestant) => contestant.streams);
+    for (const callers of options.isShort ? [100] : [100, 200])
+      streams.set(
+        callers,
+        await streamRounds(streaming, load, {
+          plan,
+          callers,
+          onRound: (round) => tell(`${callers} streams, round ${round + 1} of ${plan.streamRounds}`),
+        }),
+      );
   }
-  // The ratio within each round, because noise changes from round to round.
-  const ratio = median(gateway.cpu.map((micros, round) => micros / passThrough.cpu[round]));
-  console.log(
-    `\ngateway / pass-through, CPU per request: ${ratio.toFixed(2)} (target: at most ${target})  ${ratio <= target ? 'met' : 'MISSED'}`,
+  const summary = summarise({ rows, streams, skipped, machine, plan, hits: hitsOf(started, rows) });
+  for (const table of tablesOf(summary)) say(terminalTable(table));
+  say('');
+  for (const note of notesOf(summary)) say(note);
+  const isWhole = !options.isShort && options.names === null && before === null && options.hasStreams;
+  const out = options.out ?? (isWhole ? fileURLToPath(new URL('results', import.meta.url)) : null);
+  if (out !== null) write(summary, resolve(out));
+}
+
+/** How often a cache could answer: each of the known tokens was new once, before the rounds. */
+function hitsOf(started, rows) {
+  return started
+    .filter(({ caches, name }) => caches === true && rows.has(name))
+    .map(({ name, warmRequests }) => {
+      const counted = rows.get(name).reduce((sum, { requests }) => sum + requests, warmRequests);
+      const fresh = rows.get(`${name}, every token new`) ?? [];
+      return {
+        name,
+        known: knownTokens,
+        requests: counted,
+        fresh: fresh.reduce((sum, { requests }) => sum + requests, 0),
+      };
+    });
+}
+
+function write(summary, out) {
+  mkdirSync(out, { recursive: true });
+  const svg = plotOf(summary);
+  writeFileSync(join(out, 'latest.json'), `${JSON.stringify(summary, null, 2)}\n`);
+  writeFileSync(
+    join(out, 'latest.md'),
+    `# The last whole run of \`npm run bench\`\n\n${notesOf(summary).join('\n\n')}\n\n![CPU per request and per chunk](latest.svg)\n\n${tablesOf(summary).map(markdownTable).join('\n')}`,
   );
-  console.log(
-    `gateway / upstream itself, CPU per request: ${(median(gateway.cpu) / median(direct.cpu)).toFixed(2)}`,
-  );
+  writeFileSync(join(out, 'latest.svg'), svg);
+  const png = join(out, 'latest.png');
+  rmSync(png, { force: true });
+  const hasPng = renderPng(join(out, 'latest.svg'), png, { height: heightOf(svg) });
+  say(`\nresults: ${out}${hasPng ? '' : ' (no PNG: Chromium is not installed)'}`);
 }
 
 try {
-  await main();
+  await main(process.argv.slice(2));
 } catch (error) {
-  console.error(`bench: ${error.message}`);
+  tell(
+    error instanceof UsageError
+      ? `bench: ${error.message}; --help lists what there is`
+      : `bench: ${error.stack}`,
+  );
   process.exitCode = 1;
-} finally {
-  for (const child of children) child.disconnect();
 }

@@ -188,7 +188,7 @@ export const errorCatalogue = {
   upstream_unavailable: server(502, 'The model server cannot be reached.'),
   upstream_invalid_response: server(502, 'The model server sent an invalid answer.'),
   upstream_timeout: server(504, 'The model server did not answer in time.'),
-  server_is_overloaded: server(503, 'The model server is busy.'),
+  server_is_overloaded: server(503, 'The server is busy.'),
   gateway_stopping: server(503, 'The gateway is stopping.'),
   internal_error: server(500, 'Something went wrong in the gateway.'),
 } as const satisfies Record<string, ErrorDefinition>;

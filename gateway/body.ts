@@ -1,34 +1,40 @@
 // Second stage: bounded read and one strict parse, only for an authenticated caller.
-import type { IncomingMessage } from 'node:http';
+import { IncomingMessage } from 'node:http';
 import { GatewayError } from '../core/errors.ts';
 import { StrictJsonError } from '../core/strict-json.ts';
+import type { CallerRequest } from './caller.ts';
 import type { Authenticated, Parsed, RequestBody } from './exchange.ts';
 import { parseStrictJson } from './strict-json.ts';
 
 /**
  * Reads and parses the body of routes whose content is judged (`openai`, `generate`, `revocations`), and names the model.
  * Checks: media type, no content coding, size, arrival in time (server options), JSON (strict-json.ts), that the model in
- * the path and the one in the body agree.
+ * the path and the one in the body agree. Synchronous when the body came with its head.
  * Does not check: that the model exists (authorize) or what the members mean (guard).
  * Bodies of `http` and `decision` routes are left in the stream, bounded where they are read.
  */
-export async function readBody(authenticated: Authenticated): Promise<Parsed> {
+export function readBody(authenticated: Authenticated): Parsed | Promise<Parsed> {
   const parsed = authenticated as Authenticated & { body: RequestBody | null; model: string | null }; // Filled in place: see exchange.ts.
-  const { route, request } = authenticated;
+  const { route, request, outcome, pathModel } = authenticated;
   parsed.body = null;
-  parsed.model = authenticated.pathModel;
-  if (route.kind === 'openai' || route.kind === 'generate' || route.kind === 'revocations') {
-    if (!isJsonRequest(request)) throw new GatewayError('unsupported_media_type');
-    const bytes = await collectBody(authenticated);
-    parsed.body = { bytes, json: parse(bytes) };
-    if (route.kind !== 'revocations') parsed.model = modelOf(parsed.body, authenticated.pathModel);
+  parsed.model = pathModel;
+  if (route.kind !== 'openai' && route.kind !== 'generate' && route.kind !== 'revocations') {
+    outcome.model = pathModel;
+    return parsed;
   }
-  parsed.outcome.model = parsed.model;
-  return parsed;
+  if (!isJsonRequest(request)) throw new GatewayError('unsupported_media_type');
+  const read = (bytes: Buffer): Parsed => {
+    parsed.body = { bytes, json: parse(bytes) };
+    if (route.kind !== 'revocations') parsed.model = modelOf(parsed.body, pathModel);
+    outcome.model = parsed.model;
+    return parsed;
+  };
+  const bytes = collectBody(authenticated);
+  return bytes instanceof Promise ? bytes.then(read) : read(bytes);
 }
 
 /** Whether a request says that its body is plain JSON in UTF-8. */
-export function isJsonRequest({ headers }: IncomingMessage): boolean {
+export function isJsonRequest({ headers }: Pick<CallerRequest, 'headers'>): boolean {
   const { 'content-type': contentType, 'content-encoding': encoding } = headers;
   // Parameters other than charset=utf-8 are refused: utf-16 or utf-7 would be read as something else upstream.
   return (
@@ -38,14 +44,21 @@ export function isJsonRequest({ headers }: IncomingMessage): boolean {
   );
 }
 
-/** The whole body, no longer than the route permits. @throws GatewayError `body_too_large`, `body_invalid` */
-export async function collectBody({ request, response, route }: Authenticated): Promise<Buffer> {
+/** The whole body, no longer than the route permits; at once where it has come. @throws GatewayError `body_too_large`, `body_invalid` */
+export function collectBody({ request, response, route }: Authenticated): Buffer | Promise<Buffer> {
   const limit = route.maxBodyBytes;
   const declared = request.headers['content-length'];
   if (declared !== undefined && Number(declared) > limit)
     throw new GatewayError('body_too_large', { params: { limit } });
   // RFC 9110 §10.1.1: only now is the caller told to go on, so a refused caller never sends the body.
   if (request.headers.expect !== undefined) response.writeContinue();
+  if (request.collectBody !== undefined) return request.collectBody(limit);
+  if (!(request instanceof IncomingMessage))
+    throw new GatewayError('internal_error', { reason: 'no_way_to_the_body' });
+  return collectStream(request, limit);
+}
+
+function collectStream(request: IncomingMessage, limit: number): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let length = 0;

@@ -1,9 +1,9 @@
 // Who called, by address. Forwarding headers are believed only from listed proxies; none by default.
-import type { IncomingMessage } from 'node:http';
 import { BlockList, isIP } from 'node:net';
+import type { CallerRequest } from './caller.ts';
 
 /** Reads the caller's address off a request. */
-export type CallerAddress = (request: IncomingMessage) => string;
+export type CallerAddress = (request: CallerRequest) => string;
 
 /** The address at the other end of a connection. */
 export function peerAddress(socket: { readonly remoteAddress?: string | undefined }): string {

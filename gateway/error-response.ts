@@ -1,7 +1,7 @@
 // The one renderer of refusals: OpenAI shape or RFC 9457 problem+json, challenge, Retry-After, request id. Bodies are
 // built nowhere else.
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { GatewayError } from '../core/errors.ts';
+import type { CallerRequest, CallerResponse } from './caller.ts';
 import { challengeFor } from './challenge.ts';
 import type { Limited, Received } from './exchange.ts';
 import { echoOf } from './request-id.ts';
@@ -109,8 +109,8 @@ function problemBody(refusal: GatewayError, context: RefusalContext): object {
 
 /** Writes a refusal as the whole answer. A body that has not been read ends the connection: it must never become a request. */
 export function sendRefusal(
-  request: IncomingMessage,
-  response: ServerResponse,
+  request: CallerRequest,
+  response: CallerResponse,
   refusal: GatewayError,
   context: RefusalContext,
 ): void {
@@ -120,7 +120,7 @@ export function sendRefusal(
   response.end(request.method === 'HEAD' ? undefined : rendered.body);
 }
 
-function announcesBody({ headers }: IncomingMessage): boolean {
+function announcesBody({ headers }: CallerRequest): boolean {
   return headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0';
 }
 

@@ -1,9 +1,9 @@
 // One request on its way through the pipeline. Each stage takes the exchange of the stage before and returns the
 // next type, so the compiler refuses a forward that was never authorized. One object is filled in place: the types
 // widen, nothing is copied on the hot path. No stage sees Express.
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { GatewayError } from '../core/errors.ts';
 import type { Effective } from './authorize/index.ts';
+import type { CallerRequest, CallerResponse, EndSignal } from './caller.ts';
 import type { Reservation } from './limit/index.ts';
 import type { Principal } from './principal.ts';
 import type { Route } from './policies/routes.ts';
@@ -28,8 +28,8 @@ export interface RequestBody {
 export interface Received {
   /** `req_` and 26 characters, also the `x-request-id` response header. */
   readonly id: string;
-  readonly request: IncomingMessage;
-  readonly response: ServerResponse;
+  readonly request: CallerRequest;
+  readonly response: CallerResponse;
   readonly target: RequestTarget;
   readonly route: Route;
   /** Model named in the path of an Azure-style route, or null. */
@@ -42,7 +42,7 @@ export interface Received {
   /** Monotonic ms, for durations. */
   readonly startedAt: number;
   /** Aborts when the caller goes away or the gateway stops hard. */
-  readonly signal: AbortSignal;
+  readonly signal: EndSignal;
   /** What the later stages learn; account reads it whatever happened. */
   readonly outcome: Outcome;
 }

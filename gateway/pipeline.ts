@@ -15,13 +15,15 @@ import { admit, countFailedAuthentication, limit, settle } from './limit/index.t
 /** Takes one request through authenticate → body → authorize → limit → guard → forward → account; never rejects. */
 export async function handle(received: Received): Promise<void> {
   try {
-    await admit(received);
+    const admitting = admit(received);
+    if (admitting instanceof Promise) await admitting; // Where counters are elsewhere.
     const authenticated = await authenticate(received);
     const parsed = await readBody(authenticated);
     const authorizing = authorizeAsking(parsed);
     // Waits only where somebody else was asked.
     const authorized = authorizing instanceof Promise ? await authorizing : authorizing;
-    const limited = await limit(oblige(authorized));
+    const limiting = limit(oblige(authorized));
+    const limited = limiting instanceof Promise ? await limiting : limiting;
     const guarded = guard(limited);
     await forward(guarded);
   } catch (error) {

@@ -21,4 +21,4 @@ export async function start({ upstreamPort }) {
   return { port: server.address().port };
 }
 
-ready(start);
+ready(import.meta.url, start);

@@ -1,6 +1,7 @@
 // The form of an audit line. Each line names the hash of the line before it, so that a changed, missing or inserted
 // line shows. A line is pure ASCII: control characters, bidi marks and terminal escapes appear as \u escapes.
 import { hash } from 'node:crypto';
+import { asciiJson } from './ascii-json.ts';
 
 /** Where a chain stands: the number and hash of a record. */
 export interface ChainPosition {
@@ -13,20 +14,18 @@ export const chainStart: ChainPosition = { seq: 0, hash: '0'.repeat(64) };
 
 const hashMember = ',"hash":"';
 
-// Everything that JSON.stringify leaves as it is and a terminal, a log viewer or a line splitter may act upon.
-const beyondAscii = /[\x7f-\uffff]/g;
-const anyBeyondAscii = /[\x7f-\uffff]/;
-
 /** A record as its line, without the newline, and the position after it. */
 export function chainLine(
   position: ChainPosition,
   record: Readonly<Record<string, unknown>>,
 ): { line: string; next: ChainPosition } {
+  return chainText(position, asciiJson(JSON.stringify(record).slice(1, -1)));
+}
+
+/** As `chainLine`, of a record whose members are ASCII JSON text already, without the braces. */
+export function chainText(position: ChainPosition, members: string): { line: string; next: ChainPosition } {
   const seq = position.seq + 1;
-  const members = JSON.stringify(record);
-  const rest = members.length > 2 ? `,${members.slice(1, -1)}` : '';
-  let body = `{"seq":${seq},"prev":"${position.hash}"${rest}`;
-  if (anyBeyondAscii.test(body)) body = body.replaceAll(beyondAscii, escaped);
+  const body = `{"seq":${seq},"prev":"${position.hash}"${members === '' ? '' : ','}${members}`;
   const digest = hash('sha256', body);
   return { line: `${body}${hashMember}${digest}"}`, next: { seq, hash: digest } };
 }
@@ -54,8 +53,4 @@ export function readChainLine(line: string): ReadLine | null {
   } catch {
     return null;
   }
-}
-
-function escaped(character: string): string {
-  return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
 }

@@ -3,7 +3,8 @@
 import { constants, mkdirSync } from 'node:fs';
 import { open, rename, stat, writeFile, type FileHandle } from 'node:fs/promises';
 import type { Logger } from '../../core/log.ts';
-import { chainLine, type ChainPosition } from './audit-chain.ts';
+import { chainText, type ChainPosition } from './audit-chain.ts';
+import { asciiJson } from './ascii-json.ts';
 import { auditFilePath, headPath } from './audit-files.ts';
 import { findStart } from './audit-start.ts';
 
@@ -11,6 +12,8 @@ import { findStart } from './audit-start.ts';
 export interface AuditLog {
   /** Appends one record; buffered, written in groups. Never throws. */
   append(record: Readonly<Record<string, unknown>>): void;
+  /** As `append`, of a record whose members are ASCII JSON text already, without the braces. */
+  appendText(members: string): void;
   /** For /readyz and admit: null while records reach the disk, else words for an operator. */
   problem(): string | null;
   /** Writes what is buffered and closes the file. */
@@ -105,6 +108,10 @@ class ChainedLog implements AuditLog {
   }
 
   append(record: Readonly<Record<string, unknown>>): void {
+    this.appendText(asciiJson(JSON.stringify(record).slice(1, -1)));
+  }
+
+  appendText(members: string): void {
     // Twice the bound: requests already under way when the door closed are still recorded.
     if (this.#closed || this.#bufferedBytes > 2 * this.#maxBufferedBytes) {
       this.#lost++;
@@ -113,9 +120,9 @@ class ChainedLog implements AuditLog {
     if (this.#lost > 0) {
       const lost = this.#lost;
       this.#lost = 0;
-      this.#chain({ event: 'audit.lost', at: this.#time(), records: lost });
+      this.#chain(JSON.stringify({ event: 'audit.lost', at: this.#time(), records: lost }).slice(1, -1));
     }
-    this.#chain(record);
+    this.#chain(members);
     if (this.#bufferedBytes > this.#maxBufferedBytes)
       this.#fail('the audit log cannot be written as fast as requests come');
     this.#schedule(groupMs);
@@ -142,8 +149,8 @@ class ChainedLog implements AuditLog {
     return new Date(this.#now()).toISOString();
   }
 
-  #chain(record: Readonly<Record<string, unknown>>): void {
-    const { line, next } = chainLine(this.#position, record);
+  #chain(members: string): void {
+    const { line, next } = chainText(this.#position, members);
     this.#position = next;
     this.#turnDay();
     let group = this.#groups.at(-1);

@@ -1,22 +1,94 @@
 // What an audit record says: who, what, when, from where, how it ended and why. Never a credential, a prompt or an
-// answer; texts that a caller chose are cut.
+// answer; texts that a caller chose are cut. A record is JSON text, because most of one repeats from request to request
+// of a principal and is written once.
 import type { Asked, Received, Searched } from '../exchange.ts';
+import type { Principal } from '../principal.ts';
+import { asciiJson } from './ascii-json.ts';
 import type { UnroutedRequest } from './index.ts';
+import { isoTime } from './iso-time.ts';
 
 const longestText = 256;
 
-/** The record of a request that went through the pipeline. */
-export function requestRecord(
-  received: Received,
-  code: string,
-  endedAt: number,
-): Readonly<Record<string, unknown>> {
-  const { outcome, response, route, startedAt } = received;
-  return {
-    event: 'request',
-    at: new Date(received.receivedAt).toISOString(),
-    request_id: received.id,
-    client_request_id: clientRequestId(received),
+/** What of an ended request is the same again and again, and its text. */
+interface Repeated {
+  readonly caller: string;
+  readonly route: Received['route'];
+  readonly snapshot: Received['snapshot'];
+  readonly method: string | undefined;
+  readonly model: string | null;
+  readonly decidedBy: string | null;
+  readonly obligedBy: readonly string[] | null;
+  readonly upstream: string | null;
+  readonly status: number;
+  readonly code: string;
+  readonly streamed: boolean;
+  readonly aborted: boolean;
+  readonly text: string;
+}
+
+const lastOf = new WeakMap<Principal, Repeated>();
+
+/** The members of the record of a request that went through the pipeline, as ASCII JSON without the braces. */
+export function requestRecord(received: Received, code: string, endedAt: number): string {
+  const { outcome, startedAt } = received;
+  const { promptTokens, completionTokens, firstByteAt } = outcome;
+  const clientRequestId = clientRequestIdOf(received);
+  const named = clientRequestId === null ? 'null' : JSON.stringify(clientRequestId);
+  const firstByteMs = firstByteAt === null ? 'null' : milliseconds(firstByteAt - startedAt);
+  const asked = outcome.asked === null ? '' : asciiJson(`,"asked":${askedText(outcome.asked)}`);
+  return (
+    `"event":"request","at":"${isoTime(received.receivedAt)}","request_id":"${received.id}","client_request_id":${named},` +
+    `${repeatedText(received, code)},"prompt_tokens":${promptTokens},"completion_tokens":${completionTokens},` +
+    `"first_byte_ms":${firstByteMs},"duration_ms":${milliseconds(endedAt - startedAt)}${asked}`
+  );
+}
+
+function repeatedText(received: Received, code: string): string {
+  const { principal, refusal } = received.outcome;
+  // A refusal has a reason of its own each time.
+  if (principal === null || refusal !== null || !received.response.headersSent)
+    return judgedText(received, code);
+  const last = lastOf.get(principal);
+  if (last?.code === code && sameRequest(last, received) && sameAnswer(last, received)) return last.text;
+  const { route, snapshot, callerAddress: caller, outcome, response } = received;
+  const { model, decidedBy, obligedBy, upstream, streamed, aborted } = outcome;
+  const { method } = received.request;
+  const text = judgedText(received, code);
+  lastOf.set(principal, {
+    ...{ caller, route, snapshot, method, model, decidedBy, obligedBy, upstream },
+    ...{ status: response.statusCode, code, streamed, aborted, text },
+  });
+  return text;
+}
+
+function sameRequest(
+  last: Repeated,
+  { callerAddress, route, snapshot, request, outcome }: Received,
+): boolean {
+  return (
+    last.caller === callerAddress &&
+    last.route === route &&
+    last.snapshot === snapshot &&
+    last.method === request.method &&
+    last.model === outcome.model
+  );
+}
+
+function sameAnswer(last: Repeated, { outcome, response }: Received): boolean {
+  return (
+    last.decidedBy === outcome.decidedBy &&
+    last.obligedBy === outcome.obligedBy &&
+    last.upstream === outcome.upstream &&
+    last.status === response.statusCode &&
+    last.streamed === outcome.streamed &&
+    last.aborted === outcome.aborted
+  );
+}
+
+/** Who asked for what, what was decided on which grounds, and how it ended. */
+function judgedText(received: Received, code: string): string {
+  const { outcome, response, route } = received;
+  const members = {
     caller: received.callerAddress,
     principal: outcome.principal === null ? null : cut(outcome.principal.key),
     issuer: outcome.principal?.issuerName ?? null,
@@ -34,17 +106,15 @@ export function requestRecord(
     reason: cut(outcome.refusal?.reason ?? null),
     streamed: outcome.streamed,
     aborted: outcome.aborted,
-    prompt_tokens: outcome.promptTokens,
-    completion_tokens: outcome.completionTokens,
-    first_byte_ms: outcome.firstByteAt === null ? null : milliseconds(outcome.firstByteAt - startedAt),
-    duration_ms: milliseconds(endedAt - startedAt),
-    ...(outcome.asked === null ? undefined : { asked: outcome.asked.map(askedRecord) }),
   };
+  return asciiJson(JSON.stringify(members).slice(1, -1));
 }
 
 /** Whom and what another service asked about. */
-function askedRecord(asked: Asked | Searched): Readonly<Record<string, unknown>> {
-  return { ...asked, subject: cut(asked.subject), resource: cut(asked.resource) };
+function askedText(asked: readonly (Asked | Searched)[]): string {
+  return JSON.stringify(
+    asked.map((one) => ({ ...one, subject: cut(one.subject), resource: cut(one.resource) })),
+  );
 }
 
 /** The record of a request that reached no route. */
@@ -64,7 +134,7 @@ export function unroutedRecord(unrouted: UnroutedRequest, nowMs: number): Readon
 }
 
 /** A caller's own id is kept when it looks like one, for finding a request from both ends. */
-function clientRequestId({ request: { headers }, route }: Received): string | null {
+function clientRequestIdOf({ request: { headers }, route }: Received): string | null {
   // AuthZEN has a name of its own for it.
   const header = headers[route.kind === 'decision' ? 'x-request-id' : 'x-client-request-id'];
   return typeof header === 'string' && /^[\x21-\x7e]{1,128}$/.test(header) ? header : null;

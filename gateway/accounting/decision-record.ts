@@ -5,6 +5,7 @@ import type { ErrorCode } from '../../core/errors.ts';
 import { requestFacts, type RequestFacts } from '../request-facts.ts';
 import type { Parsed, Received } from '../exchange.ts';
 import type { Principal } from '../principal.ts';
+import { asciiJson } from './ascii-json.ts';
 
 /** One decision as it was made. */
 export interface DecisionRecord {
@@ -108,15 +109,7 @@ function isAlike(left: DecisionRecord, right: DecisionRecord): boolean {
 function restOf({ route, action, model, from, decision, code, by, policy }: DecisionRecord): string {
   const named = model === null ? null : model.slice(0, longestModel);
   const rest = JSON.stringify({ route, action, model: named, from, decision, code, by, policy });
-  return `,${ascii(rest.slice(1))}\n`;
-}
-
-/** Lines are ASCII: U+2028 ends a line for some readers, and others could drive a terminal. */
-function ascii(json: string): string {
-  return json.replaceAll(
-    /[\x7f-\uffff]/g,
-    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  );
+  return `,${asciiJson(rest.slice(1))}\n`;
 }
 
 /** The line of a principal; claims that are not to be kept are left out, and named. */
@@ -143,5 +136,5 @@ export function principalLine(principal: Principal, number: number, omitted: Rea
     claims: Object.fromEntries(kept),
     omitted: left,
   });
-  return `${ascii(line)}\n`;
+  return `${asciiJson(line)}\n`;
 }

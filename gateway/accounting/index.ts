@@ -21,7 +21,7 @@ export function account(received: Received): void {
   try {
     const endedAt = performance.now();
     const code = codeOf(received);
-    services.auditLog.append(requestRecord(received, code, endedAt));
+    services.auditLog.appendText(requestRecord(received, code, endedAt));
     services.decisions?.append(received);
     services.shadow?.compare(received);
     services.metrics.requestEnded({

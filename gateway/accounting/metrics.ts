@@ -5,22 +5,8 @@ import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom
 import { packageVersion } from '../../core/package.ts';
 import type { IssuerStatus, Revocations } from '../authenticate/index.ts';
 import type { AskedOutside } from '../authorize/outside/asked-outside.ts';
+import { buckets, EndedRequests, type EndedRequest } from './ended-requests.ts';
 import { shareWithPrimary } from './worker-metrics.ts';
-
-/** What is counted when a request has ended. */
-export interface EndedRequest {
-  /** A route's name, or `none`. */
-  readonly route: string;
-  /** A configured model, or `none`. */
-  readonly model: string;
-  readonly code: string;
-  readonly refused: boolean;
-  /** Null for requests that reached no route. */
-  readonly durationSeconds: number | null;
-  readonly firstByteSeconds: number | null;
-  readonly promptTokens: number;
-  readonly completionTokens: number;
-}
 
 /** Counts for Prometheus. */
 export interface Metrics {
@@ -51,48 +37,13 @@ export interface MetricsOptions {
   readonly policiesCurrent?: () => boolean;
 }
 
-// semantic-conventions-genai's buckets for durations of model requests: 0.01 × 2ⁿ seconds.
-const durationBuckets = Array.from({ length: 14 }, (_, exponent) => 0.01 * 2 ** exponent);
-const fastBuckets = [0.001, 0.0025, 0.005];
-
 /** Creates the metrics of one gateway process, with their own registry. */
 export function createMetrics(options: MetricsOptions = {}): Metrics {
   const registry = new Registry();
   const registers = [registry];
   collectDefaultMetrics({ register: registry });
   if (cluster.isWorker) shareWithPrimary(registry);
-  const requests = new Counter({
-    name: 'sallyport_requests_total',
-    help: 'Requests that have ended, by route, model and outcome code (ok, a code of the error catalogue, http_<status>, caller_gone).',
-    labelNames: ['route', 'model', 'code'],
-    registers,
-  });
-  const refusals = new Counter({
-    name: 'sallyport_refusals_total',
-    help: 'Requests that the gateway refused, by code of the error catalogue.',
-    labelNames: ['code'],
-    registers,
-  });
-  const duration = new Histogram({
-    name: 'sallyport_request_duration_seconds',
-    help: 'From the head of the request to the end of the answer.',
-    labelNames: ['route'],
-    buckets: [...fastBuckets, ...durationBuckets],
-    registers,
-  });
-  const firstByte = new Histogram({
-    name: 'sallyport_time_to_first_byte_seconds',
-    help: 'From the head of the request to the first byte of the body of the answer.',
-    labelNames: ['route'],
-    buckets: [...fastBuckets, ...durationBuckets],
-    registers,
-  });
-  const modelTokens = new Counter({
-    name: 'sallyport_model_tokens_total',
-    help: 'Model tokens as the model server counted them, by model and type (prompt, completion).',
-    labelNames: ['model', 'type'],
-    registers,
-  });
+  const endedRequests = new EndedRequests(registry);
   const reloads = new Counter({
     name: 'sallyport_policy_reloads_total',
     help: 'Policy bundles that were swapped in, refused as invalid, or refused because a test of theirs failed.',
@@ -128,20 +79,12 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     name: 'sallyport_authorization_question_duration_seconds',
     help: 'How long a store of relations or a decision point elsewhere took to answer.',
     labelNames: ['of'],
-    buckets: [...fastBuckets, ...durationBuckets.slice(0, 9)],
+    buckets: buckets.slice(0, 12),
     registers,
   });
 
   return {
-    requestEnded(ended) {
-      const { route, model, code } = ended;
-      requests.inc({ route, model, code });
-      if (ended.refused) refusals.inc({ code });
-      if (ended.durationSeconds !== null) duration.observe({ route }, ended.durationSeconds);
-      if (ended.firstByteSeconds !== null) firstByte.observe({ route }, ended.firstByteSeconds);
-      if (ended.promptTokens > 0) modelTokens.inc({ model, type: 'prompt' }, ended.promptTokens);
-      if (ended.completionTokens > 0) modelTokens.inc({ model, type: 'completion' }, ended.completionTokens);
-    },
+    requestEnded: (ended) => endedRequests.count(ended),
     policyReloaded: (outcome) => reloads.inc({ outcome }),
     decisionsLost: (count) => decisionsLost.inc(count),
     shadowCompared: (live, candidate, rule) => shadow.inc({ live, candidate, rule }),

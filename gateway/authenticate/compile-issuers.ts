@@ -26,7 +26,9 @@ import {
 } from './issuer-url.ts';
 import type { IssuerPolicy, IssuersPolicy } from './issuers-policy.ts';
 import { KeySet, type KeySetOptions } from './key-set.ts';
+import { KnownSignatures } from './known-signatures.ts';
 import { lastGoodKeys } from './last-good-keys.ts';
+import { VerificationQueue } from './verification-queue.ts';
 import { VerifiedTokens } from './verified-tokens.ts';
 import { verifyAccessToken, type AcceptedIssuer } from './verify-access-token.ts';
 
@@ -183,6 +185,8 @@ class CompiledAuthentication implements Authentication {
   readonly keySets: ReadonlyMap<string, NamedKeySet>;
   /** By the name of the entry; taken over likewise. */
   readonly directories: ReadonlyMap<string, NamedDirectory>;
+  /** Likewise. */
+  readonly signatures: KnownSignatures;
   readonly #accepted: ReadonlyMap<string, AcceptedIssuer>;
   readonly #verified: VerifiedTokens;
   readonly #opaque: OpaqueCredentials | null;
@@ -190,7 +194,7 @@ class CompiledAuthentication implements Authentication {
 
   constructor(
     { accepted, keySets, directories, scopesSupported, opaque }: CompiledParts,
-    { now = Date.now, revocations }: AuthenticationDeps,
+    { now = Date.now, revocations, previous }: AuthenticationDeps,
   ) {
     this.#accepted = accepted;
     this.keySets = keySets;
@@ -204,11 +208,30 @@ class CompiledAuthentication implements Authentication {
     }));
     this.scopesSupported = scopesSupported;
     this.#opaque = opaque;
+    // What is known of signatures does not depend on the policies: a reload checks none a second time.
+    this.signatures =
+      previous instanceof CompiledAuthentication ? previous.signatures : new KnownSignatures();
+    const verification = {
+      issuers: accepted,
+      signatures: this.signatures,
+      queue: new VerificationQueue(),
+      now,
+    };
     this.#verified = new VerifiedTokens(
-      (accessToken) => verifyAccessToken(accessToken, accepted, now),
+      (accessToken, digest) => verifyAccessToken(accessToken, digest, verification),
       now,
       revocations === undefined ? {} : { revocations },
     );
+  }
+
+  seen(accessToken: string): Principal | null {
+    // A credential that its issuer is asked about has an answer of its own.
+    if (
+      this.#opaque !== null &&
+      (this.#opaque.confirming !== null || this.#opaque.introspectorFor(accessToken) !== null)
+    )
+      return null;
+    return this.#verified.seen(accessToken);
   }
 
   verify(accessToken: string): Principal | Promise<Principal> {

@@ -4,7 +4,7 @@ import type { Authenticated, Received } from '../exchange.ts';
 import { anonymousPrincipal, type Principal } from '../principal.ts';
 import { principalByPassword } from './basic/index.ts';
 import { principalByCertificate } from './certificate/index.ts';
-import { presentedCredential } from './credentials.ts';
+import { checkSyntax, presentedCredential } from './credentials.ts';
 import { checkSender, provesNothing } from './sender-constraint.ts';
 
 export type { Authentication, AuthenticationDeps, IssuerStatus } from './authentication.ts';
@@ -59,6 +59,9 @@ export function authenticate(received: Received): Authenticated | Promise<Authen
           received.services.revocations.judge(principal);
           return authenticatedAs(received, principal);
         });
+  const seen = snapshot.authentication.seen(credential.accessToken);
+  if (seen !== null) return admitted(seen);
+  checkSyntax(credential);
   const principal = snapshot.authentication.verify(credential.accessToken);
   return principal instanceof Promise ? principal.then(admitted) : admitted(principal);
 }

@@ -91,17 +91,22 @@ export class KeySet {
     return this.#keys.get(key.keyId) === key && this.#options.monotonic() < this.#usableUntil;
   }
 
+  /** The key of an id among those that were fetched and are young enough. */
+  knownKey(keyId: string): IssuerKey | undefined {
+    return this.isUsable ? this.#keys.get(keyId) : undefined;
+  }
+
   /**
    * The key of an id.
    * @throws GatewayError `invalid_token` when the issuer has no such key, `issuer_unavailable` when we cannot know
    */
   async keyFor(keyId: string): Promise<IssuerKey> {
-    const known = this.#usableKey(keyId);
+    const known = this.knownKey(keyId);
     if (known !== undefined) return known;
     if (this.#flight !== null) await this.#flight;
     // A flight that began before the issuer published the key does not bring it.
-    if (this.#usableKey(keyId) === undefined) await this.#fetchForUnknown();
-    const fetched = this.#usableKey(keyId);
+    if (this.knownKey(keyId) === undefined) await this.#fetchForUnknown();
+    const fetched = this.knownKey(keyId);
     if (fetched !== undefined) return fetched;
     // While the issuer is down, an unknown key id may be its newest key: the caller is told to come again.
     if (!this.isUsable || this.#failures > 0) throw this.#unavailable();
@@ -141,10 +146,6 @@ export class KeySet {
   async #fetchForUnknown(): Promise<void> {
     if (this.#flight !== null) await this.#flight;
     else if (this.#options.monotonic() >= this.#nextFetchAt) await this.#fetchOnce('unknown_key');
-  }
-
-  #usableKey(keyId: string): IssuerKey | undefined {
-    return this.isUsable ? this.#keys.get(keyId) : undefined;
   }
 
   #unavailable(): GatewayError {

@@ -17,11 +17,17 @@ export interface VerifiedAccessToken {
   readonly usableUntil: number;
 }
 
+/** Verifies an access token of which the SHA-256 (latin1) is known. */
+export type Verify = (
+  accessToken: string,
+  digest: string,
+) => VerifiedAccessToken | Promise<VerifiedAccessToken>;
+
 /** Bounds of the cache. */
 export interface CacheBounds {
   readonly maxEntries: number;
-  /** Characters of access tokens, a measure for the memory that their claims take. */
-  readonly maxCharacters: number;
+  /** What the principals take in memory, as far as it can be told from their tokens. */
+  readonly maxBytes: number;
 }
 
 /** An entry of the cache. */
@@ -32,7 +38,15 @@ interface KeptAccessToken extends VerifiedAccessToken {
   judgedAt: number;
 }
 
-const defaultBounds: CacheBounds = { maxEntries: 20_000, maxCharacters: 32 * 1_048_576 };
+const defaultBounds: CacheBounds = { maxEntries: 8_192, maxBytes: 8 * 1_048_576 };
+
+/**
+ * Bytes of a kept principal: measured, about 1,000 for a principal of any token, what the later stages keep of him
+ * included, and two for each character of the token, whose claims are three quarters of it.
+ */
+export function keptBytes(accessToken: string): number {
+  return 1_000 + 2 * accessToken.length;
+}
 
 /** What may be set apart from the verification. */
 export interface VerifiedTokensOptions {
@@ -49,12 +63,12 @@ export interface VerifiedTokensOptions {
 export class VerifiedTokens {
   readonly #entries: LRUCache<string, KeptAccessToken>;
   readonly #pending = new Map<string, Promise<Principal>>();
-  readonly #verify: (accessToken: string) => Promise<VerifiedAccessToken>;
+  readonly #verify: Verify;
   readonly #now: () => number;
   readonly #revocations: RevocationCheck;
 
   constructor(
-    verify: (accessToken: string) => Promise<VerifiedAccessToken>,
+    verify: Verify,
     now: () => number,
     { bounds = defaultBounds, revocations = noRevocations }: VerifiedTokensOptions = {},
   ) {
@@ -63,8 +77,8 @@ export class VerifiedTokens {
     this.#revocations = revocations;
     this.#entries = new LRUCache({
       max: bounds.maxEntries,
-      maxSize: bounds.maxCharacters,
-      maxEntrySize: bounds.maxCharacters,
+      maxSize: bounds.maxBytes,
+      maxEntrySize: bounds.maxBytes,
     });
   }
 
@@ -72,19 +86,30 @@ export class VerifiedTokens {
     return this.#entries.size;
   }
 
-  /** The principal of an access token: at once when it was seen before, else after one verification. */
+  /** The principal of an access token that is kept, or null. @throws as `principalOf` */
+  seen(accessToken: string): Principal | null {
+    return this.#kept(digestOf(accessToken));
+  }
+
+  /**
+   * The principal of an access token: at once when it is kept or its signature is known, else after one verification.
+   * @throws GatewayError `credential_revoked`, `issuer_unavailable`, and what the verification throws
+   */
   principalOf(accessToken: string): Principal | Promise<Principal> {
-    const digest = hash('sha256', accessToken, 'base64');
-    const entry = this.#entries.get(digest);
-    if (entry !== undefined) {
-      if (this.#isLive(entry)) {
-        if (entry.judgedAt !== this.#revocations.generation) this.#judge(entry);
-        return entry.principal;
-      }
-      this.#entries.delete(digest);
-    }
+    const digest = digestOf(accessToken);
     // Of many first sights at the same time, one verifies.
-    return this.#pending.get(digest) ?? this.#verifyOnce(digest, accessToken);
+    return this.#kept(digest) ?? this.#pending.get(digest) ?? this.#verifyOnce(accessToken, digest);
+  }
+
+  #kept(digest: string): Principal | null {
+    const entry = this.#entries.get(digest);
+    if (entry === undefined) return null;
+    if (!this.#isLive(entry)) {
+      this.#entries.delete(digest);
+      return null;
+    }
+    if (entry.judgedAt !== this.#revocations.generation) this.#judge(entry);
+    return entry.principal;
   }
 
   #isLive({ liveUntil, key, keySet }: KeptAccessToken): boolean {
@@ -98,18 +123,29 @@ export class VerifiedTokens {
     entry.judgedAt = generation;
   }
 
-  #verifyOnce(digest: string, accessToken: string): Promise<Principal> {
-    const pending = this.#verify(accessToken)
-      .then((verified) => {
-        const liveUntil = Math.min(verified.principal.expiresAt * 1000, verified.usableUntil);
-        const kept = { ...verified, liveUntil, judgedAt: Number.NaN };
-        // A revoked one is kept too: to refuse it again costs no signature.
-        this.#entries.set(digest, kept, { size: accessToken.length });
-        this.#judge(kept);
-        return verified.principal;
-      })
+  #verifyOnce(accessToken: string, digest: string): Principal | Promise<Principal> {
+    const verified = this.#verify(accessToken, digest);
+    const bytes = keptBytes(accessToken);
+    if (!(verified instanceof Promise)) return this.#keep(digest, verified, bytes);
+    const pending = verified
+      .then((outcome) => this.#keep(digest, outcome, bytes))
       .finally(() => this.#pending.delete(digest));
     this.#pending.set(digest, pending);
     return pending;
   }
+
+  #keep(digest: string, verified: VerifiedAccessToken, bytes: number): Principal {
+    const { principal, key, keySet, usableUntil } = verified;
+    const liveUntil = Math.min(principal.expiresAt * 1000, usableUntil);
+    const kept = { principal, key, keySet, usableUntil, liveUntil, judgedAt: Number.NaN };
+    // A revoked one is kept too: to refuse it again costs no signature.
+    this.#entries.set(digest, kept, { size: bytes });
+    this.#judge(kept);
+    return principal;
+  }
+}
+
+// Of the forms of a digest, this one is the smallest: a character of one byte for each byte (latin1 by its older name).
+function digestOf(accessToken: string): string {
+  return hash('sha256', accessToken, 'binary');
 }

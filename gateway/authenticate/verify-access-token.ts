@@ -1,6 +1,5 @@
 // The checks of one access token in their order: form, issuer, algorithm and type, key, signature, claims, required
-// claims. Runs once for each distinct token (verified-tokens.ts).
-import { compactVerify } from 'jose';
+// claims. Runs for each token whose principal is not kept (verified-tokens.ts); its signature is checked once.
 import type { Principal } from '../principal.ts';
 import type { GroupDirectory } from './directory/group-directory.ts';
 import { parseAccessToken, type UnverifiedAccessToken } from './access-token.ts';
@@ -9,6 +8,9 @@ import type { IssuerKey } from './issuer-keys.ts';
 import type { IssuerRules } from './issuer-rules.ts';
 import { checkHeader, judgeClaims } from './judge-claims.ts';
 import type { KeySet } from './key-set.ts';
+import type { KnownSignatures } from './known-signatures.ts';
+import { isSignedBy } from './signature.ts';
+import type { VerificationQueue } from './verification-queue.ts';
 import type { VerifiedAccessToken } from './verified-tokens.ts';
 
 /** An accepted `iss`: its rules, its keys, and who knows the groups of people in too many. */
@@ -19,28 +21,76 @@ export interface AcceptedIssuer {
   readonly directory: GroupDirectory | null;
 }
 
+/** What the verification of access tokens stands on. */
+export interface Verification {
+  readonly issuers: ReadonlyMap<string, AcceptedIssuer>;
+  readonly signatures: KnownSignatures;
+  readonly queue: VerificationQueue;
+  /** Epoch ms. */
+  readonly now: () => number;
+}
+
 /**
- * Verifies an access token.
+ * Verifies an access token; `digest` is its SHA-256 in latin1. At once where its signature was found good before.
  * Checks: everything that makes it valid here; a valid one that lacks a required claim is `insufficient_scope`.
  * Does not check: revocation, roles (authorize).
- * @throws GatewayError `invalid_token`, `insufficient_scope`, `issuer_unavailable`, `directory_unavailable`
+ * @throws GatewayError `invalid_token`, `insufficient_scope`, `issuer_unavailable`, `directory_unavailable`,
+ * `server_is_overloaded`
  */
-export async function verifyAccessToken(
+export function verifyAccessToken(
   accessToken: string,
-  issuers: ReadonlyMap<string, AcceptedIssuer>,
-  nowMs: () => number,
-): Promise<VerifiedAccessToken> {
+  digest: string,
+  verification: Verification,
+): VerifiedAccessToken | Promise<VerifiedAccessToken> {
+  const { issuers, signatures } = verification;
   const unverified = parseAccessToken(accessToken);
   // RFC 8725 §3.8: iss is compared as exact text, and its issuer's keys alone are tried.
   const accepted = issuers.get(unverified.issuer);
   if (accepted === undefined) throw invalidToken('iss');
-  const { rules, keySet, directory } = accepted;
-  checkHeader(unverified, rules);
-  const key = await keySet.keyFor(unverified.keyId);
+  checkHeader(unverified, accepted.rules);
+  const known = accepted.keySet.knownKey(unverified.keyId);
+  if (known !== undefined) {
+    checkKey(known, unverified, accepted.rules);
+    if (signatures.has(digest, known)) return judged(unverified, accepted, known, verification);
+  }
+  return firstSight({ accessToken, digest, unverified, accepted }, verification);
+}
+
+/** An access token whose signature was never checked, with its parts. */
+interface FirstSight {
+  readonly accessToken: string;
+  readonly digest: string;
+  readonly unverified: UnverifiedAccessToken;
+  readonly accepted: AcceptedIssuer;
+}
+
+async function firstSight(
+  { accessToken, digest, unverified, accepted }: FirstSight,
+  verification: Verification,
+): Promise<VerifiedAccessToken> {
+  const { rules, keySet } = accepted;
+  const key = keySet.knownKey(unverified.keyId) ?? (await keySet.keyFor(unverified.keyId));
+  checkKey(key, unverified, rules);
+  if (!(await verification.queue.run(() => isSignedBy(accessToken, key)))) throw invalidToken('signature');
+  verification.signatures.add(digest, key);
+  return judged(unverified, accepted, key, verification);
+}
+
+function checkKey(key: IssuerKey, { algorithm }: UnverifiedAccessToken, { entra }: IssuerRules): void {
   // A key of one tenant never verifies a token of another, although both are accepted and share the document.
-  if (key.tenantId !== null && key.tenantId !== rules.entra?.tenantId) throw invalidToken('key_issuer');
-  await verifySignature(accessToken, unverified, key);
-  const principal = judgeClaims(unverified, rules, nowMs() / 1000);
+  if (key.tenantId !== null && key.tenantId !== entra?.tenantId) throw invalidToken('key_issuer');
+  // RFC 8725 §3.2: one algorithm for each key, whatever else the policy lists.
+  if (key.algorithm !== algorithm) throw invalidToken('alg');
+}
+
+/** What remains once the signature is known to be good. */
+function judged(
+  unverified: UnverifiedAccessToken,
+  { rules, keySet, directory }: AcceptedIssuer,
+  key: IssuerKey,
+  { now }: Verification,
+): VerifiedAccessToken | Promise<VerifiedAccessToken> {
+  const principal = judgeClaims(unverified, rules, now() / 1000);
   const { tenantId, groupsUnknown, identityType } = principal;
   if (directory === null || groupsUnknown !== true || tenantId === null)
     return { principal, key, keySet, usableUntil: Number.POSITIVE_INFINITY };
@@ -49,26 +99,16 @@ export async function verifyAccessToken(
     objectId: String(unverified.claims['oid']).toLowerCase(),
     isApplication: identityType === 'app',
   };
-  const { groups, until } = await directory.groupsOf(member);
-  return { principal: withGroups(principal, groups), key, keySet, usableUntil: until };
+  return directory.groupsOf(member).then(({ groups, until }) => ({
+    principal: withGroups(principal, groups),
+    key,
+    keySet,
+    usableUntil: until,
+  }));
 }
 
 /** The principal with the groups that the directory knows, in the claim too: a partial list there counts for nothing. */
 function withGroups(principal: Principal, groups: ReadonlySet<string>): Principal {
   const claims = Object.freeze({ ...principal.claims, groups: Object.freeze([...groups]) });
   return Object.freeze({ ...principal, groups, groupsUnknown: false, claims });
-}
-
-async function verifySignature(
-  accessToken: string,
-  unverified: UnverifiedAccessToken,
-  key: IssuerKey,
-): Promise<void> {
-  // RFC 8725 §3.2: one algorithm for each key, whatever else the policy lists.
-  if (key.algorithm !== unverified.algorithm) throw invalidToken('alg');
-  try {
-    await compactVerify(accessToken, key.key, { algorithms: [key.algorithm] });
-  } catch (error) {
-    throw invalidToken('signature', error);
-  }
 }

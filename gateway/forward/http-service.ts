@@ -1,7 +1,7 @@
 // Forwards `kind: http` routes to an internal service with http-proxy-middleware, which moves the bytes. Both heads
 // are ours: it is shown a request whose headers come from a fixed list, so that nothing the caller sends as `Trailer`,
 // `TE`, `Upgrade`, `Expect`, `Connection` or identity header ever reaches it, and it may not answer by itself.
-import type { ClientRequest, IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
+import { IncomingMessage, ServerResponse, type ClientRequest, type IncomingHttpHeaders } from 'node:http';
 import { createProxyMiddleware, type Plugin } from 'http-proxy-middleware';
 import { GatewayError } from '../../core/errors.ts';
 import type { Guarded } from '../exchange.ts';
@@ -18,8 +18,14 @@ export interface HttpServiceOptions {
   readonly timeouts: { readonly first_byte_ms: number };
 }
 
+/** What the library moves is node:http's own request and answer. */
+type Streamed = Guarded & { readonly request: IncomingMessage; readonly response: ServerResponse };
+
+const isStreamed = (guarded: Guarded): guarded is Streamed =>
+  guarded.request instanceof IncomingMessage && guarded.response instanceof ServerResponse;
+
 /** Moves one request and its answer; settles when the answer has ended or the caller has gone. */
-export type HttpService = (guarded: Guarded, request: BoundedRequest) => Promise<void>;
+export type HttpService = (guarded: Streamed, request: BoundedRequest) => Promise<void>;
 
 type ServiceMiddleware = (
   request: IncomingMessage,
@@ -65,6 +71,8 @@ export function createHttpService(options: HttpServiceOptions): HttpService {
  */
 export async function forwardHttp(guarded: Guarded): Promise<void> {
   const upstream = upstreamOf(guarded);
+  // Only requests of node:http come here (entry.ts).
+  if (!isStreamed(guarded)) throw new GatewayError('internal_error', { reason: 'not_a_stream' });
   const { request, route } = guarded;
   if (upstream.httpService === null) throw new GatewayError('internal_error', { reason: 'upstream_kind' });
   refuseUnforwardable(request.headers);
@@ -114,7 +122,7 @@ function tooLarge(limit: number): GatewayError {
 }
 
 interface Move {
-  readonly guarded: Guarded;
+  readonly guarded: Streamed;
   readonly request: BoundedRequest;
   readonly middleware: ServiceMiddleware;
   readonly firstByteMs: number;

@@ -1,6 +1,7 @@
 // The LLM path: the judged bytes go to an OpenAI-shaped upstream over a kept-alive connection, its answer comes back
 // checked. This is the hot path: no Express, no promise but the one that the pipeline awaits.
 import { GatewayError } from '../../core/errors.ts';
+import type { EndSignal } from '../caller.ts';
 import type { Guarded } from '../exchange.ts';
 import { jsonHead } from './answer-head.ts';
 import type { AnswerSink } from './connections.ts';
@@ -98,7 +99,7 @@ export function exchange(
 }
 
 /** Why a request whose caller is still there is ended. */
-export function refusalOfAbort({ reason }: AbortSignal): GatewayError {
+export function refusalOfAbort({ reason }: EndSignal): GatewayError {
   return reason instanceof GatewayError
     ? reason
     : new GatewayError('gateway_stopping', { retryAfterSeconds: 5 });

@@ -3,13 +3,16 @@
 import { chmodSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { spanOf, type Period } from './period.ts';
-import type { LimitRule, LimitState, LimitStore } from './store.ts';
+import { reserveInTurn, reserveRuns, type Run } from './reserve-in-turn.ts';
+import type { Claim, CountedIn, LimitRule, LimitState, LimitStore } from './store.ts';
 import { opaqueKey, remainingOf, storeUnavailable } from './window-counter.ts';
 
 /** Counters of periods. */
 export interface BudgetStore {
+  /** Counts `units` when the quota has room for them, else nothing. */
   consume(rule: PeriodRule, key: string, units: number): LimitState;
-  adjust(rule: PeriodRule, key: string, units: number): void;
+  /** Corrects the count of the period that ends at `endMs`; once it is over, nothing is given back. */
+  adjust(rule: PeriodRule, key: string, change: { readonly units: number; readonly endMs: number }): void;
   peek(rule: PeriodRule, key: string): LimitState;
   problem(): string | null;
   close(): void;
@@ -36,31 +39,39 @@ export function createBudgetStore(file: string, now: () => number = Date.now): B
       throw storeUnavailable(error);
     }
   };
-  const stateOf = (rule: PeriodRule, spent: number, endMs: number): LimitState => ({
-    permitted: spent <= rule.quota,
+  const stateOf = (rule: PeriodRule, spent: number, endMs: number): Omit<LimitState, 'permitted'> => ({
     remaining: remainingOf(rule, spent),
     resetMs: endMs - now(),
+    endMs,
   });
-  const add = (rule: PeriodRule, key: string, units: number): LimitState => {
-    const { startMs, endMs } = spanOf(rule.period, now());
-    return asked(({ add: statement, sweep }) => {
-      if (untilSweep-- <= 0) {
-        sweep.run(now());
-        untilSweep = sweepEvery;
-      }
-      const spent = Number(statement.get(slotName(rule, key, startMs), endMs, units)?.['spent']);
-      return stateOf(rule, spent, endMs);
-    });
+  const sweep = ({ sweep: statement }: ReturnType<typeof openFile>): void => {
+    if (untilSweep-- > 0) return;
+    statement.run(now());
+    untilSweep = sweepEvery;
   };
   return {
-    consume: add,
-    adjust(rule, key, units) {
-      add(rule, key, units);
+    consume(rule, key, units) {
+      const { startMs, endMs } = spanOf(rule.period, now());
+      const slot = slotName(rule, key, startMs);
+      return asked((statements) => {
+        sweep(statements);
+        const counted = statements.take.get(slot, endMs, units, rule.quota)?.['spent'];
+        const spent = counted ?? statements.get.get(slot)?.['spent'] ?? 0;
+        return { permitted: counted !== undefined, ...stateOf(rule, Number(spent), endMs) };
+      });
+    },
+    adjust(rule, key, { units, endMs: countedUntilMs }) {
+      const { startMs, endMs } = spanOf(rule.period, now());
+      if (units < 0 && countedUntilMs !== endMs) return;
+      asked((statements) => {
+        sweep(statements);
+        statements.change.run(slotName(rule, key, startMs), endMs, units);
+      });
     },
     peek(rule, key) {
       const { startMs, endMs } = spanOf(rule.period, now());
       const spent = asked(({ get }) => Number(get.get(slotName(rule, key, startMs))?.['spent'] ?? 0));
-      return { ...stateOf(rule, spent, endMs), permitted: spent < rule.quota };
+      return { permitted: spent < rule.quota, ...stateOf(rule, spent, endMs) };
     },
     problem: () => problem,
     close() {
@@ -72,14 +83,25 @@ export function createBudgetStore(file: string, now: () => number = Date.now): B
 
 /** Sends rules with a period to `budgets` and all others to `windows`. */
 export function withBudgets(windows: LimitStore, budgets: BudgetStore): LimitStore {
-  const hasPeriod = (rule: LimitRule): rule is PeriodRule => rule.period !== undefined;
+  const periods = {
+    reserve: (claims: readonly Claim[]) =>
+      reserveInTurn(claims, {
+        count: ({ rule, key, units }) => budgets.consume(periodOf(rule), key, units),
+        adjust: (counted, units) => periods.adjust(counted, units),
+      }),
+    adjust: ({ rule, key, endMs }: CountedIn, units: number) =>
+      budgets.adjust(periodOf(rule), key, { units, endMs }),
+  };
+  const storeOf = (rule: LimitRule): Run[0] => (hasPeriod(rule) ? periods : windows);
   return {
     kind: windows.kind,
-    consume: (rule, key, units = 1) =>
-      hasPeriod(rule) ? attempt(() => budgets.consume(rule, key, units)) : windows.consume(rule, key, units),
-    adjust: (rule, key, units) =>
-      hasPeriod(rule) ? attempt(() => budgets.adjust(rule, key, units)) : windows.adjust(rule, key, units),
-    peek: (rule, key) => (hasPeriod(rule) ? attempt(() => budgets.peek(rule, key)) : windows.peek(rule, key)),
+    reserve: (claims) =>
+      claims.some(({ rule }) => hasPeriod(rule))
+        ? reserveRuns(runsOf(claims, storeOf))
+        : windows.reserve(claims),
+    adjust: (counted, units) => storeOf(counted.rule).adjust(counted, units),
+    consume: (rule, key) => (hasPeriod(rule) ? budgets.consume(rule, key, 1) : windows.consume(rule, key)),
+    peek: (rule, key) => (hasPeriod(rule) ? budgets.peek(rule, key) : windows.peek(rule, key)),
     problem: () => windows.problem() ?? budgets.problem(),
     async close() {
       budgets.close();
@@ -88,8 +110,24 @@ export function withBudgets(windows: LimitStore, budgets: BudgetStore): LimitSto
   };
 }
 
-/** The file is asked at once; a fault is a rejection all the same. */
-const attempt = <T>(ask: () => T): Promise<T> => new Promise((resolve) => resolve(ask()));
+const hasPeriod = (rule: LimitRule): rule is PeriodRule => rule.period !== undefined;
+
+function periodOf(rule: LimitRule): PeriodRule {
+  if (!hasPeriod(rule)) throw new TypeError('a limit without a period has no place among the periods');
+  return rule;
+}
+
+/** Neighbouring claims of one store together. */
+function runsOf(claims: readonly Claim[], storeOf: (rule: LimitRule) => Run[0]): readonly Run[] {
+  const runs: [Run[0], Claim[]][] = [];
+  for (const claim of claims) {
+    const store = storeOf(claim.rule);
+    const last = runs.at(-1);
+    if (last?.[0] === store) last[1].push(claim);
+    else runs.push([store, [claim]]);
+  }
+  return runs;
+}
 
 /** No subject or address lies in the file. */
 function slotName(rule: PeriodRule, key: string, startMs: number): string {
@@ -107,8 +145,12 @@ function openFile(file: string) {
   `);
   return {
     database,
-    add: database.prepare(
-      'INSERT INTO budget (slot, ends_ms, spent) VALUES (?1, ?2, max(?3, 0)) ON CONFLICT (slot) DO UPDATE SET spent = max(spent + ?3, 0) RETURNING spent',
+    // No row comes back when there is no room: one statement, so that two workers cannot both see the last unit.
+    take: database.prepare(
+      'INSERT INTO budget (slot, ends_ms, spent) SELECT ?1, ?2, ?3 WHERE ?3 <= ?4 ON CONFLICT (slot) DO UPDATE SET spent = spent + ?3 WHERE spent + ?3 <= ?4 RETURNING spent',
+    ),
+    change: database.prepare(
+      'INSERT INTO budget (slot, ends_ms, spent) VALUES (?1, ?2, max(?3, 0)) ON CONFLICT (slot) DO UPDATE SET spent = max(spent + ?3, 0)',
     ),
     get: database.prepare('SELECT spent FROM budget WHERE slot = ?'),
     sweep: database.prepare('DELETE FROM budget WHERE ends_ms < ?'),

@@ -1,7 +1,8 @@
 // Counters in the memory of the cluster primary, shared by its workers over the cluster's own channel.
 import { RateLimiterCluster, RateLimiterClusterMaster } from 'rate-limiter-flexible';
 import { createPeekCache } from './peek-cache.ts';
-import type { LimitStore } from './store.ts';
+import { reserveRuns } from './reserve-in-turn.ts';
+import type { CountedIn, LimitRule, LimitState, LimitStore } from './store.ts';
 import { afterConsume, afterPeek, storeUnavailable, windowCounters } from './window-counter.ts';
 
 /** How long a worker waits for its primary; a busy machine is no reason to refuse, a primary that hangs is. */
@@ -29,19 +30,38 @@ export function createClusterStore(): LimitStore {
       throw storeUnavailable(error);
     }
   };
-  return {
+  const count = async (rule: LimitRule, key: string, units: number): Promise<LimitState> =>
+    afterConsume(rule, await asked(counterOf(rule).consume(key, units)));
+  const adjust = async ({ rule, key, endMs }: CountedIn, units: number): Promise<void> => {
+    if (units < 0 && Date.now() >= endMs) return;
+    await asked(counterOf(rule).penalty(key, units));
+  };
+  const store: LimitStore = {
     kind: 'cluster',
-    async consume(rule, key, units = 1) {
-      const state = afterConsume(rule, await asked(counterOf(rule).consume(key, units)));
+    reserve: (claims) =>
+      reserveRuns(
+        claims.map((claim) => [
+          {
+            adjust,
+            reserve: async () => {
+              const state = await count(claim.rule, claim.key, claim.units);
+              if (!state.permitted) await adjust({ ...claim, endMs: state.endMs }, -claim.units);
+              return [state];
+            },
+          },
+          [claim],
+        ]),
+      ),
+    adjust,
+    async consume(rule, key) {
+      const state = await count(rule, key, 1);
       cache.counted(rule, key, state);
       return state;
-    },
-    async adjust(rule, key, units) {
-      await asked(counterOf(rule).penalty(key, units));
     },
     peek: (rule, key) =>
       cache.peek(rule, key, async () => afterPeek(rule, await asked(counterOf(rule).get(key)))),
     problem: () => problem,
     close: () => Promise.resolve(),
   };
+  return store;
 }

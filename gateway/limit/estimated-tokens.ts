@@ -8,28 +8,31 @@ type Body = Readonly<Record<string, unknown>>;
 const tokensPerMessage = 4;
 
 /**
- * Model tokens to reserve. Text of few bytes per character is taken at four characters for a token, as English is;
+ * Model tokens of the prompt. Text of few bytes per character is taken at four characters for a token, as English is;
  * every further byte counts for one, since such scripts fall apart into bytes. Token ids count exactly.
  */
-export function estimatedTokens(body: Body, openAnswer: number): number {
+export function estimatedPrompt(body: Body): number {
   let estimated = 0;
   someModelText(body, (text) => {
     estimated += Math.ceil(text.length / 4) + (Buffer.byteLength(text) - text.length);
     return false;
   });
-  for (const member of ['prompt', 'input']) estimated += tokenIds(body[member]);
+  estimated += tokenIds(body['prompt']) + tokenIds(body['input']);
   if (Array.isArray(body['messages'])) estimated += body['messages'].length * tokensPerMessage;
-  return estimated + answerTokens(body, openAnswer);
+  return estimated;
 }
 
-/** Embeddings have no answer in model tokens. */
-function answerTokens(body: Body, openAnswer: number): number {
+const answerMaxima = ['max_tokens', 'max_completion_tokens', 'max_output_tokens', 'max_length'] as const;
+
+/** Model tokens of the longest answer that the body asks for; embeddings have none. */
+export function estimatedAnswer(body: Body, openAnswer: number): number {
   if (body['input'] !== undefined) return 0;
-  const asked = ['max_tokens', 'max_completion_tokens', 'max_output_tokens', 'max_length'].flatMap((name) => {
+  let longest = -1;
+  for (const name of answerMaxima) {
     const value = body[name];
-    return typeof value === 'number' && value >= 0 ? [value] : [];
-  });
-  const longest = asked.length === 0 ? openAnswer : Math.max(...asked);
+    if (typeof value === 'number' && value > longest) longest = value;
+  }
+  if (longest < 0) longest = openAnswer;
   return Math.ceil(longest * Math.max(count(body['n']), count(body['best_of']), 1) * prompts(body['prompt']));
 }
 

@@ -1,6 +1,5 @@
 // What an answer says about limits: the IETF draft's `RateLimit` and `RateLimit-Policy`, and OpenAI's `x-ratelimit-*`,
-// which tell of the
-// limit on requests, and of the one on model tokens, that have least left.
+// which tell of the limit on requests, and of the one on model tokens, that have least left.
 import type { CompiledLimit } from './limits-policy.ts';
 import type { LimitState } from './store.ts';
 
@@ -10,28 +9,31 @@ export interface Counted {
   readonly state: LimitState;
 }
 
-/** Headers for every answer, permitted or refused; empty when nothing was counted. */
+/**
+ * Headers for every answer, permitted or refused; empty when nothing was counted. On the way of every request: no text is
+ * built twice, and what a limit always says was written when the policies were compiled.
+ */
 export function limitHeaders(counted: readonly Counted[]): Readonly<Record<string, string>> {
-  if (counted.length === 0) return {};
+  const [first] = counted;
+  if (first === undefined) return {};
   let requests: Counted | null = null;
   let modelTokens: Counted | null = null;
   let policies = '';
   let limits = '';
   for (const entry of counted) {
-    const separator = policies === '' ? '' : ', ';
-    policies += separator + entry.limit.policyItem;
-    limits += separator + limitItem(entry);
+    policies = policies === '' ? entry.limit.policyItem : `${policies}, ${entry.limit.policyItem}`;
+    limits = limits === '' ? limitItem(entry) : `${limits}, ${limitItem(entry)}`;
     if (entry.limit.unit === 'requests') requests = tighter(entry, requests);
     else modelTokens = tighter(entry, modelTokens);
   }
   const headers: Record<string, string> = { 'ratelimit-policy': policies, ratelimit: limits };
   if (requests !== null) {
-    headers['x-ratelimit-limit-requests'] = String(requests.limit.rule.quota);
+    headers['x-ratelimit-limit-requests'] = requests.limit.quotaText;
     headers['x-ratelimit-remaining-requests'] = String(requests.state.remaining);
     headers['x-ratelimit-reset-requests'] = goDuration(requests.state.resetMs);
   }
   if (modelTokens !== null) {
-    headers['x-ratelimit-limit-tokens'] = String(modelTokens.limit.rule.quota);
+    headers['x-ratelimit-limit-tokens'] = modelTokens.limit.quotaText;
     headers['x-ratelimit-remaining-tokens'] = String(modelTokens.state.remaining);
     headers['x-ratelimit-reset-tokens'] = goDuration(modelTokens.state.resetMs);
   }
@@ -62,7 +64,7 @@ export function goDuration(durationMs: number): string {
 
 // draft-ietf-httpapi-ratelimit-headers §4: r is what remains, t the seconds until the quota resets.
 function limitItem({ limit, state }: Counted): string {
-  return `"${limit.rule.name}";r=${state.remaining};t=${Math.ceil(state.resetMs / 1_000)}`;
+  return `${limit.limitItemStart}${state.remaining};t=${Math.ceil(state.resetMs / 1_000)}`;
 }
 
 const tighter = (one: Counted, other: Counted | null): Counted =>

@@ -5,11 +5,11 @@ import { formatDuration } from '../../core/duration.ts';
 import { GatewayError, type ErrorCode } from '../../core/errors.ts';
 import type { Authorized, Limited, Received } from '../exchange.ts';
 import { addressKey } from './address-key.ts';
-import { estimatedTokens } from './estimated-tokens.ts';
+import { estimatedAnswer, estimatedPrompt } from './estimated-tokens.ts';
 import { limitHeaders, waitHeaders, waitSeconds, type Counted } from './headers.ts';
 import type { CompiledLimit } from './limits-policy.ts';
-import { giveBack, type Held } from './settle.ts';
-import type { LimitRule } from './store.ts';
+import type { Held } from './settle.ts';
+import type { Claim, LimitRule, LimitState, Soon } from './store.ts';
 
 export type { Limits } from './limits-policy.ts';
 export { settle } from './settle.ts';
@@ -22,22 +22,28 @@ export interface Reservation {
 }
 
 /**
- * Before authenticate: is this gateway fit to answer, and this address to be listened to.
+ * Before authenticate: is this gateway fit to answer, and this address to be listened to. Undefined where the counter is in
+ * this process, a promise elsewhere.
  * Checks: that the audit log can be written; the address's failed authentications.
  * Does not check: anything of the credential itself (authenticate does). Requests that are under way together when
  * the limit is reached are still looked at.
  * @throws GatewayError `audit_unavailable`, `rate_limit_exceeded`, `limit_store_unavailable`
  */
-export async function admit(received: Received): Promise<void> {
+export function admit(received: Received): Soon<void> {
   const { auditLog, limitStore } = received.services;
   const problem = auditLog.problem();
   if (problem !== null)
     throw new GatewayError('audit_unavailable', { reason: problem, retryAfterSeconds: 5 });
   if (received.route.anonymous) return; // No credential is read there; the route's own limits count the address.
   const rule = received.snapshot.limits.failedAuthentications;
-  const state = await limitStore.peek(rule, addressKey(received.callerAddress));
-  if (state.permitted) return;
-  throw tooMany(rule, state.resetMs, {
+  const state = limitStore.peek(rule, addressKey(received.callerAddress));
+  if (state instanceof Promise) return state.then((known) => admitted(rule, known));
+  admitted(rule, state);
+}
+
+function admitted(rule: LimitRule, { permitted, resetMs }: LimitState): void {
+  if (permitted) return;
+  throw tooMany(rule, resetMs, {
     limit: `${rule.quota} failed authentications`,
     reason: rule.name,
     headers: {},
@@ -49,45 +55,77 @@ export function countFailedAuthentication(received: Received, code: ErrorCode): 
   const { authorization, 'api-key': apiKey } = received.request.headers;
   if (authorization === undefined && apiKey === undefined && code === 'missing_credentials') return;
   const rule = received.snapshot.limits.failedAuthentications;
+  const counting = received.services.limitStore.consume(rule, addressKey(received.callerAddress));
   // A store that is down tells of it itself; the caller already has a 401.
-  received.services.limitStore.consume(rule, addressKey(received.callerAddress)).catch(() => undefined);
+  if (counting instanceof Promise) counting.catch(() => undefined);
 }
 
 /**
  * Counts the request against the limits of its route, in their order, then against those that rules oblige to; the first
  * that is exceeded refuses it, the later ones are not counted, and model tokens reserved by the earlier ones are given
- * back.
+ * back. Returns at once where the counters are in this process.
  * Does not check: model tokens of requests without a parsed body (kind http), which have none that we know.
  * @throws GatewayError `rate_limit_exceeded`, `insufficient_quota`, `limit_store_unavailable`
  */
-export async function limit(authorized: Authorized): Promise<Limited> {
-  const { snapshot, services, route } = authorized;
-  const counted: Counted[] = [];
-  let held: Held[] = noneHeld;
-  for (const name of limitsOf(route.limits, authorized.effective.obligations)) {
-    const entry = snapshot.limits.byName.get(name);
+export function limit(authorized: Authorized): Soon<Limited> {
+  const claims: LimitClaim[] = [];
+  let promptTokens: number | null = null; // Read from the body once, however many limits count it.
+  for (const name of limitsOf(authorized.route.limits, authorized.effective.obligations)) {
+    const entry = authorized.snapshot.limits.byName.get(name);
     // The policy loader refuses such a bundle; were one to slip through, no limit must not mean no limit.
     if (entry === undefined) throw new GatewayError('internal_error', { reason: `unknown limit ${name}` });
-    const units = unitsOf(authorized, entry);
-    if (units === 0) continue;
-    const key = subjectKey(authorized, entry);
-    const state = await consumed(services.limitStore.consume(entry.rule, key, units), authorized, held);
-    counted.push({ limit: entry, state });
-    if (entry.unit === 'model_tokens')
-      held = [...held, { rule: entry.rule, key, units, untilMs: Date.now() + state.resetMs }];
-    if (state.permitted) continue;
-    await giveBack(authorized, held);
-    throw tooMany(entry.rule, state.resetMs, {
-      limit: entry.unit === 'requests' ? String(entry.rule.quota) : `${entry.rule.quota} model tokens`,
-      reason: entry.rule.name,
-      headers: limitHeaders(counted),
-    });
+    const isHeld = entry.unit === 'model_tokens';
+    let units = 1;
+    if (isHeld) {
+      if (authorized.body === null) continue;
+      const { json } = authorized.body;
+      promptTokens ??= estimatedPrompt(json);
+      units = heldUnits(promptTokens + estimatedAnswer(json, entry.openAnswerTokens), entry.rule);
+    }
+    claims.push({ limit: entry, rule: entry.rule, key: subjectKey(authorized, entry), units, isHeld });
   }
-  const reservation: Reservation = { headers: limitHeaders(counted), held };
-  return Object.assign(authorized, { reservation });
+  if (claims.length === 0) return Object.assign(authorized, { reservation: nothingReserved });
+  const states = authorized.services.limitStore.reserve(claims);
+  return states instanceof Promise
+    ? states.then((known) => reserved(authorized, claims, known))
+    : reserved(authorized, claims, states);
 }
 
-const noneHeld: Held[] = [];
+interface LimitClaim extends Claim {
+  readonly limit: CompiledLimit;
+}
+
+const nothingReserved: Reservation = { headers: {}, held: [] };
+
+function reserved(
+  authorized: Authorized,
+  claims: readonly LimitClaim[],
+  states: readonly LimitState[],
+): Limited {
+  const counted: Counted[] = [];
+  const held: Held[] = [];
+  for (let index = 0; index < states.length; index++) {
+    const [claim, state] = [claims[index], states[index]];
+    if (claim === undefined || state === undefined) continue;
+    const { limit: entry, rule, key, units } = claim;
+    counted.push({ limit: entry, state });
+    if (!state.permitted) throw exceeded(entry, counted, state);
+    if (claim.isHeld) held.push({ rule, key, units, endMs: state.endMs });
+  }
+  return Object.assign(authorized, { reservation: { headers: limitHeaders(counted), held } });
+}
+
+function exceeded(
+  { unit, rule }: CompiledLimit,
+  counted: readonly Counted[],
+  state: LimitState,
+): GatewayError {
+  return tooMany(rule, state.resetMs, {
+    limit: unit === 'requests' ? String(rule.quota) : `${rule.quota} model tokens`,
+    reason: rule.name,
+    headers: limitHeaders(counted),
+  });
+}
 
 /** No limit counts a request twice. */
 function limitsOf(
@@ -98,23 +136,9 @@ function limitsOf(
   return [...own, ...obligations.limits.filter((name) => !own.includes(name))];
 }
 
-/** A store that fails in the middle must not keep what was reserved before. */
-async function consumed<T>(consume: Promise<T>, authorized: Authorized, held: readonly Held[]): Promise<T> {
-  if (held.length === 0) return consume;
-  try {
-    return await consume;
-  } catch (error) {
-    await giveBack(authorized, held);
-    throw error;
-  }
-}
-
-/** One request, or the model tokens that it may come to; a request for more than all fits only into an unused quota. */
-function unitsOf({ body }: Authorized, { unit, rule, openAnswerTokens }: CompiledLimit): number {
-  if (unit === 'requests') return 1;
-  if (body === null) return 0;
-  return Math.min(Math.max(estimatedTokens(body.json, openAnswerTokens), 1), rule.quota);
-}
+/** A request for more than the whole quota fits only into an unused one. */
+const heldUnits = (estimated: number, rule: LimitRule): number =>
+  Math.min(Math.max(estimated, 1), rule.quota);
 
 /** An anonymous principal has no name but its address, so principal and client count the address there. */
 function subjectKey({ route, principal, callerAddress }: Authorized, { by }: CompiledLimit): string {

@@ -87,6 +87,10 @@ export interface CompiledLimit {
   readonly openAnswerTokens: number;
   /** Its member of the `RateLimit-Policy` header. */
   readonly policyItem: string;
+  /** How its member of the `RateLimit` header begins, up to what remains. */
+  readonly limitItemStart: string;
+  /** The quota in digits. */
+  readonly quotaText: string;
 }
 
 /** The compiled limits.yaml. */
@@ -135,5 +139,7 @@ function compileLimit(name: string, entry: LimitsPolicy['limits'][string]): Comp
     unit,
     openAnswerTokens: entry.open_answer ?? openAnswerTokens,
     policyItem: `"${name}";q=${quota}${windowItem}${unitItem}`,
+    limitItemStart: `"${name}";r=`,
+    quotaText: String(quota),
   };
 }

@@ -1,19 +1,61 @@
-// Counters in the memory of this one process, for a gateway without workers and without Redis.
-import { RateLimiterMemory } from 'rate-limiter-flexible';
-import type { LimitStore } from './store.ts';
-import { afterConsume, afterPeek, windowCounters } from './window-counter.ts';
+// Counters in the memory of this one process, for a gateway without workers and without Redis. Every answer is there at
+// once: nothing on the way of a request waits.
+import { reserveInTurn } from './reserve-in-turn.ts';
+import type { Claim, LimitRule, LimitState, LimitStore } from './store.ts';
+import { remainingOf } from './window-counter.ts';
+import { createWindowTable, type WindowTable } from './window-table.ts';
+
+/** How often an idle gateway forgets windows that have ended. */
+const forgetEveryMs = 30_000;
 
 /** Never unavailable; a restart forgets the counts. */
 export function createProcessStore(): LimitStore {
-  const counterOf = windowCounters((options) => new RateLimiterMemory(options));
+  const tables = createTables();
+  const count = ({ rule, key, units }: Claim): LimitState => {
+    const { spent, counted, endMs, resetMs } = tables.of(rule).add(key, units, rule.quota);
+    return { permitted: counted, remaining: remainingOf(rule, spent), resetMs, endMs };
+  };
+  const adjust: LimitStore['adjust'] = ({ rule, key, endMs }, units) =>
+    tables.of(rule).adjust(key, units, endMs);
+  const counters = { count, adjust };
   return {
     kind: 'process',
-    consume: async (rule, key, units = 1) => afterConsume(rule, await counterOf(rule).consume(key, units)),
-    adjust: async (rule, key, units) => {
-      await counterOf(rule).penalty(key, units);
+    reserve: (claims) => reserveInTurn(claims, counters),
+    adjust,
+    consume: (rule, key) => count({ rule, key, units: 1, isHeld: false }),
+    peek: (rule, key) => {
+      const found = tables.of(rule).peek(key);
+      const resetMs = found === null ? rule.windowMs : Math.max(found.endMs - Date.now(), 0);
+      const spent = found?.spent ?? 0;
+      return {
+        permitted: spent < rule.quota,
+        remaining: remainingOf(rule, spent),
+        resetMs,
+        endMs: found?.endMs ?? 0,
+      };
     },
-    peek: async (rule, key) => afterPeek(rule, await counterOf(rule).get(key)),
     problem: () => null,
-    close: () => Promise.resolve(),
+    close: () => {
+      tables.close();
+      return Promise.resolve();
+    },
   };
+}
+
+/** One table per name and window; rules with both in common share it over reloads. */
+function createTables(): { of(rule: LimitRule): WindowTable; close(): void } {
+  const byName = new Map<string, WindowTable>();
+  /** Rules are made once per bundle, so their identity saves a text per count. */
+  const byRule = new WeakMap<LimitRule, WindowTable>();
+  const forgetting = setInterval(() => {
+    for (const table of byName.values()) table.forgetEnded();
+  }, forgetEveryMs).unref();
+  const find = (rule: LimitRule): WindowTable => {
+    const name = `${rule.name}:${rule.windowMs}`;
+    const known = byName.get(name) ?? createWindowTable({ windowMs: rule.windowMs });
+    byName.set(name, known);
+    byRule.set(rule, known);
+    return known;
+  };
+  return { of: (rule) => byRule.get(rule) ?? find(rule), close: () => clearInterval(forgetting) };
 }

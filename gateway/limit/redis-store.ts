@@ -2,13 +2,17 @@
 // requests 503, the hung one within the command timeout.
 import { Redis } from 'ioredis';
 import { RateLimiterRedis } from 'rate-limiter-flexible';
+import { z } from 'zod';
 import type { Logger } from '../../core/log.ts';
 import { createPeekCache } from './peek-cache.ts';
-import type { LimitStore } from './store.ts';
+import { redisScripts } from './redis-scripts.ts';
+import type { Claim, LimitState, LimitStore } from './store.ts';
 import {
   afterConsume,
   afterPeek,
   opaqueKey,
+  prefixOf,
+  remainingOf,
   slotOf,
   storeUnavailable,
   windowCounters,
@@ -19,6 +23,8 @@ export async function createRedisStore(options: { url: string; log: Logger }): P
   const client = new Redis(options.url, {
     lazyConnect: true,
     enableOfflineQueue: false,
+    // Commands of all requests of one turn of the event loop are one write.
+    enableAutoPipelining: true,
     maxRetriesPerRequest: 1,
     connectTimeout: 500,
     commandTimeout: 500,
@@ -39,13 +45,14 @@ export async function createRedisStore(options: { url: string; log: Logger }): P
   );
   await client.connect().catch(() => undefined); // Reported by the events above; ioredis goes on trying.
 
-  const counterOf = windowCounters(
+  const scripts = redisScripts(client);
+  const eventsOf = windowCounters(
     (window) => new RateLimiterRedis({ ...window, storeClient: client, rejectIfRedisNotReady: true }),
   );
   const cache = createPeekCache();
-  const asked = async <T>(answer: Promise<T>): Promise<T> => {
+  const asked = async <T>(ask: () => Promise<T>): Promise<T> => {
     try {
-      const value = await answer;
+      const value = await ask();
       report(null);
       return value;
     } catch (error) {
@@ -55,22 +62,36 @@ export async function createRedisStore(options: { url: string; log: Logger }): P
   };
   return {
     kind: 'redis',
-    async consume(rule, key, units = 1) {
+    reserve: (claims) =>
+      asked(async () => {
+        const slots = claims.map(({ rule, key }) => slotOf(rule, opaqueKey(key)));
+        const answer = await scripts.reserve(
+          claims.map(({ rule }, index) => `${prefixOf(rule)}:${slots[index]?.key}`),
+          claims.flatMap(({ rule, units, isHeld }, index) => [
+            units,
+            rule.quota,
+            slots[index]?.lastsMs ?? rule.windowMs,
+            isHeld ? 1 : 0,
+          ]),
+        );
+        return statesOf(claims, answer);
+      }),
+    adjust: ({ rule, key, endMs }, units) =>
+      asked(async () => {
+        const slot = slotOf(rule, opaqueKey(key));
+        await scripts.adjust([`${prefixOf(rule)}:${slot.key}`], [units, endMs, slot.lastsMs]);
+      }),
+    async consume(rule, key) {
       const digest = opaqueKey(key);
-      const slot = slotOf(rule, digest);
-      const counted = await asked(counterOf(rule).consume(slot.key, units, slot.options));
-      const state = afterConsume(rule, counted);
+      const state = afterConsume(rule, await asked(() => eventsOf(rule).consume(digest)));
       cache.counted(rule, digest, state);
       return state;
     },
-    async adjust(rule, key, units) {
-      const slot = slotOf(rule, opaqueKey(key));
-      await asked(counterOf(rule).penalty(slot.key, units, slot.options));
-    },
     peek(rule, key) {
       const digest = opaqueKey(key);
-      const { key: slot } = slotOf(rule, digest);
-      return cache.peek(rule, digest, async () => afterPeek(rule, await asked(counterOf(rule).get(slot))));
+      return cache.peek(rule, digest, async () =>
+        afterPeek(rule, await asked(() => eventsOf(rule).get(slotOf(rule, digest).key))),
+      );
     },
     problem: () => problem,
     close() {
@@ -78,4 +99,23 @@ export async function createRedisStore(options: { url: string; log: Logger }): P
       return Promise.resolve();
     },
   };
+}
+
+const countSchema = z.tuple([z.number(), z.number(), z.number()]);
+
+/** @throws Error when the answer is not that of the script */
+function statesOf(claims: readonly Claim[], answer: unknown): readonly LimitState[] {
+  const counts = z.array(z.unknown()).min(1).parse(answer);
+  const nowMs = z.number().parse(counts.pop());
+  return counts.map((count, index) => {
+    const [spent, leftMs, permitted] = countSchema.parse(count);
+    const claim = claims[index];
+    if (claim === undefined) throw new RangeError('Redis has answered for more limits than were asked for');
+    return {
+      permitted: permitted === 1,
+      remaining: remainingOf(claim.rule, spent),
+      resetMs: leftMs,
+      endMs: nowMs + leftMs,
+    };
+  });
 }

@@ -1,15 +1,11 @@
 // The end of a reservation: what was reserved is replaced by what was used. Runs beside the answer's end and never
 // keeps it waiting; what cannot be known stays reserved, so that nobody gains by going away early.
 import type { Limited, Received } from '../exchange.ts';
-import type { LimitRule } from './store.ts';
+import type { CountedIn } from './store.ts';
 
 /** Model tokens that one request holds of one quota. */
-export interface Held {
-  readonly rule: LimitRule;
-  readonly key: string;
+export interface Held extends CountedIn {
   readonly units: number;
-  /** Epoch ms at which the window or period ends; after it nothing is given back. */
-  readonly untilMs: number;
 }
 
 /**
@@ -18,27 +14,25 @@ export interface Held {
  * Unknown (the caller went away, the stream broke): the reservation stays.
  */
 export function settle(received: Received & Partial<Pick<Limited, 'reservation'>>): void {
-  const { reservation, outcome, services } = received;
+  const { reservation } = received;
   if (reservation === undefined || reservation.held.length === 0) return;
   const used = usedTokens(received);
   if (used === null) return;
-  void Promise.all(
-    reservation.held.map(async ({ rule, key, units, untilMs }) => {
-      const difference = used - units;
-      if (difference === 0 || (difference < 0 && Date.now() >= untilMs)) return;
-      await services.limitStore.adjust(rule, key, difference);
-    }),
-  ).catch(() => {
-    // The store tells of its fault itself (/readyz); the reservation stays, which is never too little.
-    services.log.warn({ request_id: received.id, model: outcome.model }, 'model tokens could not be settled');
-  });
+  for (const held of reservation.held) if (used !== held.units) correct(received, held, used - held.units);
 }
 
-/** Gives all back, for a request that is refused. */
-export async function giveBack({ services }: Received, held: readonly Held[]): Promise<void> {
-  await Promise.all(held.map(({ rule, key, units }) => services.limitStore.adjust(rule, key, -units))).catch(
-    () => undefined,
-  ); // As above.
+/** Nobody waits for it, and a fault stays here: the reservation then remains, which is never too little. */
+function correct({ services, id, outcome }: Received, held: Held, units: number): void {
+  const failed = (): void => {
+    // The store tells of its fault itself (/readyz).
+    services.log.warn({ request_id: id, model: outcome.model }, 'model tokens could not be settled');
+  };
+  try {
+    const adjusting = services.limitStore.adjust(held, units);
+    if (adjusting instanceof Promise) adjusting.catch(failed);
+  } catch {
+    failed();
+  }
 }
 
 function usedTokens({ outcome, response }: Received): number | null {

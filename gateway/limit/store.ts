@@ -1,4 +1,4 @@
-// Where rate-limit counters live: this process, the cluster primary, or Redis. All through rate-limiter-flexible.
+// Where rate-limit counters live: this process, the cluster primary, or Redis.
 // A window begins with the first request, and a refused one neither extends nor restarts it; a period is one of the
 // calendar, in UTC, and its counters outlive the process.
 import cluster from 'node:cluster';
@@ -16,6 +16,8 @@ export interface LimitState {
   readonly remaining: number;
   /** Milliseconds until the window resets. */
   readonly resetMs: number;
+  /** Epoch ms, by the clock of the store, at which the window ends: which window it is. */
+  readonly endMs: number;
 }
 
 /** How much in which window or period. */
@@ -30,15 +32,41 @@ export interface LimitRule {
   readonly period?: Period;
 }
 
-/** Counters shared by everything that answers for this gateway. */
+/** What a request asks of one limit. */
+export interface Claim {
+  readonly rule: LimitRule;
+  readonly key: string;
+  readonly units: number;
+  /** Given back when a later limit refuses the request or less was used: model tokens. A request stays counted. */
+  readonly isHeld: boolean;
+}
+
+/** Units that were counted in one window. */
+export interface CountedIn {
+  readonly rule: LimitRule;
+  readonly key: string;
+  /** Of the state when they were counted. */
+  readonly endMs: number;
+}
+
+/** An answer at once where the counter is in this process, so that the hot path waits for nothing; else a promise. */
+export type Soon<T> = T | Promise<T>;
+
+/** Counters shared by everything that answers for this gateway. All throw or reject with `limit_store_unavailable`. */
 export interface LimitStore {
   readonly kind: 'process' | 'cluster' | 'redis';
-  /** Counts `units`, by default one request. @throws GatewayError `limit_store_unavailable` */
-  consume(rule: LimitRule, key: string, units?: number): Promise<LimitState>;
-  /** Corrects an earlier count: gives back below zero, adds above. @throws GatewayError `limit_store_unavailable` */
-  adjust(rule: LimitRule, key: string, units: number): Promise<void>;
+  /**
+   * Counts a request against all its limits, in their order. The first that has no room refuses it: neither that one nor a
+   * later one counts it, and what earlier ones hold is given back.
+   * @returns the states in the order of the claims; where one refused, that is the last
+   */
+  reserve(claims: readonly Claim[]): Soon<readonly LimitState[]>;
+  /** Corrects an earlier count: gives back below zero, adds above. Into a window that is over nothing is given back. */
+  adjust(counted: CountedIn, units: number): Soon<void>;
+  /** Counts one event that is never given back, such as a failed authentication. */
+  consume(rule: LimitRule, key: string): Soon<LimitState>;
   /** Looks without counting; `permitted` says whether one more would be. May be a second old in `cluster` and `redis`. */
-  peek(rule: LimitRule, key: string): Promise<LimitState>;
+  peek(rule: LimitRule, key: string): Soon<LimitState>;
   /** For /readyz: null when well, else words for an operator. */
   problem(): string | null;
   close(): Promise<void>;

@@ -23,7 +23,7 @@ export function windowCounters<Counter extends RateLimiterAbstract>(
 ): (rule: LimitRule) => Counter {
   const counters = new Map<string, Counter>();
   return (rule) => {
-    const keyPrefix = `sallyport:limit:${rule.name}:${rule.windowMs}`;
+    const keyPrefix = prefixOf(rule);
     const known = counters.get(keyPrefix);
     if (known !== undefined) return known;
     const counter = create({ keyPrefix, points: outOfReach, duration: rule.windowMs / 1_000 });
@@ -37,7 +37,7 @@ export function afterConsume(rule: LimitRule, counted: RateLimiterRes): LimitSta
   return {
     permitted: counted.consumedPoints <= rule.quota,
     remaining: remainingOf(rule, counted.consumedPoints),
-    resetMs: Math.max(counted.msBeforeNext, 0),
+    ...windowOf(counted.msBeforeNext),
   };
 }
 
@@ -47,8 +47,14 @@ export function afterPeek(rule: LimitRule, found: RateLimiterRes | null): LimitS
   return {
     permitted: consumed < rule.quota,
     remaining: remainingOf(rule, consumed),
-    resetMs: found === null ? rule.windowMs : Math.max(found.msBeforeNext, 0),
+    ...windowOf(found === null ? rule.windowMs : found.msBeforeNext),
   };
+}
+
+/** The library says how long a window lasts, not which one it is. */
+function windowOf(msBeforeNext: number): Pick<LimitState, 'resetMs' | 'endMs'> {
+  const resetMs = Math.max(msBeforeNext, 0);
+  return { resetMs, endMs: Date.now() + resetMs };
 }
 
 /** What is left of a quota; never more than all of it, whatever was given back. */
@@ -56,18 +62,17 @@ export function remainingOf(rule: LimitRule, consumed: number): number {
   return Math.min(Math.max(rule.quota - consumed, 0), rule.quota);
 }
 
-/** Where a rule counts a key: a period has a slot of its own, which ends with it. */
-export function slotOf(
-  rule: LimitRule,
-  key: string,
-): { readonly key: string; readonly options: Record<string, number> } {
-  if (rule.period === undefined) return { key, options: {} };
+/** Where a rule counts a key in a shared store, and how long that counter lives: a period has a slot of its own. */
+export function slotOf(rule: LimitRule, digest: string): { readonly key: string; readonly lastsMs: number } {
+  if (rule.period === undefined) return { key: digest, lastsMs: rule.windowMs };
   const nowMs = Date.now();
   const { startMs, endMs } = spanOf(rule.period, nowMs);
-  return {
-    key: `${key}@${startMs / 1_000}`,
-    options: { customDuration: Math.max(Math.ceil((endMs - nowMs) / 1_000), 1) },
-  };
+  return { key: `${digest}@${startMs / 1_000}`, lastsMs: endMs - nowMs };
+}
+
+/** What the names of all counters of a rule begin with. */
+export function prefixOf(rule: LimitRule): string {
+  return `sallyport:limit:${rule.name}:${rule.windowMs}`;
 }
 
 /** Keys of counters outside this process are digests: no subject or address lies in a shared store. */

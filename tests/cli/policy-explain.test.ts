@@ -78,7 +78,7 @@ bundle D.  The signature of the token is not checked here.
 
 ✓ authenticate  policies/issuers.yaml:4 embedded: audience "api://sallyport", client 5a11b0a7-0000-4000-8000-000000000001 listed, expires 2026-11-22T11:13:07.000Z
 ✓ authorize     policies/roles.yaml:4 role LLM.User permits chat.completions.create on tiny-gpt2
-· limit         policies/routes.yaml:6 limits of the route: requests-per-principal
+· limit         policies/routes.yaml:6 limits of the route: requests-per-principal, tokens-per-principal
 · guard         guards of the route: denied-words, ceilings
 
 Permitted by roles.LLM.User.

@@ -397,7 +397,7 @@ describe('RFC 9449: replay', () => {
       consume: (_rule, used) => {
         const permitted = !seen.has(used);
         seen.add(used);
-        return Promise.resolve({ permitted, remaining: 0, resetMs: 0 });
+        return Promise.resolve({ permitted, remaining: 0, resetMs: 0, endMs: 0 });
       },
     };
     const fields = fieldsWith();

@@ -44,13 +44,16 @@ function services(
   failing: { limitStore?: () => never; append?: () => never } = {},
 ): [Partial<Services>, Seen] {
   const seen: Seen = { records: [], counts: [], lines: [] };
-  const state = { permitted: true, remaining: 1, resetMs: 1 };
+  const state = { permitted: true, remaining: 1, resetMs: 1, endMs: 0 };
   return [
     {
       publicUrl: 'http://gateway',
       log: pino({ level: 'info' }, { write: (line: string) => void seen.lines.push(line) }),
       auditLog: {
-        append: failing.append ?? ((record) => void seen.records.push({ ...record })),
+        append: (record) => void seen.records.push({ ...record }),
+        appendText:
+          failing.append ??
+          ((members) => void seen.records.push(JSON.parse(`{${members}}`) as Seen['records'][number])),
         problem: () => null,
         close: () => Promise.resolve(),
       },
@@ -65,6 +68,7 @@ function services(
       },
       limitStore: {
         kind: 'process',
+        reserve: () => [],
         consume: () => Promise.resolve(state),
         adjust: () => Promise.resolve(),
         peek: failing.limitStore ?? (() => Promise.resolve(state)),
@@ -87,6 +91,7 @@ const limits = {
 const snapshotWith = (verify: () => never): Partial<Snapshot> => ({
   limits,
   authentication: {
+    seen: () => null,
     verify,
     issuers: [],
     accepted: [],

@@ -53,7 +53,12 @@ export function received(parts: ReceivedParts = {}): Received {
     } as Snapshot,
     services: {
       log: pino({ level: 'silent' }),
-      auditLog: { append: () => undefined, problem: () => null, close: () => Promise.resolve() },
+      auditLog: {
+        append: () => undefined,
+        appendText: () => undefined,
+        problem: () => null,
+        close: () => Promise.resolve(),
+      },
       ...parts.services,
     } as Services,
     callerAddress: parts.callerAddress ?? '203.0.113.9',

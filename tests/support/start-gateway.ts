@@ -53,6 +53,7 @@ export async function startTestGateway(options: TestGatewayOptions = {}): Promis
   const edits: Record<string, readonly (readonly [string, string])[]> = {
     'limits.yaml': [
       ['requests: 600,', 'requests: 100000,'],
+      ['model_tokens: 100000,', 'model_tokens: 100000000,'],
       ['requests: 120,', 'requests: 100000,'],
       ['requests: 1000,', 'requests: 100000,'],
     ],

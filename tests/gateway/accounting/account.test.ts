@@ -6,7 +6,7 @@ import { GatewayError } from '../../../core/errors.ts';
 import type { AuditLog } from '../../../gateway/accounting/audit-log.ts';
 import { account, accountUnrouted } from '../../../gateway/accounting/index.ts';
 import { createMetrics, type Metrics } from '../../../gateway/accounting/metrics.ts';
-import type { Outcome } from '../../../gateway/exchange.ts';
+import type { Outcome, Received } from '../../../gateway/exchange.ts';
 import { anonymousPrincipal } from '../../../gateway/principal.ts';
 import type { Services } from '../../../gateway/services.ts';
 import { received } from '../../support/received.ts';
@@ -17,6 +17,7 @@ function services(): { services: Services; records: AuditRecord[]; metrics: Metr
   const records: AuditRecord[] = [];
   const auditLog: AuditLog = {
     append: (record) => void records.push(record),
+    appendText: (members) => void records.push(JSON.parse(`{${members}}`) as AuditRecord),
     problem: () => null,
     close: () => Promise.resolve(),
   };
@@ -95,6 +96,48 @@ describe('accounting for a request', () => {
       prompt_tokens: 12,
       completion_tokens: 34,
     });
+  });
+
+  it('says of each request of one principal what was so in that request', () => {
+    const { services: deps, records } = services();
+    const first = received({
+      services: deps,
+      outcome: { principal: alice, model: 'tiny-gpt2', decidedBy: 'roles.A' },
+    });
+    first.response.writeHead(200);
+    const changes: readonly (readonly [string, unknown, Partial<Outcome>, Partial<Received>])[] = [
+      ['model', 'other', { model: 'other' }, {}],
+      ['decided_by', 'rules.b', { decidedBy: 'rules.b' }, {}],
+      ['obliged_by', ['rules.c'], { obligedBy: ['rules.c'] }, {}],
+      ['upstream', 'far', { upstream: 'far' }, {}],
+      ['streamed', true, { streamed: true }, {}],
+      ['code', 'caller_gone', { aborted: true }, {}],
+      ['reason', 'why', { refusal: new GatewayError('access_denied', { reason: 'why' }) }, {}],
+      ['caller', '203.0.113.77', {}, { callerAddress: '203.0.113.77' }],
+      ['policy', 'd9', {}, { snapshot: { ...first.snapshot, digest: 'd9' } }],
+      ['route', 'other', {}, { route: { ...first.route, name: 'other' } }],
+      ['prompt_tokens', 7, { promptTokens: 7 }, {}],
+    ];
+    for (const [member, value, outcome, parts] of changes) {
+      account(first);
+      account({ ...first, ...parts, outcome: { ...first.outcome, ...outcome } });
+      account(first);
+      const [before, changed, after] = records.splice(0);
+      assert.deepEqual(changed?.[member], value, member);
+      assert.notDeepEqual(before?.[member], value, member);
+      assert.deepEqual(after?.[member], before?.[member], member);
+    }
+  });
+
+  it('writes what a caller chose as ASCII, cut to a length', () => {
+    const model = `\u202e"\u2028${'é'.repeat(300)}`;
+    const { services: deps } = services();
+    const texts: string[] = [];
+    const auditLog = { ...deps.auditLog, appendText: (members: string) => void texts.push(members) };
+    account(received({ services: { ...deps, auditLog }, outcome: { principal: alice, model } }));
+    assert.match(texts.join(), /^[\x20-\x7e]+$/);
+    const recorded = JSON.parse(`{${texts.join()}}`) as AuditRecord;
+    assert.equal(recorded['model'], `${model.slice(0, 256)}…`);
   });
 
   it('records a refusal with its code and private reason', () => {

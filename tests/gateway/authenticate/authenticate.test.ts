@@ -12,6 +12,8 @@ interface Case {
   readonly path?: string;
   readonly query?: string;
   readonly anonymous?: boolean;
+  /** What is kept of the access token. */
+  readonly known?: Principal | null;
   readonly verify?: (accessToken: string) => Principal | Promise<Principal>;
 }
 
@@ -23,6 +25,7 @@ function received({
   path = '/v1/models',
   query = '',
   anonymous = false,
+  known = null,
   verify = () => principal,
 }: Case) {
   const seen: string[] = [];
@@ -36,6 +39,7 @@ function received({
       basic: null,
       clientCertificates: null,
       authentication: {
+        seen: () => known,
         verify: (accessToken: string) => {
           seen.push(accessToken);
           return verify(accessToken);
@@ -55,6 +59,14 @@ describe('authenticate', () => {
     assert.equal(authenticated.principal, principal);
     assert.equal(exchange.outcome.principal, principal);
     assert.deepEqual(seen, ['abc.def-ghi_~+/==']);
+  });
+
+  it('asks for no verification where the access token is kept', () => {
+    const kept = anonymousPrincipal('kept');
+    const { exchange, seen } = received({ headers: ['Authorization', 'Bearer a'], known: kept });
+    assert.equal(authenticate(exchange), exchange);
+    assert.equal(exchange.outcome.principal, kept);
+    assert.deepEqual(seen, []);
   });
 
   it('waits where the token has to be verified', async () => {

@@ -4,7 +4,11 @@ import { after, before, describe, it } from 'node:test';
 import { GatewayError } from '../../../core/errors.ts';
 import type { IssuerKey } from '../../../gateway/authenticate/issuer-keys.ts';
 import type { KeySet } from '../../../gateway/authenticate/key-set.ts';
-import { VerifiedTokens, type VerifiedAccessToken } from '../../../gateway/authenticate/verified-tokens.ts';
+import {
+  keptBytes,
+  VerifiedTokens,
+  type VerifiedAccessToken,
+} from '../../../gateway/authenticate/verified-tokens.ts';
 import { anonymousPrincipal } from '../../../gateway/principal.ts';
 import { startFakeIssuer, type FakeIssuer } from '../../support/fake-issuer.ts';
 import { assertRefused, authenticationOf, entryFor, verified } from './authentication-under-test.ts';
@@ -16,7 +20,7 @@ before(async () => {
 after(() => issuer.close());
 
 /** A cache before a verification that counts; the key counts as withdrawn once `held` is false. */
-function cacheUnderTest(bounds?: { maxEntries: number; maxCharacters: number }) {
+function cacheUnderTest(bounds?: { maxEntries: number; maxBytes: number }) {
   const state = { verifications: 0, held: true, nowMs: 0, fails: false, usableUntil: Infinity };
   // The cache asks a key set one question only.
   const keySet = { holds: () => state.held } as unknown as KeySet;
@@ -90,19 +94,37 @@ describe('verified tokens', () => {
   });
 
   it('holds no more than its number of entries', async () => {
-    const { cache } = cacheUnderTest({ maxEntries: 10, maxCharacters: 1_000 });
+    const { cache } = cacheUnderTest({ maxEntries: 10, maxBytes: 100_000 });
     for (let index = 0; index < 100; index++) await cache.principalOf(`token-${index}`);
     assert.equal(cache.size, 10);
     assert.ok(!(cache.principalOf('token-99') instanceof Promise));
     assert.ok(cache.principalOf('token-0') instanceof Promise);
   });
 
-  it('holds no more than its number of characters, and nothing that is larger than that alone', async () => {
-    const { cache } = cacheUnderTest({ maxEntries: 10, maxCharacters: 1_000 });
+  it('holds no more than its number of bytes, and nothing that is larger than that alone', async () => {
+    const { cache } = cacheUnderTest({ maxEntries: 10, maxBytes: 3 * keptBytes('x'.repeat(300)) });
     for (let index = 0; index < 9; index++) await cache.principalOf(`${index}${'x'.repeat(299)}`);
     assert.equal(cache.size, 3);
-    await cache.principalOf('y'.repeat(1_001));
+    await cache.principalOf('y'.repeat(16_000));
     assert.equal(cache.size, 3);
+  });
+
+  it('holds its default bound under 100,000 distinct access tokens', async () => {
+    const { cache } = cacheUnderTest();
+    for (let index = 0; index < 100_000; index++) await cache.principalOf(`${index}`.padEnd(900, 'x'));
+    assert.ok(cache.size <= 8_192);
+    assert.ok(cache.size * keptBytes('x'.repeat(900)) <= 8 * 1_048_576);
+    assert.ok(cache.size > 1_000);
+  });
+
+  it('answers null for what it has not seen, and verifies nothing for it', async () => {
+    const { cache, state } = cacheUnderTest();
+    assert.equal(cache.seen('a'), null);
+    assert.equal(state.verifications, 0);
+    const principal = await cache.principalOf('a');
+    assert.equal(cache.seen('a'), principal);
+    state.held = false;
+    assert.equal(cache.seen('a'), null);
   });
 });
 
@@ -166,6 +188,7 @@ describe('the cache in front of real verification', () => {
 
   it('starts from nothing where the issuer is new, or the predecessor is not one of ours', async () => {
     const stranger = {
+      seen: () => null,
       verify: () => anonymousPrincipal('x'),
       issuers: [],
       accepted: [],

@@ -37,12 +37,12 @@ if (cluster.isPrimary) {
   let failures = 0;
   const states = await Promise.all(
     Array.from({ length: 50 }, () =>
-      store.consume(rule, 'shared').catch(() => {
+      Promise.resolve(store.reserve([{ rule, key: 'shared', units: 1, isHeld: false }])).catch(() => {
         failures++;
         return null;
       }),
     ),
   );
-  const permitted = states.filter((state) => state?.permitted === true).length;
+  const permitted = states.filter((states) => states?.[0]?.permitted === true).length;
   process.send?.({ report: { kind: store.kind, permitted, failures } satisfies WorkerReport });
 }

@@ -57,11 +57,14 @@ const shouldRetry = (refusal: GatewayError): string | undefined =>
     'x-should-retry'
   ];
 
-async function refusalOf(attempt: Promise<unknown>): Promise<GatewayError> {
-  const error: unknown = await attempt.then(
-    () => null,
-    (thrown: unknown) => thrown,
-  );
+/** Whether it is thrown at once or rejected later. */
+async function refusalOf(attempt: () => unknown): Promise<GatewayError> {
+  let error: unknown = null;
+  try {
+    await attempt();
+  } catch (thrown) {
+    error = thrown;
+  }
   assert.ok(error instanceof GatewayError, 'expected a refusal');
   return error;
 }
@@ -91,7 +94,7 @@ describe('the limit stage', () => {
   it('refuses beyond a long window and tells clients not to try again by themselves', async () => {
     const store = createProcessStore();
     for (let count = 0; count < 3; count++) await limit(authorized(store, ['long']));
-    const refusal = await refusalOf(limit(authorized(store, ['long'])));
+    const refusal = await refusalOf(() => limit(authorized(store, ['long'])));
     assert.equal(refusal.code, 'rate_limit_exceeded');
     assert.equal(refusal.reason, 'long');
     assert.ok(refusal.retryAfterSeconds !== undefined && refusal.retryAfterSeconds > 20);
@@ -104,7 +107,7 @@ describe('the limit stage', () => {
   it('refuses beyond a short window and lets clients wait', async () => {
     const store = createProcessStore();
     for (let count = 0; count < 2; count++) await limit(authorized(store, ['short']));
-    const refusal = await refusalOf(limit(authorized(store, ['short'])));
+    const refusal = await refusalOf(() => limit(authorized(store, ['short'])));
     assert.ok(refusal.retryAfterSeconds === 1 || refusal.retryAfterSeconds === 2);
     assert.equal(shouldRetry(refusal), undefined);
     assert.ok(Number(refusal.headers?.['retry-after-ms']) <= 2_000);
@@ -112,7 +115,7 @@ describe('the limit stage', () => {
 
   it('permits exactly the limit of 100 parallel requests', async () => {
     const store = createProcessStore();
-    const attempts = Array.from({ length: 100 }, () => limit(authorized(store, ['long'])));
+    const attempts = Array.from({ length: 100 }, async () => limit(authorized(store, ['long'])));
     const settled = await Promise.allSettled(attempts);
     assert.equal(settled.filter(({ status }) => status === 'fulfilled').length, 3);
   });
@@ -129,7 +132,7 @@ describe('the limit stage', () => {
     for (let count = 0; count < 3; count++)
       await limit(authorized(store, ['long'], { callerAddress: `203.0.113.${count}` }));
     assert.equal(
-      (await refusalOf(limit(authorized(store, ['long'], { callerAddress: '198.51.100.1' })))).code,
+      (await refusalOf(() => limit(authorized(store, ['long'], { callerAddress: '198.51.100.1' })))).code,
       'rate_limit_exceeded',
     );
   });
@@ -139,7 +142,7 @@ describe('the limit stage', () => {
     await limit(authorized(store, ['address'], { callerAddress: '2001:db8::1' }));
     await limit(authorized(store, ['address'], { callerAddress: '2001:db8::2' }));
     assert.equal(
-      (await refusalOf(limit(authorized(store, ['address'], { callerAddress: '2001:db8::3' })))).code,
+      (await refusalOf(() => limit(authorized(store, ['address'], { callerAddress: '2001:db8::3' })))).code,
       'rate_limit_exceeded',
     );
     await limit(authorized(store, ['address'], { callerAddress: '2001:db8:0:1::3' }));
@@ -155,12 +158,12 @@ describe('the limit stage', () => {
       });
     await limit(anonymous('2001:db8::1'));
     await limit(anonymous('2001:db8::2'));
-    assert.equal((await refusalOf(limit(anonymous('2001:db8::3')))).code, 'rate_limit_exceeded');
+    assert.equal((await refusalOf(() => limit(anonymous('2001:db8::3')))).code, 'rate_limit_exceeded');
   });
 
   it('refuses rather than forget a limit that does not exist', async () => {
     assert.equal(
-      (await refusalOf(limit(authorized(createProcessStore(), ['missing'])))).code,
+      (await refusalOf(() => limit(authorized(createProcessStore(), ['missing'])))).code,
       'internal_error',
     );
   });
@@ -176,7 +179,7 @@ describe('the gate before authenticate', () => {
       await admit(request(store));
       countFailedAuthentication(request(store), 'invalid_token');
     }
-    const refusal = await refusalOf(admit(request(store)));
+    const refusal = await refusalOf(() => admit(request(store)));
     assert.equal(refusal.code, 'rate_limit_exceeded');
     assert.equal(refusal.reason, 'failed_authentications');
     assert.equal(shouldRetry(refusal), 'false');
@@ -194,7 +197,7 @@ describe('the gate before authenticate', () => {
     for (let count = 0; count < 2; count++)
       countFailedAuthentication(request(store, { callerAddress: `2001:db8::${count}` }), 'invalid_token');
     assert.equal(
-      (await refusalOf(admit(request(store, { callerAddress: '2001:db8::ff' })))).code,
+      (await refusalOf(() => admit(request(store, { callerAddress: '2001:db8::ff' })))).code,
       'rate_limit_exceeded',
     );
   });
@@ -210,14 +213,14 @@ describe('the gate before authenticate', () => {
     const store = createProcessStore();
     for (let count = 0; count < 2; count++)
       countFailedAuthentication(request(store, { headers: {} }), 'invalid_token');
-    assert.equal((await refusalOf(admit(request(store)))).code, 'rate_limit_exceeded');
+    assert.equal((await refusalOf(() => admit(request(store)))).code, 'rate_limit_exceeded');
   });
 
   it('counts a bad api-key as well', async () => {
     const store = createProcessStore();
     for (let count = 0; count < 2; count++)
       countFailedAuthentication(request(store, { headers: { 'api-key': 'bad' } }), 'invalid_token');
-    assert.equal((await refusalOf(admit(request(store)))).code, 'rate_limit_exceeded');
+    assert.equal((await refusalOf(() => admit(request(store)))).code, 'rate_limit_exceeded');
   });
 
   it('lets anonymous routes be, whose own limits count the address', async () => {
@@ -229,11 +232,12 @@ describe('the gate before authenticate', () => {
   it('refuses everything while the audit log cannot be written', async () => {
     const auditLog = {
       append: () => undefined,
+      appendText: () => undefined,
       problem: () => 'the disk is full',
       close: () => Promise.resolve(),
     };
     for (const anonymous of [false, true]) {
-      const refusal = await refusalOf(
+      const refusal = await refusalOf(() =>
         admit(request(createProcessStore(), { services: { auditLog }, route: { anonymous } })),
       );
       assert.equal(refusal.code, 'audit_unavailable');
@@ -248,14 +252,15 @@ describe('the gate before authenticate', () => {
     const store: LimitStore = {
       kind: 'redis',
       adjust: () => Promise.resolve(),
+      reserve: down,
       consume: down,
       peek: down,
       problem: () => 'down',
       close: () => Promise.resolve(),
     };
     countFailedAuthentication(request(store), 'invalid_token');
-    assert.equal((await refusalOf(admit(request(store)))).code, 'limit_store_unavailable');
-    assert.equal((await refusalOf(limit(authorized(store, ['long'])))).code, 'limit_store_unavailable');
+    assert.equal((await refusalOf(() => admit(request(store)))).code, 'limit_store_unavailable');
+    assert.equal((await refusalOf(() => limit(authorized(store, ['long'])))).code, 'limit_store_unavailable');
   });
 });
 

@@ -11,6 +11,7 @@ import { startTestGateway, type TestGateway } from '../../support/start-gateway.
 const edit = {
   'limits.yaml': [
     ['requests: 600', 'requests: 10'],
+    ['model_tokens: 100000,', 'model_tokens: 1000,'],
     ['requests: 120', 'requests: 10'],
     ['requests: 1000', 'requests: 5'],
   ],
@@ -87,6 +88,46 @@ describe('limits at a gateway that counts in its own memory', () => {
     assert.equal(refused.headers.get('x-should-retry'), 'false');
     assert.equal(refused.headers.get('x-ratelimit-remaining-requests'), '0');
     assert.equal(((await refused.json()) as { error: { code: string } }).error.code, 'rate_limit_exceeded');
+  });
+
+  it('counts model tokens on every route that produces or reads them, Azure-style paths included, as one', async () => {
+    const headers = {
+      authorization: `Bearer ${await gateway.mint({ sub: 'model tokens' })}`,
+      'content-type': 'application/json',
+    };
+    const post = (path: string, body: object): Promise<Response> =>
+      fetch(`${gateway.url}${path}`, { method: 'POST', headers, body: JSON.stringify(body) });
+    // What a guard refuses is counted and costs nothing: each reserves of the whole.
+    const prompt = 'sallyport-denied-example';
+    const asked = { model: 'tiny-gpt2', max_tokens: 94 };
+    const messages = [{ role: 'user', content: prompt }];
+    const paths: readonly (readonly [string, object, number])[] = [
+      ['/v1/completions', { ...asked, prompt }, 900],
+      ['/v1/chat/completions', { ...asked, messages }, 896],
+      ['/v1/embeddings', { model: 'tiny-gpt2', input: prompt }, 994],
+      ['/openai/deployments/tiny-gpt2/completions', { ...asked, prompt }, 900],
+      ['/openai/v1/chat/completions', { ...asked, messages }, 896],
+      ['/openai/v1/embeddings', { model: 'tiny-gpt2', input: prompt }, 994],
+    ];
+    for (const [path, body, remaining] of paths) {
+      const answer = await post(path, body);
+      assert.equal(answer.status, 400, path);
+      assert.equal(
+        answer.headers.get('ratelimit-policy'),
+        '"requests-per-principal";q=10;w=60, "tokens-per-principal";q=1000;w=60;qu="model-tokens"',
+      );
+      assert.match(
+        answer.headers.get('ratelimit') ?? '',
+        new RegExp(`^"requests-per-principal";r=\\d;t=\\d+, "tokens-per-principal";r=${remaining};t=\\d+$`),
+      );
+      assert.equal(answer.headers.get('x-ratelimit-limit-tokens'), '1000');
+      assert.equal(answer.headers.get('x-ratelimit-remaining-tokens'), String(remaining), path);
+      assert.match(answer.headers.get('x-ratelimit-reset-tokens') ?? '', /^\d+(ms|s)$|^1m0s$/);
+    }
+    assert.equal(
+      (await ask(gateway, headers.authorization.slice(7))).headers.get('x-ratelimit-limit-tokens'),
+      null,
+    );
   });
 
   it('refuses an address that keeps bringing bad credentials, good ones included, but not for asking without one', async () => {

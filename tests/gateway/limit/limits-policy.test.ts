@@ -15,6 +15,8 @@ describe('limits.yaml', () => {
       unit: 'requests',
       openAnswerTokens: 256,
       policyItem: '"per-person";q=60;w=60',
+      limitItemStart: '"per-person";r=',
+      quotaText: '60',
     });
   });
 

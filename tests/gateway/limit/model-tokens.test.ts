@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { packageRoot } from '../../../core/package.ts';
-import { estimatedTokens } from '../../../gateway/limit/estimated-tokens.ts';
+import { estimatedAnswer, estimatedPrompt } from '../../../gateway/limit/estimated-tokens.ts';
 import { spanOf } from '../../../gateway/limit/period.ts';
 import { chunk, hang, httpAnswer, json, requestId, streamHead } from '../../support/fake-upstream.ts';
 import { chatAnswer, startTestGateway, type TestGateway } from '../../support/start-gateway.ts';
@@ -20,7 +20,7 @@ const edit = {
   ],
   'routes.yaml': [
     [
-      'action: completions.create, limits: [requests-per-principal]',
+      'action: completions.create, limits: [requests-per-principal, tokens-per-principal]',
       'action: completions.create, limits: [requests-per-principal, per-window, per-month]',
     ],
   ],
@@ -179,6 +179,9 @@ describe('limits on model tokens', () => {
 });
 
 describe('the estimate of model tokens', () => {
+  const estimatedTokens = (body: Readonly<Record<string, unknown>>, openAnswer: number): number =>
+    estimatedPrompt(body) + estimatedAnswer(body, openAnswer);
+
   for (const [what, body, expected] of [
     ['a short prompt with a maximum', { prompt: 'Hello there', max_tokens: 20 }, 3 + 20],
     ['an answer of open length', { prompt: 'Hello there' }, 3 + 256],

@@ -10,7 +10,12 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { pino } from 'pino';
 import { GatewayError } from '../../../core/errors.ts';
 import { createBudgetStore } from '../../../gateway/limit/budget-store.ts';
-import { createLimitStore, type LimitRule, type LimitStore } from '../../../gateway/limit/store.ts';
+import {
+  createLimitStore,
+  type LimitRule,
+  type LimitState,
+  type LimitStore,
+} from '../../../gateway/limit/store.ts';
 import { redisMissing, startRedis, type PrivateRedis } from '../../support/redis.ts';
 
 const log = pino({ level: 'silent' });
@@ -18,8 +23,15 @@ const folder = mkdtempSync(join(tmpdir(), 'limit-store-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
 const rule: LimitRule = { name: 'requests-per-principal', quota: 10, windowMs: 60_000 };
 
+/** One claim of one limit. */
+async function take(store: LimitStore, of: LimitRule, key: string, units = 1): Promise<LimitState> {
+  const [state] = await store.reserve([{ rule: of, key, units, isHeld: true }]);
+  assert.ok(state);
+  return state;
+}
+
 async function permittedOf(store: LimitStore, attempts: number, key: string, of = rule): Promise<number> {
-  const states = await Promise.all(Array.from({ length: attempts }, () => store.consume(of, key)));
+  const states = await Promise.all(Array.from({ length: attempts }, () => take(store, of, key)));
   return states.filter(({ permitted }) => permitted).length;
 }
 
@@ -39,7 +51,7 @@ function keepsThePromise(open: () => LimitStore): void {
   });
 
   it('tells what remains and when the window resets', async () => {
-    const state = await open().consume(rule, 'remaining');
+    const state = await take(open(), rule, 'remaining');
     assert.equal(state.remaining, 9);
     assert.ok(state.resetMs > 50_000 && state.resetMs <= 60_000);
   });
@@ -47,32 +59,29 @@ function keepsThePromise(open: () => LimitStore): void {
   it('does not extend the wait by refusing', async () => {
     const store = open();
     const short = { name: 'short', quota: 1, windowMs: 1_000 };
-    assert.equal((await store.consume(short, 'eager')).permitted, true);
-    const first = await store.consume(short, 'eager');
+    assert.equal((await take(store, short, 'eager')).permitted, true);
+    const first = await take(store, short, 'eager');
     assert.equal(first.permitted, false);
     await delay(300);
-    const second = await store.consume(short, 'eager');
+    const second = await take(store, short, 'eager');
     assert.equal(second.permitted, false);
     assert.ok(second.resetMs < first.resetMs);
     await delay(second.resetMs + 50);
-    assert.equal((await store.consume(short, 'eager')).permitted, true);
+    assert.equal((await take(store, short, 'eager')).permitted, true);
   });
 
   it('keeps the count when a reload changes the number of requests', async () => {
     const store = open();
     await permittedOf(store, 8, 'reloaded');
     assert.equal(await permittedOf(store, 10, 'reloaded', { ...rule, quota: 12 }), 4);
-    assert.equal((await store.consume({ ...rule, quota: 5 }, 'reloaded')).permitted, false);
+    assert.equal((await take(store, { ...rule, quota: 5 }, 'reloaded')).permitted, false);
   });
 
   it('looks without counting', async () => {
     const store = open();
     const failures = { name: 'failures', quota: 2, windowMs: 60_000 };
-    assert.deepEqual(await store.peek(failures, 'looked-at'), {
-      permitted: true,
-      remaining: 2,
-      resetMs: 60_000,
-    });
+    const { permitted, remaining, resetMs } = await store.peek(failures, 'looked-at');
+    assert.deepEqual({ permitted, remaining, resetMs }, { permitted: true, remaining: 2, resetMs: 60_000 });
     await store.consume(failures, 'looked-at');
     assert.equal((await store.peek(failures, 'looked-at')).permitted, true);
     await store.consume(failures, 'looked-at');
@@ -80,17 +89,99 @@ function keepsThePromise(open: () => LimitStore): void {
     assert.equal((await store.peek(failures, 'looked-at')).remaining, 0);
   });
 
+  it('does not count what it refuses', async () => {
+    const store = open();
+    assert.equal((await take(store, rule, 'modest', 7)).remaining, 3);
+    const refused = await take(store, rule, 'modest', 4);
+    assert.deepEqual([refused.permitted, refused.remaining], [false, 3]);
+    assert.equal((await take(store, rule, 'modest', 3)).permitted, true);
+    assert.equal((await take(store, rule, 'modest')).permitted, false);
+  });
+
   it('gives back and adds, and never grants more than the limit for what was given back', async () => {
     const store = open();
-    assert.equal((await store.consume(rule, 'adjusted', 7)).remaining, 3);
-    assert.equal((await store.consume(rule, 'adjusted', 4)).permitted, false);
-    await store.adjust(rule, 'adjusted', -4);
-    await store.adjust(rule, 'adjusted', -5);
-    assert.equal((await store.consume(rule, 'adjusted', 1)).remaining, 7);
-    await store.adjust(rule, 'adjusted', 9);
-    assert.equal((await store.consume(rule, 'adjusted', 1)).permitted, false);
-    await store.adjust(rule, 'overpaid', -1_000);
-    assert.ok((await store.peek(rule, 'overpaid')).remaining <= rule.quota);
+    const { endMs } = await take(store, rule, 'adjusted', 7);
+    await store.adjust({ rule, key: 'adjusted', endMs }, -5);
+    assert.equal((await take(store, rule, 'adjusted', 1)).remaining, 7);
+    await store.adjust({ rule, key: 'adjusted', endMs }, 9);
+    assert.equal((await take(store, rule, 'adjusted', 1)).permitted, false);
+    const overpaid = await take(store, rule, 'overpaid');
+    await store.adjust({ rule, key: 'overpaid', endMs: overpaid.endMs }, -1_000);
+    assert.equal(await permittedOf(store, 20, 'overpaid'), 10);
+  });
+
+  it('gives nothing back into another window, nor into none', async () => {
+    const store = open();
+    const short = { name: 'short', quota: 5, windowMs: 1_000 };
+    const first = await take(store, short, 'late', 5);
+    await delay(first.resetMs + 50);
+    await store.adjust({ rule: short, key: 'late', endMs: first.endMs }, -5);
+    assert.equal((await take(store, short, 'late', 1)).remaining, 4, 'into none');
+    await store.adjust({ rule: short, key: 'late', endMs: first.endMs }, -5);
+    assert.equal((await take(store, short, 'late', 1)).remaining, 3, 'into the next');
+  });
+
+  it('counts what was used beyond a reservation even when its window is over', async () => {
+    const store = open();
+    const short = { name: 'short', quota: 5, windowMs: 1_000 };
+    const first = await take(store, short, 'more', 1);
+    await delay(first.resetMs + 50);
+    await store.adjust({ rule: short, key: 'more', endMs: first.endMs }, 4);
+    assert.equal((await take(store, short, 'more', 1)).remaining, 0);
+  });
+
+  it('counts a request against all its limits or refuses it by the first without room, which later ones never see', async () => {
+    const store = open();
+    const requests = { name: 'all-requests', quota: 4, windowMs: 60_000 };
+    const wide = { name: 'all-wide', quota: 100, windowMs: 60_000 };
+    const narrow = { name: 'all-narrow', quota: 10, windowMs: 60_000 };
+    const later = { name: 'all-later', quota: 100, windowMs: 60_000 };
+    const ask = async (key: string): Promise<readonly (readonly [boolean, number])[]> => {
+      const states = await store.reserve([
+        { rule: requests, key, units: 1, isHeld: false },
+        { rule: wide, key, units: 6, isHeld: true },
+        { rule: narrow, key, units: 6, isHeld: true },
+        { rule: later, key, units: 6, isHeld: true },
+      ]);
+      return states.map(({ permitted, remaining }) => [permitted, remaining]);
+    };
+    assert.deepEqual(await ask('all'), [
+      [true, 3],
+      [true, 94],
+      [true, 4],
+      [true, 94],
+    ]);
+    assert.deepEqual((await ask('all')).at(-1), [false, 4]);
+    // The request stays counted, what it held of the wide limit does not, and the later one was not asked.
+    assert.equal((await take(store, requests, 'all')).remaining, 1);
+    assert.equal((await take(store, wide, 'all')).remaining, 93);
+    assert.equal((await take(store, later, 'all')).remaining, 93);
+  });
+
+  it('keeps the order where windows and periods mix', async () => {
+    const store = open();
+    const window = { name: 'mixed-window', quota: 10, windowMs: 60_000 };
+    const monthly: LimitRule = { name: 'mixed', quota: 5, windowMs: 31 * 86_400_000, period: 'month' };
+    const reserve = (): Promise<readonly LimitState[]> =>
+      Promise.resolve(
+        store.reserve([
+          { rule: window, key: 'mixed', units: 3, isHeld: true },
+          { rule: monthly, key: 'mixed', units: 3, isHeld: true },
+          { rule: { ...window, name: 'mixed-last' }, key: 'mixed', units: 3, isHeld: true },
+        ]),
+      );
+    assert.deepEqual(
+      (await reserve()).map(({ remaining }) => remaining),
+      [7, 2, 7],
+    );
+    assert.deepEqual(
+      (await reserve()).map(({ permitted }) => permitted),
+      [true, false],
+    );
+    for (let attempt = 0; attempt < 100 && (await store.peek(window, 'mixed')).remaining !== 7; attempt++)
+      await delay(10);
+    assert.equal((await store.peek(window, 'mixed')).remaining, 7);
+    assert.equal((await take(store, { ...window, name: 'mixed-last' }, 'mixed')).remaining, 6);
   });
 
   it('counts a period of the calendar to its end, exactly under parallel requests', async () => {
@@ -108,7 +199,7 @@ function keepsThePromise(open: () => LimitStore): void {
   it('is not confused by keys that look like other things', async () => {
     const store = open();
     for (const key of ['__proto__', 'constructor', '', 'a\r\nDEL x', '*', 'x'.repeat(10_000), 'ключ']) {
-      assert.equal((await store.consume(rule, key)).remaining, 9, key.slice(0, 20));
+      assert.equal((await take(store, rule, key)).remaining, 9, key.slice(0, 20));
     }
   });
 }
@@ -136,11 +227,11 @@ describe('quotas of a period without Redis', () => {
       await createLimitStore({ redisUrl: null, folder, log }),
       await createLimitStore({ redisUrl: null, folder, log }),
     ];
-    await one.consume(monthly, 'alice', 6);
-    assert.equal((await other.consume(monthly, 'alice', 3)).remaining, 1);
+    await take(one, monthly, 'alice', 6);
+    assert.equal((await take(other, monthly, 'alice', 3)).remaining, 1);
     await Promise.all([one.close(), other.close()]);
     const restarted = await createLimitStore({ redisUrl: null, folder, log });
-    assert.equal((await restarted.consume(monthly, 'alice', 2)).permitted, false);
+    assert.equal((await take(restarted, monthly, 'alice', 2)).permitted, false);
     await restarted.close();
   });
 
@@ -156,15 +247,15 @@ describe('quotas of a period without Redis', () => {
 
   it('refuse everything while the file cannot be used, and say so', async () => {
     const store = await createLimitStore({ redisUrl: null, folder: join(folder, 'missing'), log });
-    await assert.rejects(store.consume(monthly, 'alice'), unavailable);
+    await assert.rejects(take(store, monthly, 'alice'), unavailable);
     assert.match(store.problem() ?? '', /quotas/);
-    assert.equal((await store.consume(rule, 'alice')).permitted, true, 'windows are not in the file');
+    assert.equal((await take(store, rule, 'alice')).permitted, true, 'windows are not in the file');
     await store.close();
   });
 
   it('hold no subject in the file', async () => {
     const store = await createLimitStore({ redisUrl: null, folder, log });
-    await store.consume(monthly, 'https://issuer somebody-special');
+    await take(store, monthly, 'https://issuer somebody-special');
     await store.close();
     assert.ok(!readFileSync(join(folder, 'budgets.sqlite')).includes('somebody-special'));
   });
@@ -201,23 +292,24 @@ describe('the limit store in Redis', { skip: redisMissing ?? false }, () => {
   it('refuses while Redis hangs, soon, and answers when it is back', async () => {
     redis.hang();
     const started = performance.now();
-    await assert.rejects(store.consume(rule, 'hung'), unavailable);
-    await assert.rejects(store.peek(rule, 'hung'), unavailable);
+    await assert.rejects(async () => store.consume(rule, 'hung'), unavailable);
+    await assert.rejects(take(store, rule, 'hung'), unavailable);
+    await assert.rejects(async () => store.peek(rule, 'hung'), unavailable);
     assert.ok(performance.now() - started < 5_000, 'a hung Redis must not hang the gateway');
     assert.match(store.problem() ?? '', /Redis/);
     redis.resume();
     await untilWell(store);
-    assert.equal((await store.consume(rule, 'back')).permitted, true);
+    assert.equal((await take(store, rule, 'back')).permitted, true);
   });
 
   it('refuses while Redis is gone and answers when it is back', async () => {
     await redis.kill();
-    await assert.rejects(store.consume(rule, 'gone'), unavailable);
+    await assert.rejects(take(store, rule, 'gone'), unavailable);
     // Which of the two is said depends on whether the closed connection or the unanswered command was noticed first.
     assert.match(store.problem() ?? '', /Redis (is not reachable|does not answer in time)/);
     await redis.restart();
     await untilWell(store);
-    assert.equal((await store.consume(rule, 'gone')).permitted, true);
+    assert.equal((await take(store, rule, 'gone')).permitted, true);
     assert.equal(store.problem(), null);
   });
 
@@ -225,7 +317,7 @@ describe('the limit store in Redis', { skip: redisMissing ?? false }, () => {
     const lonely = await createLimitStore({ redisUrl: '/nowhere/redis.sock', folder, log });
     try {
       assert.match(lonely.problem() ?? '', /Redis is not reachable/);
-      await assert.rejects(lonely.consume(rule, 'lonely'), unavailable);
+      await assert.rejects(take(lonely, rule, 'lonely'), unavailable);
     } finally {
       await lonely.close();
     }
@@ -234,7 +326,7 @@ describe('the limit store in Redis', { skip: redisMissing ?? false }, () => {
   async function untilWell(of: LimitStore): Promise<void> {
     for (let attempt = 0; attempt < 100; attempt++) {
       if (
-        await of.consume({ ...rule, name: 'probe', quota: 1_000 }, 'probe').then(
+        await take(of, { ...rule, name: 'probe', quota: 1_000 }, 'probe').then(
           () => true,
           () => false,
         )

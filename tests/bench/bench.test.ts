@@ -1,0 +1,216 @@
+// The bench itself: it measures only contestants that guard, says what it did not understand, and writes what it promises.
+// Nothing here looks at a duration.
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { createServer, type RequestListener } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, it } from 'node:test';
+import { pathToFileURL } from 'node:url';
+import { DOMParser } from '@xmldom/xmldom';
+import { packageRoot } from '../../core/package.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'sallyport-bench-test-'));
+after(() => rmSync(folder, { recursive: true, force: true }));
+
+/** A part of the harness; plain JavaScript without types. */
+// eslint-disable-next-line @typescript-eslint/no-explicit-any
+const part = (name: string): Promise<any> => import(pathToFileURL(join(packageRoot, 'bench', name)).href);
+const bench = (...words: string[]) =>
+  spawnSync(process.execPath, [join(packageRoot, 'bench/run.mjs'), ...words], { encoding: 'utf8' });
+
+describe('the command line of the bench', () => {
+  for (const [words, problem] of [
+    [['--fast'], /--fast/],
+    [['gateway'], /gateway/],
+    [['--contestants', 'gateway,apache'], /no contestant apache; there are: direct, nginx/],
+    [['--rounds', '0'], /--rounds is a number of at least 1/],
+    [['--rounds', 'many'], /--rounds is a number/],
+    [['--seconds', '0'], /--seconds is a number/],
+    [['--with', 'kong'], /--with knows only portkey/],
+    [['--only', 'nothing'], /no bench nothing; there are: /],
+    [['--only'], /no bench/],
+  ] as const) {
+    it(`refuses ${words.join(' ')}`, () => {
+      const { status, stderr } = bench(...words);
+      assert.equal(status, 1);
+      assert.match(stderr, problem);
+    });
+  }
+
+  it('lists every other bench in its help', () => {
+    const { status, stdout } = bench('--help');
+    assert.equal(status, 0);
+    const others = readdirSync(join(packageRoot, 'bench')).filter(
+      (name) => name.endsWith('.mjs') && !['run.mjs', 'load.mjs'].includes(name),
+    );
+    assert.ok(others.includes('rules.mjs'));
+    for (const name of others)
+      assert.match(stdout, new RegExp(`^ {2}${name.replace('.mjs', '')} +\\S.{20}`, 'm'));
+  });
+
+  it('says how a peer joins that is no dependency', () => {
+    const { status, stdout } = bench('--with', 'portkey');
+    assert.equal(status, 0);
+    assert.match(stdout, /npm install --prefix <folder> @portkey-ai\/gateway/);
+  });
+});
+
+describe('the check of a guard', async () => {
+  const { checkGuard, withChangedSignature } = await part('harness/guard-check.mjs');
+  const requests = { body: '{}', valid: 'a.b.Cc', foreign: 'a.b.Dd' };
+
+  async function check(listener: RequestListener, guards: boolean): Promise<void> {
+    const server = createServer(listener);
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    try {
+      const { port } = server.address() as AddressInfo; // It listens on TCP.
+      await checkGuard({ name: 'peer', guards, part: { port } }, requests);
+    } finally {
+      server.closeAllConnections();
+      server.close();
+    }
+  }
+  /** Lets in whose credential `isValid` likes. */
+  const guardWith =
+    (isValid: (authorization: string) => boolean): RequestListener =>
+    (request, response) => {
+      response.statusCode = isValid(request.headers.authorization ?? '') ? 200 : 401;
+      response.end();
+    };
+
+  it('passes one that lets in the valid access token alone', async () => {
+    await check(
+      guardWith((text) => text === 'Bearer a.b.Cc'),
+      true,
+    );
+  });
+
+  for (const [what, isValid, seen] of [
+    ['lets everybody in', () => true, '200,200,200,200'],
+    ['lets nobody in', () => false, '401,401,401,401'],
+    ['asks for any token', (text: string) => text !== '', '200,401,200,200'],
+    ['does not look at the signature', (text: string) => /^Bearer a\.b\./.test(text), '200,401,200,200'],
+    ['trusts another signer', (text: string) => /^Bearer a\.b\.(Cc|Dd)$/.test(text), '200,401,401,200'],
+  ] as const) {
+    it(`refuses to time one that ${what}`, async () => {
+      await assert.rejects(
+        check(guardWith(isValid), true),
+        new RegExp(`peer does not guard as it should: ${seen} `),
+      );
+    });
+  }
+
+  it('refuses to time one without a guard that does not answer 200', async () => {
+    await assert.rejects(
+      check(
+        guardWith(() => false),
+        false,
+      ),
+      /peer answers 401 instead of 200/,
+    );
+  });
+
+  it('changes a signature into another one of the same length', () => {
+    for (const valid of ['a.b.Cc', 'a.b.Ac']) {
+      assert.notEqual(withChangedSignature(valid), valid);
+      assert.equal(withChangedSignature(valid).length, valid.length);
+    }
+  });
+});
+
+describe('the load', async () => {
+  const { answerReader } = await part('harness/answer-reader.mjs');
+
+  for (const [what, answer] of [
+    ['with Content-Length', 'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello'],
+    ['in chunks', 'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n'],
+    ['without a body', 'HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\nconnection: close\r\n\r\n'],
+  ] as const) {
+    it(`finds the end of an answer ${what}, wherever it is cut`, () => {
+      for (let cut = 1; cut <= answer.length; cut++) {
+        const ended: unknown[] = [];
+        const read = answerReader({
+          onEnd: (status: string, closes: boolean) => ended.push([status, closes]),
+        });
+        for (const bytes of [answer.slice(0, cut), answer.slice(cut), answer].filter((text) => text !== ''))
+          read(Buffer.from(bytes));
+        const expected = [answer.slice(9, 12), answer.includes('close')];
+        assert.deepEqual(ended, [expected, expected], `cut at ${cut}`);
+      }
+    });
+  }
+
+  it('refuses an answer whose end cannot be known', () => {
+    const read = answerReader({ onEnd: () => undefined });
+    assert.throws(() => read(Buffer.from('HTTP/1.1 200 OK\r\n\r\nhello')), /framed by neither/);
+  });
+});
+
+describe('the figures', async () => {
+  const { difference, median, ratio, spread } = await part('harness/statistics.mjs');
+
+  it('takes a ratio within each round before it takes the median', () => {
+    const [slow, fast] = [
+      [{ cpu: 10 }, { cpu: 100 }, { cpu: 60 }],
+      [{ cpu: 20 }, { cpu: 200 }, { cpu: 20 }],
+    ];
+    assert.deepEqual(ratio(slow, fast), { median: 0.5, min: 0.5, max: 3 });
+  });
+
+  it('leaves out rounds without a value', () => {
+    assert.deepEqual(spread([{ p50: 3 }, { p50: null }, { p50: 1 }], 'p50'), { median: 1, min: 1, max: 3 });
+    assert.equal(spread([{ p50: null }], 'p50'), null);
+    assert.equal(difference([{ p50: null }], [{ p50: 1 }], 'p50'), null);
+    assert.equal(median([null, 4]), 4);
+  });
+});
+
+describe('a run', { skip: existsSync('/proc/self/stat') ? false : 'it reads /proc' }, () => {
+  it('prints the table, the hit rate and the ratio, and writes results', () => {
+    const { status, stdout, stderr } = bench(
+      ...['--source', '--no-streams', '--contestants', 'direct,pass-through,obvious,gateway'],
+      ...['--rounds', '1', '--seconds', '0.2', '--warm', '1', '--short', '--out', folder],
+    );
+    assert.equal(status, 0, stderr);
+    for (const name of ['direct', 'pass-through', 'obvious', 'gateway', 'gateway, every token new'])
+      assert.match(stdout, new RegExp(`^${name} +\\d+\\.\\d`, 'm'), name);
+    assert.match(stdout, /^gateway \/ pass-through, CPU per request +\d/m);
+    assert.match(stdout, /gateway verifies a token once: \d+\.\d+ % of its requests/);
+    const summary = JSON.parse(readFileSync(join(folder, 'latest.json'), 'utf8'));
+    assert.equal(summary.requests.length, 5);
+    assert.ok(readFileSync(join(folder, 'latest.md'), 'utf8').includes('| gateway |'));
+    assertWellFormed(readFileSync(join(folder, 'latest.svg'), 'utf8'));
+  });
+});
+
+describe('the plot', async () => {
+  const { heightOf, plotOf } = await part('harness/plot.mjs');
+  const machine = { node: 'v24', processor: 'A & B <c> "d"' };
+
+  it('is well-formed whatever the machine is called, and cuts a bar that dwarfs the others', () => {
+    const svg = plotOf({
+      machine,
+      plan: { rounds: 3 },
+      requests: [
+        { name: 'gateway', cpu: { median: 40, min: 39, max: 44 } },
+        { name: 'portkey', cpu: { median: 1500, min: 1400, max: 1600 } },
+      ],
+      streams: [
+        { callers: 100, contestants: [{ name: 'haproxy <1>', cpu: { median: 15, min: 15, max: 15 } }] },
+      ],
+    });
+    assertWellFormed(svg);
+    assert.match(svg, /1500\.0 µs, bar cut/);
+    assert.ok(heightOf(svg) > 100);
+  });
+});
+
+function assertWellFormed(svg: string): void {
+  const document = new DOMParser({
+    onError: (level, message) => assert.fail(`${level}: ${message}`),
+  }).parseFromString(svg, 'image/svg+xml');
+  assert.equal(document.documentElement?.tagName, 'svg');
+}
