@@ -1,8 +1,8 @@
-// `npm run bench -- --only model [-- …]`, or `node bench/model.mjs` after a build: what the model server costs beside
-// llama.cpp's own server, node-llama-cpp's default batching and the same generation in process. It judges ratios, and
-// never fails on time. bench/README.md says what each contestant is; docs/performance-model-server.md how to read it.
+// The model server beside llama.cpp's own server, node-llama-cpp's default batching and the same generation in process.
+//   npm run bench -- --only model [--short …], or node bench/model.mjs after a build
+// It judges ratios within a round and never fails on time: docs/performance-model-server.md.
 //   --short            the shipped tiny model alone, seconds
-//   --scenarios a,b    some of: streams, processes, joining, prefix, trained, cold
+//   --scenarios a,b    some of: streams, engines, joining, prefix, trained, cold
 //   --without a,b      leaves contestants out
 //   --counts 1,8,32    streams that start together
 //   --rounds N, --new-tokens N, --padded (vocabulary of 50,272)
@@ -11,6 +11,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, loadavg } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { endAll } from './harness/processes.mjs';
 import { createWorkbench, llamaServerPath } from './model/contestants.mjs';
 import { gpt2File } from './model/gpt2-file.mjs';
 import { createPrompts } from './model/prompts.mjs';
@@ -24,7 +25,7 @@ const { values: flags, positionals } = parseArgs({
   options: {
     only: { type: 'string' }, // `npm run bench -- --only model` hands its words on.
     short: { type: 'boolean', default: false },
-    scenarios: { type: 'string', default: 'streams,processes,joining,prefix,trained,cold' },
+    scenarios: { type: 'string', default: 'streams,engines,joining,prefix,trained,cold' },
     without: { type: 'string', default: '' },
     counts: { type: 'string', default: '1,8,32' },
     rounds: { type: 'string' },
@@ -43,6 +44,7 @@ function planOf(name) {
   const isTiny = flags.short || name === 'trained' || name === 'cold';
   return {
     scenario: name === 'trained' ? scenarios.streams : scenarios[name],
+    model: isTiny ? 'trained' : 'gpt2',
     file: isTiny ? tinyFile : gpt2File({ padded: flags.padded }),
     counts: name === 'trained' && !flags.short ? [8] : counts,
     newTokens: Number(flags['new-tokens'] ?? (flags.short ? 24 : isTiny ? 256 : 64)),
@@ -61,9 +63,9 @@ function absenceOf(name) {
 async function contestantsOf(workbench, names) {
   const contestants = [];
   for (const name of names) {
-    const absence = absenceOf(name) ?? (await workbench.get(name).then(() => undefined, String));
+    const absence = absenceOf(name);
     if (absence !== undefined) {
-      console.log(`${name}: skipped: ${absence}`);
+      process.stderr.write(`${name}: skipped: ${absence}\n`);
       continue;
     }
     const contestant = await workbench.get(name);
@@ -93,7 +95,7 @@ async function main() {
         const rotated = contestants.map((_, index) => contestants[(index + round) % contestants.length]);
         const bench = { file: plan.file, prompts, contestants: rotated };
         for (const sample of await plan.scenario.round(bench, plan))
-          samples.push({ scenario: name, round: `${process.pid}.${round}`, ...sample });
+          samples.push({ scenario: name, model: plan.model, round: `${process.pid}.${round}`, ...sample });
         process.stderr.write(`${name}: round ${round + 1} of ${rounds}, load ${loadavg()[0].toFixed(1)}\n`);
       }
     }
@@ -109,7 +111,9 @@ try {
     ? positionals.flatMap((file) => JSON.parse(readFileSync(file, 'utf8')).samples)
     : await main();
   if (!isReport)
-    console.log(`\nNode ${process.version}, ${cpus()[0]?.model}, ${availableParallelism()} cores, one thread per engine`);
+    console.log(
+      `\nNode ${process.version}, ${cpus()[0]?.model}, ${availableParallelism()} cores, one thread per engine`,
+    );
   console.log(reportOf(samples));
   if (flags.json !== undefined) {
     const machine = { processor: cpus()[0]?.model, cores: availableParallelism(), node: process.version };
@@ -118,5 +122,6 @@ try {
   process.exit(0); // Connections that are kept open would hold the process.
 } catch (error) {
   console.error(`bench: ${error.stack}`);
+  endAll();
   process.exit(1);
 }

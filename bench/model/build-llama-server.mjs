@@ -22,7 +22,17 @@ run('npm', 'pack', `node-llama-cpp@${version}`, '--silent');
 run('tar', 'xzf', `node-llama-cpp-${version}.tgz`, 'package/llama/gitRelease.bundle');
 run('git', 'clone', '--quiet', 'package/llama/gitRelease.bundle', 'source');
 const recipe = fileURLToPath(new URL('./llama-server', import.meta.url));
-run('cmake', '-G', 'Ninja', '-S', recipe, '-B', 'build', `-DSOURCE=${join(work, 'source')}`, `-DLIBRARIES=${target}`);
+run(
+  'cmake',
+  '-G',
+  'Ninja',
+  '-S',
+  recipe,
+  '-B',
+  'build',
+  `-DSOURCE=${join(work, 'source')}`,
+  `-DLIBRARIES=${target}`,
+);
 run('cmake', '--build', 'build');
 cpSync(join(work, 'build', 'llama-server'), join(target, 'llama-server'));
 rmSync(work, { recursive: true, force: true });

@@ -1,17 +1,17 @@
 // Starts what is compared, each in processes of its own, and knows how to ask each for completions and for its CPU time.
-import { fork, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { canReadProcesses, cpuOf, freePort, memoryOf, startNodePart } from '../harness/processes.mjs';
 import { createAccess } from './access.mjs';
 import { cacheFolder } from './gpt2-file.mjs';
 import { load } from './load.mjs';
-import { treeUsage } from './process-tree.mjs';
 
 /** Where llama.cpp's own server is, or null. */
 export function llamaServerPath() {
-  const path = process.env.SALLYPORT_BENCH_LLAMA_SERVER ?? join(cacheFolder(), 'llama-server', 'llama-server');
+  const path =
+    process.env.SALLYPORT_BENCH_LLAMA_SERVER ?? join(cacheFolder(), 'llama-server', 'llama-server');
   return existsSync(path) ? path : null;
 }
 
@@ -27,15 +27,9 @@ export async function createWorkbench({ file, context, sequences }) {
   let server;
 
   const part = async (name, options) => {
-    const program = new URL(`./contestants/${name}.mjs`, import.meta.url);
-    const child = fork(program, { stdio: ['ignore', 'ignore', 'pipe', 'ipc'] });
+    const child = await startNodePart(`model/contestants/${name}.mjs`, options);
     children.push(child);
-    let lastLines = '';
-    child.stderr.on('data', (piece) => (lastLines = `${lastLines}${piece}`.slice(-2000)));
-    const answer = await ask(child, { start: options }, name).catch((error) => {
-      throw new Error(`${error.message}\n${lastLines}`);
-    });
-    return { child, ...answer.started };
+    return child;
   };
 
   const overHttp = ({ url, children: processes, headers = () => [], members = {} }) => ({
@@ -53,8 +47,8 @@ export async function createWorkbench({ file, context, sequences }) {
 
   const modelServer = async (model = {}) => {
     const settings = { context, sequences, ...model };
-    const { child, url } = await part('model-server', { file, jwks: access.jwksFiles, model: settings });
-    return { url, children: [child], headers: access.assertions };
+    const child = await part('model-server', { file, jwks: access.jwksFiles, model: settings });
+    return { url: child.url, children: [child], headers: access.assertions };
   };
 
   const starters = {
@@ -62,29 +56,28 @@ export async function createWorkbench({ file, context, sequences }) {
       server = await modelServer();
       return overHttp(server);
     },
-    'ours, two processes': async () => overHttp(await modelServer({ processes: 2, sequences: sequences / 2 })),
+    'ours, two engines': async () => overHttp(await modelServer({ engines: 2, sequences: sequences / 2 })),
     // The same model server process as `ours`, so that nothing but the gateway differs.
     'gateway + ours': async () => {
       await get('ours');
       const { url: upstream, children: behind } = server;
       const issuer = await access.startIssuer();
       const options = { folder, jwks: access.gatewayJwks, issuer, upstream };
-      const { child, url } = await part('gateway', options);
-      const guarded = overHttp({ url, children: [child, ...behind], headers: access.bearers });
-      await untilGuarding(url, () => guarded.run(['a door'], 1));
+      const child = await part('gateway', options);
+      const guarded = overHttp({ url: child.url, children: [child, ...behind], headers: access.bearers });
+      await untilGuarding(child.url, () => guarded.run(['a door'], 1));
       return guarded;
     },
     'in process': async () => {
-      const { child } = await part('in-process', { file, context, sequences });
+      const child = await part('in-process', { file, context, sequences });
       return {
-        run: async (prompts, maxTokens) =>
-          (await ask(child, { generate: { prompts, maxTokens } }, 'in process')).streams,
+        run: (prompts, maxTokens) => child.ask({ generate: { prompts, maxTokens } }, 'generate'),
         usage: () => usageOf([child]),
       };
     },
     'node default': async () => {
-      const { child, url } = await part('node-default', { file, context, sequences });
-      return overHttp({ url, children: [child] });
+      const child = await part('node-default', { file, context, sequences });
+      return overHttp({ url: child.url, children: [child] });
     },
     'llama-server': async () => overHttp(await startLlamaServer()),
   };
@@ -94,7 +87,7 @@ export async function createWorkbench({ file, context, sequences }) {
     const port = await freePort();
     const words = `--host 127.0.0.1 --port ${port} -c ${context * sequences} -np ${sequences} -t 1 -tb 1 --log-disable`;
     const child = spawn(llamaServerPath(), ['-m', file, ...words.split(' ')], { stdio: 'ignore' });
-    children.push(child);
+    children.push({ stop: () => child.kill('SIGTERM') });
     const url = `http://127.0.0.1:${port}`;
     await untilHealthy(`${url}/health`, child);
     return { url, children: [child], members: { min_p: 0 } };
@@ -111,34 +104,18 @@ export async function createWorkbench({ file, context, sequences }) {
     get,
     close: async () => {
       access.close();
-      for (const child of children) child.kill('SIGTERM');
+      for (const child of children) child.stop();
       rmSync(folder, { recursive: true, force: true });
     },
   };
 }
 
-/** Sends a message to a part and resolves with its next answer. */
-export function ask(child, message, name) {
-  return new Promise((resolve, reject) => {
-    const onMessage = (answer) => {
-      child.off('exit', onExit);
-      if (answer.failed === undefined) resolve(answer);
-      else reject(new Error(`${name}: ${answer.failed}`));
-    };
-    const onExit = () => reject(new Error(`${name} has ended`));
-    child.once('message', onMessage);
-    child.once('exit', onExit);
-    child.send(message);
-  });
-}
-
-/** CPU and memory of several process trees together. */
+/** CPU and memory of several process trees together; null where there is no /proc. */
 function usageOf(processes) {
-  const usages = processes.map(({ pid }) => treeUsage(pid));
-  if (usages.includes(null)) return null;
+  if (!canReadProcesses) return null;
   return {
-    cpuSeconds: usages.reduce((total, usage) => total + usage.cpuSeconds, 0),
-    residentBytes: usages.reduce((total, usage) => total + usage.residentBytes, 0),
+    cpuSeconds: processes.reduce((total, { pid }) => total + cpuOf(pid), 0) / 1e6,
+    memoryBytes: processes.reduce((total, { pid }) => total + memoryOf(pid), 0),
   };
 }
 
@@ -157,21 +134,14 @@ async function untilHealthy(url, child) {
 /** Keys are fetched in the background; and a gateway that lets strangers in would be measured for nothing. */
 async function untilGuarding(url, complete) {
   for (let tries = 0; ; tries++) {
-    const failure = await complete().then(() => null, (error) => error);
+    const failure = await complete().then(
+      () => null,
+      (error) => error,
+    );
     if (failure === null) break;
     if (tries === 50) throw failure;
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
   const answer = await fetch(`${url}/v1/completions`, { method: 'POST', body: '{}' });
   if (answer.status !== 401) throw new Error(`the gateway answered ${answer.status} to a stranger`);
-}
-
-/** A port that was free a moment ago. */
-export function freePort() {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, '127.0.0.1', () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
-    });
-  });
 }

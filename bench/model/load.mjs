@@ -5,8 +5,8 @@
 import { Agent, request as httpRequest } from 'node:http';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { cpuOf, memoryOf } from '../harness/processes.mjs';
 import { createPrompts } from './prompts.mjs';
-import { treeUsage } from './process-tree.mjs';
 import { median, summarise } from './streams.mjs';
 
 // A connection per request: llama-server closes a kept one in its own time, at times in the face of the next request.
@@ -26,7 +26,9 @@ export async function load({ url, prompts, maxTokens, headers = [], members = {}
 }
 
 function bodyOf(url, prompt, maxTokens, members) {
-  const text = url.endsWith('/chat/completions') ? { messages: [{ role: 'user', content: prompt }] } : { prompt };
+  const text = url.endsWith('/chat/completions')
+    ? { messages: [{ role: 'user', content: prompt }] }
+    : { prompt };
   return {
     model: 'tiny-gpt2',
     ...text,
@@ -117,16 +119,19 @@ async function main() {
   const clients = Number(values.clients);
   const given = Object.fromEntries(values.header.map((line) => line.split(/:\s*/, 2)));
   const prompts = createPrompts();
+  const serverId = values.pid === undefined ? null : Number(values.pid);
   const run = async () => {
-    const before = values.pid === undefined ? null : treeUsage(values.pid);
+    const before = serverId === null ? null : cpuOf(serverId);
     const streams = await load({
       url: values.url,
       prompts: prompts(clients),
       maxTokens: Number(values['max-tokens']),
       headers: Array.from({ length: clients }, () => given),
     });
-    const after = values.pid === undefined ? null : treeUsage(values.pid);
-    const usage = before && after && { ...after, cpuSeconds: after.cpuSeconds - before.cpuSeconds };
+    const usage =
+      serverId === null
+        ? null
+        : { cpuSeconds: (cpuOf(serverId) - before) / 1e6, memoryBytes: memoryOf(serverId) };
     return summarise(streams, usage);
   };
   await run(); // Not measured: the first request pays for what is loaded late.
@@ -136,7 +141,9 @@ async function main() {
     const figures = rows.map((row) => row[member]).filter((figure) => figure !== null);
     return figures.length === 0 ? null : Number(median(figures).toPrecision(4));
   };
-  console.log(JSON.stringify(Object.fromEntries(Object.keys(rows[0]).map((member) => [member, of(member)])), null, 1));
+  console.log(
+    JSON.stringify(Object.fromEntries(Object.keys(rows[0]).map((member) => [member, of(member)])), null, 1),
+  );
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

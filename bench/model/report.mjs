@@ -9,7 +9,7 @@ const columns = [
   ['gap p99 ms', 'gapP99Ms', 0],
   ['first text p50 ms', 'firstTextP50Ms', 0],
   ['fairness', 'fairness', 2],
-  ['RSS MiB', 'residentMiB', 0],
+  ['memory MiB', 'memoryMiB', 0],
 ];
 
 /** Markdown: a table per scenario with medians (and min–max of the first two columns), then the goals. */
@@ -27,15 +27,17 @@ export function reportOf(samples) {
       const rows = own.filter((sample) => sample.streams === streams && sample.contestant === contestant);
       const cells = used.map(([, member, digits]) => {
         const figures = rows.map((row) => row[member]).filter((figure) => figure != null);
-        return figures.length === 0 ? '' : withSpread(figures, digits, digits === 2 || member === 'tokensPerSecond');
+        return figures.length === 0
+          ? ''
+          : withSpread(figures, digits, digits === 2 || member === 'tokensPerSecond');
       });
       lines.push(`| ${contestant} | ${streams} | ${rows.length} | ${cells.join(' | ')} |`);
     }
   }
-  lines.push('\n### Goals (median of the ratios within each round)\n');
-  lines.push('| ratio | median (min–max) | commit / stretch | |', '|---|---|---|---|');
+  lines.push('\n### Ratios within a round\n');
+  lines.push('| ratio | median (min–max) | promised / aimed at | |', '|---|---|---|---|');
   for (const { name, ratios, bounds, verdict } of judge(samples)) {
-    const sign = bounds?.isAtLeast ? '≥' : '≤';
+    const sign = bounds?.sign === '>=' ? '≥' : '≤';
     const wanted = bounds === null ? '' : `${sign} ${bounds.commit} / ${sign} ${bounds.stretch}`;
     lines.push(`| ${name} | ${withSpread(ratios, 2, true)} | ${wanted} | ${verdict} |`);
   }

@@ -5,8 +5,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { freePort } from '../harness/processes.mjs';
 import { createAccess } from './access.mjs';
-import { freePort } from './contestants.mjs';
 import { load } from './load.mjs';
 import { summarise } from './streams.mjs';
 
@@ -28,16 +28,20 @@ export const scenarios = {
         for (const contestant of bench.contestants) {
           // One stream alone is too short a work for a clock of 10 ms: three, one after the other.
           const times = streams === 1 ? 3 : 1;
-          const work = { prompts: () => bench.prompts(streams, promptWords), newTokens: plan.newTokens, times };
+          const work = {
+            prompts: () => bench.prompts(streams, promptWords),
+            newTokens: plan.newTokens,
+            times,
+          };
           samples.push({ ...(await measured(contestant, work)), streams });
         }
       return samples;
     },
   },
 
-  /** The most streams on one engine process and on two. */
-  processes: {
-    contestants: ['ours', 'ours, two processes'],
+  /** The most streams on one engine process, and on two that share the streams. */
+  engines: {
+    contestants: ['ours', 'ours, two engines'],
     round: async (bench, plan) => {
       const samples = [];
       const streams = Math.max(...plan.counts);

@@ -20,7 +20,9 @@ export function summarise(streams, usage = null) {
       Math.min(...streams.map((stream) => stream.startedAt))) /
     1000;
   const gaps = streams.flatMap(({ texts }) => texts.slice(1).map((at, index) => at - texts[index]));
-  const firstTexts = streams.flatMap(({ texts, startedAt }) => (texts.length > 0 ? [texts[0] - startedAt] : []));
+  const firstTexts = streams.flatMap(({ texts, startedAt }) =>
+    texts.length > 0 ? [texts[0] - startedAt] : [],
+  );
   const rates = streams.map((stream) => stream.completionTokens / (stream.endedAt - stream.startedAt));
   return {
     streams: streams.length,
@@ -32,7 +34,7 @@ export function summarise(streams, usage = null) {
     gapP99Ms: quantile(gaps, 0.99),
     firstTextP50Ms: quantile(firstTexts, 0.5),
     fairness: Math.min(...rates) / Math.max(...rates),
-    residentMiB: usage === null ? null : usage.residentBytes / 1_048_576,
+    memoryMiB: usage === null ? null : usage.memoryBytes / 1_048_576,
   };
 }
 

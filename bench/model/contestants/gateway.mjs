@@ -11,7 +11,10 @@ export async function start({ folder, jwks, issuer, upstream }) {
   const limits = join(policies, 'limits.yaml');
   writeFileSync(
     limits,
-    readFileSync(limits, 'utf8').replaceAll(/\b((?:\w+_)?(?:requests|tokens|concurrent)): \d+/g, '$1: 100000000'),
+    readFileSync(limits, 'utf8').replaceAll(
+      /\b((?:\w+_)?(?:requests|tokens|concurrent)): \d+/g,
+      '$1: 100000000',
+    ),
   );
   const running = await startGateway(
     gatewayConfigSchema.parse({
@@ -30,4 +33,4 @@ export async function start({ folder, jwks, issuer, upstream }) {
   return { url: running.address };
 }
 
-ready(start);
+ready(import.meta.url, start);

@@ -5,7 +5,8 @@ import { ready } from '../../contestants/process.mjs';
 let model;
 
 export async function start({ file, context, sequences }) {
-  model = await loadModel({ modelPath: file, context, sequences, threads: 1, gpu: 'off' });
+  const fixed = { threads: 1, gpu: 'off', promptChunk: 128, keepPrefixMs: 0 };
+  model = await loadModel({ modelPath: file, context, sequences, ...fixed });
   return {};
 }
 
@@ -14,7 +15,6 @@ async function generate(prompt, maxTokens) {
   const promptIds = model.tokenize(prompt);
   const texts = [];
   const job = {
-    principal: 'bench',
     promptIds,
     maxTokens,
     sampling: {
@@ -28,14 +28,16 @@ async function generate(prompt, maxTokens) {
     },
     stop: [],
   };
-  const never = new AbortController().signal;
-  const { completionTokens } = await model.generate(job, never, () => texts.push(performance.now()));
+  const { completionTokens } = await model.generate(job, {
+    owner: null,
+    signal: new AbortController().signal,
+    onText: () => texts.push(performance.now()),
+  });
   return { startedAt, texts, endedAt: performance.now(), promptTokens: promptIds.length, completionTokens };
 }
 
-process.on('message', async ({ generate: asked }) => {
-  if (asked === undefined) return;
-  const streams = await Promise.all(asked.prompts.map((prompt) => generate(prompt, asked.maxTokens)));
-  process.send({ streams });
-});
-ready(start);
+async function generateAll({ prompts, maxTokens }) {
+  return Promise.all(prompts.map((prompt) => generate(prompt, maxTokens)));
+}
+
+ready(import.meta.url, start, { generate: generateAll });

@@ -16,4 +16,4 @@ export async function start({ file, jwks, model, settings = {} }) {
   return { url: server.address };
 }
 
-ready(start);
+ready(import.meta.url, start);

@@ -47,4 +47,4 @@ export async function start({ file, context: contextSize, sequences }) {
   return { url: `http://127.0.0.1:${server.address().port}` };
 }
 
-ready(start);
+ready(import.meta.url, start);
