@@ -1,6 +1,6 @@
 // The bench of the model server runs, prints what it promises and writes samples; nothing here looks at a duration.
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { execFile, spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { pathToFileURL } from 'node:url';
+import { promisify } from 'node:util';
 import { packageRoot } from '../../core/package.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'sallyport-bench-test-'));
@@ -173,7 +174,6 @@ describe('the load of the model bench', () => {
         response.end('{"generated_text":"a text"}');
       });
     });
-    const child = await import('node:child_process');
     const words = [
       '--url',
       `${server.url}/generate`,
@@ -184,15 +184,10 @@ describe('the load of the model bench', () => {
       '--max-tokens',
       '50',
     ];
-    const output = await new Promise<string>((resolve, reject) => {
-      const program = [join(packageRoot, 'bench/model/load.mjs'), ...words];
-      child.execFile(process.execPath, program, (error, stdout) => {
-        if (error === null) resolve(stdout);
-        else reject(error);
-      });
-    });
+    const program = [join(packageRoot, 'bench/model/load.mjs'), ...words];
+    const { stdout } = await promisify(execFile)(process.execPath, program);
     server.close();
-    const row = JSON.parse(output) as Record<string, number>;
+    const row = JSON.parse(stdout) as Record<string, number>;
     assert.equal(row['completionTokens'], 150);
     assert.equal(row['streams'], 3);
     assert.equal(bodies.length, 6); // One run that is not measured, one that is.
