@@ -148,7 +148,7 @@ function verdict(value, commit, stretch) {
 export function notesOf({ machine, plan, hits, skipped }) {
   const notes = [
     `Node ${machine.node} on ${machine.processor}, ${machine.cores} cores${machine.pinned ? '; contestant on core 0, load and upstream on core 1' : '; not pinned'}. ${plan.rounds} interleaved rounds of ${plan.seconds} s, medians; 32 connections, 100 access tokens (RS256, 2048 bits), 500-byte chat request, 400-byte answer.`,
-    'HAProxy and the obvious stack verify the signature on every request; direct, nginx, pass-through and Portkey check no token. Every contestant that guards was tried first: 200, 401 without a token, 401 with a changed signature, 401 from another signer.',
+    'HAProxy and the obvious stack verify the signature on every request; direct, nginx, pass-through and Portkey check no token. Every contestant that guards was tried first with a valid access token and twelve bad ones, the gateway with eight bad requests, too.',
   ];
   for (const { name, known, requests, fresh } of hits)
     notes.push(
@@ -160,7 +160,7 @@ export function notesOf({ machine, plan, hits, skipped }) {
 }
 
 /** A table for the terminal. */
-export function terminalTable({ title, header, rows }) {
+export function terminalTable({ title, about, header, rows }) {
   const widths = header.map((text, column) =>
     Math.max(text.length, ...rows.map((row) => row[column].length)),
   );
@@ -168,14 +168,15 @@ export function terminalTable({ title, header, rows }) {
     cells
       .map((text, column) => (column === 0 ? text.padEnd(widths[0]) : text.padStart(widths[column])))
       .join('  ');
-  return [`\n${title}`, line(header), ...rows.map(line)].join('\n');
+  return [`\n${title}`, ...(about === undefined ? [] : [about]), line(header), ...rows.map(line)].join('\n');
 }
 
 /** The same for Markdown. */
-export function markdownTable({ title, header, rows }) {
+export function markdownTable({ title, about, header, rows }) {
   const line = (cells) => `| ${cells.join(' | ')} |`;
   return [
     `## ${title}\n`,
+    ...(about === undefined ? [] : [`${about}\n`]),
     line(header),
     line(header.map((_, column) => (column === 0 ? '---' : '---:'))),
     ...rows.map(line),

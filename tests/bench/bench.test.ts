@@ -2,7 +2,7 @@
 // Nothing here looks at a duration.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { DOMParser } from '@xmldom/xmldom';
+import { parse } from 'yaml';
 import { packageRoot } from '../../core/package.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'sallyport-bench-test-'));
@@ -59,65 +60,59 @@ describe('the command line of the bench', () => {
 });
 
 describe('the check of a guard', async () => {
-  const { checkGuard, withChangedSignature } = await part('harness/guard-check.mjs');
-  const requests = { body: '{}', valid: 'a.b.Cc', foreign: 'a.b.Dd' };
+  const { checkGuard } = await part('harness/guard-check.mjs');
+  const { accessTokens, badAccessTokens, signingKey } = await part('harness/access-tokens.mjs');
+  const issuer = 'http://issuer.test';
+  const key = await signingKey();
+  const [valid] = await accessTokens(1, { ...key, issuer });
+  const bad: [string, string | null, number[]][] = await badAccessTokens({ ...key, issuer });
+  const body = JSON.stringify({ model: 'tiny-gpt2', messages: [], max_tokens: 40 });
 
-  async function check(listener: RequestListener, guards: boolean): Promise<void> {
+  async function check(listener: RequestListener, guards: object): Promise<void> {
     const server = createServer(listener);
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     try {
       const { port } = server.address() as AddressInfo; // It listens on TCP.
-      await checkGuard({ name: 'peer', guards, part: { port } }, requests);
+      await checkGuard({ name: 'peer', ...guards, part: { port } }, { body, valid, bad });
     } finally {
       server.closeAllConnections();
       server.close();
     }
   }
-  /** Lets in whose credential `isValid` likes. */
-  const guardWith =
-    (isValid: (authorization: string) => boolean): RequestListener =>
+  /** Answers each credential as it should be answered, but for one. */
+  const guardBut =
+    (what: string | null, status: number): RequestListener =>
     (request, response) => {
-      response.statusCode = isValid(request.headers.authorization ?? '') ? 200 : 401;
+      const sent = request.headers.authorization?.slice('Bearer '.length) ?? null;
+      const [name, , statuses] = bad.find(([, accessToken]) => accessToken === sent) ?? ['valid', '', [200]];
+      response.statusCode = name === what ? status : (statuses[0] ?? 500);
       response.end();
     };
 
   it('passes one that lets in the valid access token alone', async () => {
-    await check(
-      guardWith((text) => text === 'Bearer a.b.Cc'),
-      true,
-    );
+    await check(guardBut(null, 200), { guards: true });
   });
 
-  for (const [what, isValid, seen] of [
-    ['lets everybody in', () => true, '200,200,200,200'],
-    ['lets nobody in', () => false, '401,401,401,401'],
-    ['asks for any token', (text: string) => text !== '', '200,401,200,200'],
-    ['does not look at the signature', (text: string) => /^Bearer a\.b\./.test(text), '200,401,200,200'],
-    ['trusts another signer', (text: string) => /^Bearer a\.b\.(Cc|Dd)$/.test(text), '200,401,401,200'],
-  ] as const) {
-    it(`refuses to time one that ${what}`, async () => {
+  for (const [what, , statuses] of bad) {
+    it(`refuses to time one that lets in: ${what}`, async () => {
       await assert.rejects(
-        check(guardWith(isValid), true),
-        new RegExp(`peer does not guard as it should: ${seen} `),
+        check(guardBut(what, 200), { guards: true }),
+        new RegExp(`peer does not guard as it should: ${what}: 200 instead of ${statuses.join(' or ')}$`),
       );
     });
   }
 
-  it('refuses to time one without a guard that does not answer 200', async () => {
-    await assert.rejects(
-      check(
-        guardWith(() => false),
-        false,
-      ),
-      /peer answers 401 instead of 200/,
-    );
-  });
+  for (const guards of [{ guards: true }, { guards: false }]) {
+    it(`refuses to time one that ${guards.guards ? 'guards' : 'has no guard'} and refuses everybody`, async () => {
+      await assert.rejects(check(guardBut('valid', 401), guards), /a valid access token: 401 instead of 200/);
+    });
+  }
 
-  it('changes a signature into another one of the same length', () => {
-    for (const valid of ['a.b.Cc', 'a.b.Ac']) {
-      assert.notEqual(withChangedSignature(valid), valid);
-      assert.equal(withChangedSignature(valid).length, valid.length);
-    }
+  it('refuses to time a gateway that judges callers but not what they ask for', async () => {
+    await assert.rejects(
+      check(guardBut(null, 200), { guards: true, guardsRequests: true }),
+      /a denied word: 200 instead of 400; too many tokens asked for: 200 instead of 400; a model that is not there: 200/,
+    );
   });
 });
 
@@ -150,6 +145,18 @@ describe('the load', async () => {
 });
 
 describe('the figures', async () => {
+  const { cpuOf, scheduledOf, tickedOf } = await part('harness/processes.mjs');
+
+  it('count the processor time of a process, in either way', { skip: !existsSync('/proc/self/stat') }, () => {
+    for (let turn = 0; tickedOf(process.pid) < 50_000; turn++) JSON.stringify(process.versions);
+    assert.ok(cpuOf(process.pid) >= 50_000);
+    const scheduled = scheduledOf(process.pid);
+    // In µs, and of all threads; the tick of the other may be 10 ms behind.
+    if (scheduled !== null) assert.ok(Number(scheduled) >= Number(tickedOf(process.pid)) - 40_000);
+    assert.equal(tickedOf(2 ** 22 + 1), 0);
+    assert.equal(scheduledOf(2 ** 22 + 1), null);
+  });
+
   const { difference, median, ratio, spread } = await part('harness/statistics.mjs');
 
   it('takes a ratio within each round before it takes the median', () => {
@@ -172,7 +179,7 @@ describe('a run', { skip: existsSync('/proc/self/stat') ? false : 'it reads /pro
   it('prints the table, the hit rate and the ratio, and writes results', () => {
     const { status, stdout, stderr } = bench(
       ...['--source', '--no-streams', '--contestants', 'direct,pass-through,obvious,gateway'],
-      ...['--rounds', '1', '--seconds', '0.2', '--warm', '1', '--short', '--out', folder],
+      ...['--rounds', '1', '--seconds', '0.2', '--warm', '1', '--new-tokens', '100', '--out', folder],
     );
     assert.equal(status, 0, stderr);
     for (const name of ['direct', 'pass-through', 'obvious', 'gateway', 'gateway, every token new'])
@@ -183,6 +190,90 @@ describe('a run', { skip: existsSync('/proc/self/stat') ? false : 'it reads /pro
     assert.equal(summary.requests.length, 5);
     assert.ok(readFileSync(join(folder, 'latest.md'), 'utf8').includes('| gateway |'));
     assertWellFormed(readFileSync(join(folder, 'latest.svg'), 'utf8'));
+  });
+});
+
+describe('the stages', { skip: existsSync('/proc/self/stat') ? false : 'it reads /proc' }, () => {
+  it('are timed inside a serving gateway, whatever they import', () => {
+    const { status, stdout, stderr } = bench(
+      ...['--stage', '--no-features', '--source', '--rounds', '1', '--seconds', '0.2', '--warm', '1'],
+    );
+    assert.equal(status, 0, stderr);
+    for (const name of ['authenticate', 'limit', 'guard', 'forward', 'account', 'AuditLog.append\\w*'])
+      assert.match(stdout, new RegExp(`^(?:› )*${name} +1\\.\\d( +\\d+\\.\\d\\d){3}$`, 'm'), name);
+    assert.match(stdout, /^whole, CPU per request without clocks +\d/m);
+  });
+});
+
+describe('a feature that is switched for the bench', async () => {
+  const { policyEditor, raiseLimits, variants } = await part('contestants/gateway-variants.mjs');
+
+  /** The shipped policies as a variant leaves them. */
+  function policiesOf(variant: string) {
+    const policies = mkdtempSync(join(folder, 'policies-'));
+    cpSync(join(packageRoot, 'policies'), policies, { recursive: true });
+    const edit = policyEditor(policies);
+    raiseLimits(edit);
+    variants[variant]({ edit, config: { upstreams: { embedded: {} } } });
+    const read = (name: string) => parse(readFileSync(join(policies, `${name}.yaml`), 'utf8'));
+    return { limits: read('limits'), routes: read('routes'), rules: read('rules') };
+  }
+
+  it('leaves every limit and guard of the chat route on, with raised numbers', () => {
+    const { limits, routes } = policiesOf('everything on');
+    const shipped = parse(readFileSync(join(packageRoot, 'policies/routes.yaml'), 'utf8'));
+    const chat = routes.routes['chat.completions'];
+    assert.deepEqual(chat, shipped.routes['chat.completions']);
+    const named = chat.limits.map((name: string) => limits.limits[name]);
+    assert.ok(named.some((limit: object) => 'requests' in limit));
+    assert.ok(named.some((limit: object) => 'model_tokens' in limit));
+    for (const limit of named) assert.ok((limit.requests ?? limit.model_tokens) >= 1_000_000_000);
+  });
+
+  it('takes one thing away or adds one, and nothing else', () => {
+    const { routes: all } = policiesOf('everything on').routes;
+    for (const [variant, kind] of [
+      ['without the request limit', 'limits'],
+      ['without the model-token limit', 'limits'],
+      ['without the guard denied_words', 'guards'],
+      ['without the guard parameter_ceilings', 'guards'],
+    ] as const) {
+      const { routes } = policiesOf(variant).routes;
+      assert.equal(
+        routes['chat.completions'][kind].length,
+        all['chat.completions'][kind].length - 1,
+        variant,
+      );
+      const restored = { ...routes['chat.completions'], [kind]: all['chat.completions'][kind] };
+      assert.deepEqual({ ...routes, 'chat.completions': restored }, all, variant);
+    }
+    assert.equal(policiesOf('with 200 rules that look at the address').rules.rules.length, 200);
+  });
+});
+
+describe('a profile', async () => {
+  const { groupProfile } = await part('harness/profile.mjs');
+
+  it('is told by group of code, without the time that nothing ran', () => {
+    const frame = (id: number, functionName: string, url: string) => ({
+      id,
+      callFrame: { functionName, url },
+    });
+    const groups = groupProfile({
+      nodes: [
+        frame(1, '(idle)', ''),
+        frame(2, 'dispatch', 'file:///x/node_modules/undici/lib/a.js'),
+        frame(3, 'guard', 'file:///x/dist/gateway/guard/guard.js'),
+        frame(4, 'writev', ''),
+      ],
+      samples: [1, 2, 3, 4, 4],
+      timeDeltas: [1_000, 100, 100, 100, 100],
+    });
+    assert.deepEqual(groups, [
+      { name: 'native: writev', share: 0.5 },
+      { name: 'undici', share: 0.25 },
+      { name: 'gateway/guard/', share: 0.25 },
+    ]);
   });
 });
 
@@ -203,7 +294,7 @@ describe('the plot', async () => {
       ],
     });
     assertWellFormed(svg);
-    assert.match(svg, /1500\.0 µs, bar cut/);
+    assert.match(svg, /1500\.0 \(bar cut\)/);
     assert.ok(heightOf(svg) > 100);
   });
 });
