@@ -13,7 +13,7 @@ const manyModelTokens = 1_000_000_000_000;
 
 /**
  * Starts it from `root` (default: this checkout; its dist/, or its sources with `isSource`) and resolves with its ports.
- * `variant` switches one thing off or on: see `variants`.
+ * `variant` switches one thing off or on: see `variants`; `algorithms` are those that its issuer may sign with.
  */
 export async function start({
   upstreamPort,
@@ -21,6 +21,7 @@ export async function start({
   root = here,
   isSource = false,
   variant = 'everything on',
+  algorithms = ['RS256'],
 }) {
   const module = (name) =>
     import(pathToFileURL(isSource ? join(root, `${name}.ts`) : join(root, 'dist', `${name}.js`)).href);
@@ -49,6 +50,9 @@ export async function start({
   };
   const edit = policyEditor(policies);
   edit('limits', raiseLimits);
+  edit('issuers', ({ issuers }) => {
+    issuers.embedded.algorithms = algorithms;
+  });
   edit('routes', (routes) => countModelTokens(routes, edit));
   variants[variant]({ edit, config });
   const running = await startGateway(gatewayConfigSchema.parse(config));
