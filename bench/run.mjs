@@ -28,7 +28,13 @@ async function main(words) {
   if (!canReadProcesses) throw new Error('this bench reads /proc: it runs on Linux');
   const folder = mkdtempSync(join(tmpdir(), 'sallyport-bench-'));
   try {
-    await benchPeers(options, folder);
+    if (options.isStage) {
+      const { benchStages } = await import('./harness/stage.mjs');
+      report(await benchStages(options, { folder, prepare, tell }), { options, file: 'stage.md' });
+    } else if (options.profile !== null) {
+      const { profileGateway } = await import('./harness/profile.mjs');
+      report(await profileGateway(options, { folder, prepare, tell }), { options, file: 'profile.md' });
+    } else await benchPeers(options, folder);
   } finally {
     endAll();
     rmSync(folder, { recursive: true, force: true });
@@ -118,6 +124,14 @@ async function benchPeers(options, folder) {
   const isWhole = !options.isShort && options.names === null && before === null && options.hasStreams;
   const out = options.out ?? (isWhole ? fileURLToPath(new URL('results', import.meta.url)) : null);
   if (out !== null) write(summary, resolve(out));
+}
+
+/** Prints tables, and writes them where `--out` says. */
+function report(tables, { options, file }) {
+  for (const table of tables) say(terminalTable(table));
+  if (options.out === null) return;
+  mkdirSync(options.out, { recursive: true });
+  writeFileSync(join(options.out, file), tables.map(markdownTable).join('\n'));
 }
 
 /** How often a cache could answer: each of the known tokens was new once, before the rounds. */

@@ -182,6 +182,13 @@ export const gatewayConfigSchema = z
       .strictObject({
         /** redis://host:port or rediss://host:port; one with a password as env:NAME or file:/path. */
         url: redisUrl,
+        /**
+         * Takes units of limits in advance and holds them for so long (100ms to 10s), so that most requests need no round trip.
+         * Limits hold as without; what one gateway holds unused, another cannot permit. Absent: none are taken.
+         */
+        lease: duration
+          .refine((ms) => ms >= 100 && ms <= 10_000, 'lease is between 100ms and 10s')
+          .optional(),
       })
       .optional(),
     /** Who holds the relationships that rules ask for with `related`. */

@@ -4,9 +4,12 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { GatewayError } from '../core/errors.ts';
 import { accountUnrouted } from './accounting/index.ts';
+import type { CallerRequest, CallerResponse } from './caller.ts';
 import { peerAddress, type CallerAddress } from './caller-address.ts';
+import { RequestSignal } from './end-signal.ts';
 import { renderRefusal, sendRefusal, surfaceOf, type RefusalContext } from './error-response.ts';
 import { newOutcome, type Outcome, type RequestTarget } from './exchange.ts';
+import type { Destination } from './ingress/destination.ts';
 import { handle } from './pipeline.ts';
 import { newRequestId } from './request-id.ts';
 import { checkHead } from './request-head.ts';
@@ -27,9 +30,11 @@ export interface EntryOptions {
 /** The one way in, and its end. */
 export interface Entry {
   onRequest(request: IncomingMessage, response: ServerResponse): void;
+  /** A request whose head and target were checked and whose route was found (ingress/). */
+  onChecked(request: CallerRequest, response: CallerResponse, destination: Destination): void;
   onMalformed(refusal: GatewayError, socket: Duplex, isUnderWay: boolean): string;
   /** Answers a request outside the pipeline with a refusal and accounts for it. */
-  refuseUnrouted(request: IncomingMessage, response: ServerResponse, refusal: GatewayError): void;
+  refuseUnrouted(request: CallerRequest, response: CallerResponse, refusal: GatewayError): void;
   /** Aborts what is still running; for the end of a drain. */
   abortAll(): void;
   readonly active: () => number;
@@ -42,7 +47,7 @@ export function createEntry(options: EntryOptions): Entry {
 
 /** A request under way: what ends it, and whose it is. */
 interface Running {
-  readonly controller: AbortController;
+  readonly signal: RequestSignal;
   readonly outcome: Outcome;
 }
 
@@ -62,11 +67,15 @@ class RequestEntry implements Entry {
     try {
       this.#receive(request, response);
     } catch (error) {
-      const refusal =
-        error instanceof GatewayError ? error : new GatewayError('internal_error', { cause: error });
-      if (refusal.code === 'internal_error')
-        this.#options.services.log.error({ err: error }, 'a bug of ours refused a request');
-      this.refuseUnrouted(request, response, refusal);
+      this.#refuseThrown(request, response, error);
+    }
+  }
+
+  onChecked(request: CallerRequest, response: CallerResponse, destination: Destination): void {
+    try {
+      this.#begin(request, response, destination);
+    } catch (error) {
+      this.#refuseThrown(request, response, error);
     }
   }
 
@@ -82,7 +91,7 @@ class RequestEntry implements Entry {
     return `HTTP/1.1 ${rendered.status} Refused\r\n${head.join('')}\r\n${rendered.body}`;
   }
 
-  refuseUnrouted(request: IncomingMessage, response: ServerResponse, refusal: GatewayError): void {
+  refuseUnrouted(request: CallerRequest, response: CallerResponse, refusal: GatewayError): void {
     const id = newRequestId(Date.now());
     if (!response.headersSent)
       sendRefusal(request, response, refusal, this.#refusalContext(id, request.url ?? '/'));
@@ -91,11 +100,11 @@ class RequestEntry implements Entry {
   }
 
   abortAll(): void {
-    for (const { controller } of this.#running) controller.abort();
+    for (const { signal } of this.#running) signal.abort();
   }
 
   #receive(request: IncomingMessage, response: ServerResponse): void {
-    const { services, current, callerAddress, control, isStopping } = this.#options;
+    const { current, control } = this.#options;
     const snapshot = current();
     const target = checkedTarget(request);
     const match = snapshot.routes.match(request.method ?? '', target.path);
@@ -104,7 +113,13 @@ class RequestEntry implements Entry {
       return;
     }
     if ('allowed' in match) throw methodNotAllowed(match.allowed);
+    this.#begin(request, response, { snapshot, target, ...match });
+  }
+
+  #begin(request: CallerRequest, response: CallerResponse, destination: Destination): void {
+    const { services, callerAddress, isStopping } = this.#options;
     if (isStopping()) throw new GatewayError('gateway_stopping', { headers: { connection: 'close' } });
+    const { snapshot, target, route, pathModel } = destination;
     const receivedAt = Date.now();
     const outcome = newOutcome();
     void handle({
@@ -112,8 +127,8 @@ class RequestEntry implements Entry {
       request,
       response,
       target,
-      route: match.route,
-      pathModel: match.pathModel,
+      route,
+      pathModel,
       snapshot,
       services,
       callerAddress: callerAddress(request),
@@ -127,24 +142,32 @@ class RequestEntry implements Entry {
   /** Ends what runs on a credential that no longer works: its caller learns why, streams included. */
   #cutRevoked(): void {
     const { revocations } = this.#options.services;
-    for (const { controller, outcome } of this.#running) {
+    for (const { signal, outcome } of this.#running) {
       if (outcome.principal !== null && revocations.isRevoked(outcome.principal))
-        controller.abort(new GatewayError('credential_revoked', { reason: 'revoked_in_mid_request' }));
+        signal.abort(new GatewayError('credential_revoked', { reason: 'revoked_in_mid_request' }));
     }
   }
 
   /** Aborts when the caller goes away before the answer is whole, when `abortAll` is called, or with a refusal as its reason. */
-  #signalFor(response: ServerResponse, outcome: Outcome): AbortSignal {
-    const controller = new AbortController();
-    const running: Running = { controller, outcome };
+  #signalFor(response: CallerResponse, outcome: Outcome): RequestSignal {
+    const signal = new RequestSignal();
+    const running: Running = { signal, outcome };
     this.#running.add(running);
     response.once('close', () => {
       this.#running.delete(running);
       if (response.writableFinished) return;
       outcome.aborted = true;
-      controller.abort();
+      signal.abort();
     });
-    return controller.signal;
+    return signal;
+  }
+
+  #refuseThrown(request: CallerRequest, response: CallerResponse, error: unknown): void {
+    const refusal =
+      error instanceof GatewayError ? error : new GatewayError('internal_error', { cause: error });
+    if (refusal.code === 'internal_error')
+      this.#options.services.log.error({ err: error }, 'a bug of ours refused a request');
+    this.refuseUnrouted(request, response, refusal);
   }
 
   #refusalContext(id: string, path: string): RefusalContext {

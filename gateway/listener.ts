@@ -7,6 +7,7 @@ import type { Duplex } from 'node:stream';
 import type { CertificateFiles } from '../core/certificate-renewal.ts';
 import { GatewayError } from '../core/errors.ts';
 import { noteHandshakes, revocationBlocks, type ClientTrust } from './authenticate/index.ts';
+import { takeConnections, type IngressOptions } from './ingress/index.ts';
 
 /** Names of PEM files. */
 export interface TlsFiles {
@@ -30,6 +31,16 @@ export interface ListenerOptions {
    * request is in the pipeline, which accounts for it.
    */
   readonly onMalformed: (refusal: GatewayError, socket: Duplex, isUnderWay: boolean) => string;
+  /** Who takes the requests that ingress/ reads; null: node:http reads all of them, for a test that compares the two. */
+  readonly ingress: Pick<IngressOptions, 'current' | 'isStopping' | 'onRequest'> | null;
+}
+
+/** The listener and all of its connections. */
+export interface Listener {
+  readonly server: Server;
+  /** Ends connections that no request is under way on. */
+  closeIdleConnections(): void;
+  closeAllConnections(): void;
 }
 
 const limits = {
@@ -45,7 +56,7 @@ const limits = {
 } as const;
 
 /** Creates the listener; the caller decides where it listens. */
-export function createListener(options: ListenerOptions): Server {
+export function createListener(options: ListenerOptions): Listener {
   const server =
     options.tls === undefined
       ? createServer(limits)
@@ -86,7 +97,20 @@ export function createListener(options: ListenerOptions): Server {
       socket.end(options.onMalformed(refusal, socket, true));
     }
   });
-  return server;
+  const { onMalformed } = options;
+  const ingress =
+    options.ingress === null ? null : takeConnections(server, { ...options.ingress, onMalformed, limits });
+  return {
+    server,
+    closeIdleConnections: () => {
+      server.closeIdleConnections();
+      ingress?.closeIdleConnections();
+    },
+    closeAllConnections: () => {
+      server.closeAllConnections();
+      ingress?.closeAllConnections();
+    },
+  };
 }
 
 function answerUnderWay(socket: Duplex): ServerResponse | null {

@@ -59,7 +59,7 @@ function checkTransferEncoding({ headers, httpVersionMinor }: IncomingMessage): 
 }
 
 /** A name, an IPv4 address or an IPv6 address in brackets, and a port if any; no user, path, list or encoding. */
-function isHost(text: string): boolean {
+export function isHost(text: string): boolean {
   const match = /^(?:[A-Za-z0-9._~-]*|\[[0-9A-Fa-f:.]+\])(?::(\d{1,5}))?$/.exec(text);
   return match !== null && Number(match[1] ?? 0) <= 65_535;
 }

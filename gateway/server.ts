@@ -26,7 +26,7 @@ import { createEntry, type Entry } from './entry.ts';
 import { openAssertionSigner } from './forward/assertion.ts';
 import { createUpstreams } from './forward/upstreams.ts';
 import { createLimitStore } from './limit/store.ts';
-import { createListener, followedFiles } from './listener.ts';
+import { createListener, followedFiles, type Listener } from './listener.ts';
 import { startWorkers } from './workers.ts';
 import { policyContext } from './policies/context.ts';
 import { testFailed } from './policies/candidate.ts';
@@ -52,6 +52,8 @@ export interface RunningGateway {
 /** What a test may replace. */
 export interface GatewayDependencies {
   readonly log?: Logger;
+  /** False: node:http reads every request, for a test that compares the two ways in. */
+  readonly ingress?: boolean;
 }
 
 /**
@@ -61,13 +63,13 @@ export interface GatewayDependencies {
  */
 export async function startGateway(
   config: GatewayConfig,
-  { log = createLog('gateway') }: GatewayDependencies = {},
+  { log = createLog('gateway'), ingress = true }: GatewayDependencies = {},
 ): Promise<RunningGateway> {
   mkdirSync(config.data, { recursive: true, mode: 0o700 });
-  return config.workers > 1 && cluster.isPrimary ? startWorkers(config, log) : startOne(config, log);
+  return config.workers > 1 && cluster.isPrimary ? startWorkers(config, log) : startOne(config, log, ingress);
 }
 
-async function startOne(config: GatewayConfig, log: Logger): Promise<RunningGateway> {
+async function startOne(config: GatewayConfig, log: Logger, usesIngress: boolean): Promise<RunningGateway> {
   const callerAddress = createCallerAddress(config.trusted_proxies);
   const clientTrust = openClientTrust(config.tls);
   const listener = createListener({
@@ -75,7 +77,15 @@ async function startOne(config: GatewayConfig, log: Logger): Promise<RunningGate
     clientTrust,
     onRequest: (request, response) => entry.onRequest(request, response),
     onMalformed: (refusal, socket, isUnderWay) => entry.onMalformed(refusal, socket, isUnderWay),
+    ingress: usesIngress
+      ? {
+          current: () => policies.current(),
+          isStopping: () => stopping,
+          onRequest: (request, response, destination) => entry.onChecked(request, response, destination),
+        }
+      : null,
   });
+  const { server } = listener;
   let publicUrl = config.public_url?.replace(/\/+$/, '') ?? urlOf(config.listen, config.tls !== undefined);
   const { policies, services } = await openServices(config, log, { clientTrust, publicUrl: () => publicUrl });
   let stopping = false;
@@ -99,16 +109,16 @@ async function startOne(config: GatewayConfig, log: Logger): Promise<RunningGate
   const internal = cluster.isWorker ? null : createServer(createInternalApp(control));
 
   try {
-    await listen(listener, config.listen);
+    await listen(server, config.listen);
     if (internal !== null) await listen(internal, config.internal_listen);
   } catch (error) {
-    listener.close();
+    server.close();
     policies.close();
     await closeServices(services);
     throw error;
   }
-  if (config.public_url === undefined) publicUrl = urlOf(config.listen, config.tls !== undefined, listener);
-  const forgetCertificate = followCertificate(listener, followedFiles(config.tls, clientTrust), log);
+  if (config.public_url === undefined) publicUrl = urlOf(config.listen, config.tls !== undefined, server);
+  const forgetCertificate = followCertificate(server, followedFiles(config.tls, clientTrust), log);
 
   let closing: Promise<void> | undefined;
   const close = async (): Promise<void> => {
@@ -123,7 +133,7 @@ async function startOne(config: GatewayConfig, log: Logger): Promise<RunningGate
     await closeServices(services);
   };
   return {
-    address: urlOf(config.listen, config.tls !== undefined, listener),
+    address: urlOf(config.listen, config.tls !== undefined, server),
     internalAddress: urlOf(config.internal_listen, false, internal ?? undefined),
     active: () => entry.active(),
     settled: (limitMs) => settled(policies, services, limitMs),
@@ -152,6 +162,7 @@ async function openServices(
   const limitStore = await createLimitStore({
     folder: config.data,
     redisUrl,
+    leaseMs: config.redis?.lease,
     log,
   });
   const auditLog = createAuditLog(join(config.data, 'audit'), {
@@ -292,8 +303,9 @@ function listen(server: Server, address: ListenAddress): Promise<void> {
 const lastWordsMs = 250;
 
 /** Ends a listener: requests under way may end within `drainMs`, then they are refused, then cut. */
-async function drained(listener: Server, drainMs: number, refuseAll: () => void): Promise<void> {
-  const ended = ending(listener);
+async function drained(listener: Listener, drainMs: number, refuseAll: () => void): Promise<void> {
+  const ended = ending(listener.server);
+  listener.closeIdleConnections();
   // Node closes connections that are idle now; one whose request ends later would stay open for its next one.
   const sweep = setInterval(() => listener.closeIdleConnections(), 50);
   const refusal = setTimeout(refuseAll, drainMs);

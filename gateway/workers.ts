@@ -9,7 +9,7 @@ import type { Logger } from '../core/log.ts';
 import { createPrimaryMetrics } from './accounting/worker-metrics.ts';
 import type { GatewayConfig } from './config.ts';
 import { openAssertionSigner } from './forward/assertion.ts';
-import { hostClusterCounters } from './limit/cluster-store.ts';
+import { hostClusterCounters } from './limit/cluster-host.ts';
 import { judgeCandidate } from './policies/candidate.ts';
 import { policyContext } from './policies/context.ts';
 import type { RunningGateway } from './server.ts';

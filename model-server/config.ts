@@ -15,8 +15,23 @@ const model = z.strictObject({
   path: z.string().min(1),
   /** Prompt and completion together, per request, in model tokens; at most what the model was trained on. */
   context: z.int().min(16).max(1_048_576).optional(),
-  /** Requests decoded together. Each holds the memory of one context: 18 MiB for GPT-2 at 512 tokens. */
+  /** Requests decoded together, per engine. Each holds the memory of one context: 18 MiB for GPT-2 at 512 tokens. */
   sequences: z.int().min(1).max(64).default(6),
+  /**
+   * Engine processes of this model, with `threads` each; the file is in memory once, contexts are not. On two cores two
+   * engines of one thread answer nearly twice as much as one; two threads do not.
+   */
+  engines: z.int().min(1).max(64).default(1),
+  /**
+   * Model tokens of prompts read in one step while others generate: less makes their pauses shorter, more reads long
+   * prompts in fewer steps.
+   */
+  prompt_chunk: z.int().min(16).max(512).default(128),
+  /**
+   * How long the state of an answered request is kept for the next prompt of the same principal and client that begins
+   * alike; nobody else ever builds on it. 0: nothing is kept.
+   */
+  keep_prefix_ms: z.int().min(0).max(86_400_000).default(300_000),
   /** Threads of this model alone; absent: `model_server.threads`. */
   threads: z.int().min(1).max(256).optional(),
   /** Candidates sampled from when a request names no `top_k`; 0: all. 40 is what GPT-2's own samples used. */
@@ -42,7 +57,7 @@ export const modelServerConfigSchema = z.strictObject({
   insecure_plain_http: z.boolean().default(false),
   /** Public keys of the gateway's assertions, written by the gateway; with several gateways a list, one file for each. */
   gateway_jwks: publicKeyFiles.default('data/run/gateway-jwks.json'),
-  /** Id in the API → the model. Each runs in an engine process of its own. */
+  /** Id in the API → the model. Each runs in engine processes of its own. */
   models: z.record(
     z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$/, 'a model id is 1 to 128 of A-Z a-z 0-9 . _ : -'),
     model,
@@ -50,7 +65,7 @@ export const modelServerConfigSchema = z.strictObject({
   /**
    * Threads per engine. The default leaves a core free, on purpose: llama.cpp's threads wait for one another by
    * spinning, and with more threads than free cores speed collapses (measured beside one busy process on 2 cores:
-   * 1,000 tokens/s with 1 thread, 1 token/s with 2). Use further cores with further model servers.
+   * 1,000 tokens/s with 1 thread, 1 token/s with 2). Use further cores with further `engines`.
    */
   threads: z
     .int()

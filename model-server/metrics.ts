@@ -3,10 +3,18 @@ import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { packageVersion } from '../core/package.ts';
 import type { Engine } from './engine/engine.ts';
 
+/** Model tokens of one answer. */
+export interface CountedUsage {
+  readonly promptTokens: number;
+  /** Of the prompt's those whose state was reused. */
+  readonly cachedTokens: number;
+  readonly completionTokens: number;
+}
+
 /** What the routes count, and the page itself. */
 export interface Metrics {
   readonly countRequest: (route: string, status: number, seconds: number) => void;
-  readonly countUsage: (modelId: string, usage: { promptTokens: number; completionTokens: number }) => void;
+  readonly countUsage: (modelId: string, usage: CountedUsage) => void;
   readonly page: () => Promise<{ contentType: string; text: string }>;
 }
 
@@ -43,26 +51,30 @@ export function createMetrics(engines: ReadonlyMap<string, Engine>): Metrics {
     labelNames: ['version'],
     registers,
   }).set({ version: packageVersion }, 1);
-  gauge('sallyport_model_ready', 'Whether the engine has its model loaded.', (engine) =>
+  gauge('sallyport_model_ready', 'Whether an engine has the model loaded.', (engine) =>
     engine.isReady() ? 1 : 0,
+  );
+  gauge('sallyport_model_engines_ready', 'Engine processes that have the model loaded.', (engine) =>
+    engine.pool.ready(),
   );
   gauge('sallyport_model_queue_length', 'Completions that wait for a sequence.', (engine) =>
     engine.room.waiting(),
   );
   gauge('sallyport_model_running', 'Completions being generated.', (engine) => engine.room.running());
-  total('sallyport_model_engine_restarts_total', 'Restarts of the engine process.', (engine) =>
-    engine.process.restarts(),
+  total('sallyport_model_engine_restarts_total', 'Restarts of engine processes.', (engine) =>
+    engine.pool.restarts(),
   );
-  total('sallyport_model_batches_total', 'Batches decoded.', (engine) => engine.process.statistics().batches);
+  total('sallyport_model_batches_total', 'Batches decoded.', (engine) => engine.pool.statistics().batches);
   total(
     'sallyport_model_batch_items_total',
     'Sequences in decoded batches.',
-    (engine) => engine.process.statistics().items,
+    (engine) => engine.pool.statistics().items,
   );
 
   const tokenCounter = (kind: string, help: string): Counter<'model'> =>
     new Counter({ name: `sallyport_model_${kind}_tokens_total`, help, labelNames: modelLabel, registers });
-  const promptTokens = tokenCounter('prompt', 'Model tokens read.');
+  const promptTokens = tokenCounter('prompt', 'Model tokens of prompts.');
+  const cachedTokens = tokenCounter('cached_prompt', 'Model tokens of prompts that were not read again.');
   const completionTokens = tokenCounter('completion', 'Model tokens generated.');
   const requests = new Counter({
     name: 'sallyport_model_requests_total',
@@ -85,6 +97,7 @@ export function createMetrics(engines: ReadonlyMap<string, Engine>): Metrics {
     },
     countUsage: (model, usage) => {
       promptTokens.inc({ model }, usage.promptTokens);
+      cachedTokens.inc({ model }, usage.cachedTokens);
       completionTokens.inc({ model }, usage.completionTokens);
     },
     page: async () => ({ contentType: registry.contentType, text: await registry.metrics() }),

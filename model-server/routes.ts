@@ -1,6 +1,12 @@
 // Which path does what, and what every request goes through first: a fresh assertion of the gateway, else 401.
+import { createHash } from 'node:crypto';
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
-import { assertionHeader, type VerifyAssertion } from '../core/assertion.ts';
+import {
+  assertionHeader,
+  gatewaySubject,
+  type AssertedPrincipal,
+  type VerifyAssertion,
+} from '../core/assertion.ts';
 import { GatewayError } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
 import type { ModelServerConfig } from './config.ts';
@@ -107,12 +113,24 @@ async function answer(
     fingerprint: model.fingerprint,
     defaultTopK: model.defaultTopK,
     principal: principal.subject,
+    owner: ownerOf(principal),
     signal: leaving.signal,
     maxChoices: services.config.max_choices,
     maxInputs: services.config.max_inputs,
     heartbeatMs: services.config.heartbeat_ms,
     count: (usage) => services.metrics.countUsage(model.id, usage),
   });
+}
+
+/**
+ * Who may share computed prompts, as an opaque key: the same principal through the same client. Nobody shares those of
+ * the gateway itself, which may speak for many.
+ */
+function ownerOf({ subject, clientId }: AssertedPrincipal): string | null {
+  if (subject === gatewaySubject) return null;
+  return createHash('sha256')
+    .update(JSON.stringify([subject, clientId]))
+    .digest('base64url');
 }
 
 function modelOf(id: unknown, services: RouteServices): ServedModel {
@@ -163,7 +181,8 @@ function answerHealth(request: IncomingMessage, response: ServerResponse, servic
     id,
     {
       ready: engine.isReady(),
-      restarts: engine.process.restarts(),
+      engines: { ready: engine.pool.ready(), configured: engine.pool.size },
+      restarts: engine.pool.restarts(),
       running: engine.room.running(),
       waiting: engine.room.waiting(),
     },

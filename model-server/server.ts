@@ -5,7 +5,7 @@ import { followCertificate } from '../core/certificate-renewal.ts';
 import { createLog, type Logger } from '../core/log.ts';
 import type { ModelConfig, ModelServerConfig } from './config.ts';
 import { createEngine } from './engine/engine.ts';
-import { startEngineProcess, type EngineProcess } from './engine/engine-process.ts';
+import { startEnginePool, type EnginePool } from './engine/engine-pool.ts';
 import { prepareListener } from './listener.ts';
 import { createMetrics } from './metrics.ts';
 import { inspectModelFile } from './model-file.ts';
@@ -39,7 +39,7 @@ export async function startModelServer(
   const started = await Promise.allSettled(entries.map(([id, model]) => startModel(id, model, config, log)));
   const models = started.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
   const closeEngines = async (): Promise<void> => {
-    await Promise.all(models.map(({ engine }) => engine.process.close()));
+    await Promise.all(models.map(({ engine }) => engine.pool.close()));
   };
   let isStopping = false;
   try {
@@ -63,8 +63,7 @@ export async function startModelServer(
     return {
       address,
       models: models.map(({ id }) => id),
-      engineProcessIds: () =>
-        models.map(({ engine }) => engine.process.processId()).filter((id) => id !== null),
+      engineProcessIds: () => models.flatMap(({ engine }) => engine.pool.processIds()),
       load: () => ({
         running: models.reduce((sum, { engine }) => sum + engine.room.running(), 0),
         waiting: models.reduce((sum, { engine }) => sum + engine.room.waiting(), 0),
@@ -90,7 +89,7 @@ async function startModel(
 ): Promise<ServedModel> {
   const settings = `model_server.models.${id}`;
   const file = inspectModelFile(model.path, `${settings}.path`);
-  const engineProcess = await startEngine(id, model, config, log).catch((error: unknown) => {
+  const pool = await startEngines(id, model, config, log).catch((error: unknown) => {
     const problem = error instanceof Error ? error.message : String(error);
     // The engine names the setting when it is not the file that is at fault.
     const sentence = problem.startsWith('gpu: ')
@@ -98,24 +97,26 @@ async function startModel(
       : `path: ${model.path} cannot be loaded: ${problem}`;
     throw new Error(`${settings}.${sentence}`, { cause: error });
   });
-  const engine = createEngine(engineProcess, model.sequences, config.max_queue);
+  const engine = createEngine(pool, config.max_queue);
   return { id, engine, ...file, defaultTopK: model.default_top_k };
 }
 
-function startEngine(
+function startEngines(
   id: string,
   model: ModelConfig,
   config: ModelServerConfig,
   log: Logger,
-): Promise<EngineProcess> {
+): Promise<EnginePool> {
   const options = {
     modelPath: model.path,
     context: model.context ?? null,
     sequences: model.sequences,
     threads: model.threads ?? config.threads,
+    promptChunk: model.prompt_chunk,
+    keepPrefixMs: model.keep_prefix_ms,
     gpu: model.gpu,
   };
-  return startEngineProcess(options, {
+  return startEnginePool(model.engines, options, {
     onReady: (card) => {
       log.info(
         { model: id, context: card.context, sequences: card.sequences, threads: options.threads },

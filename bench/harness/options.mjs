@@ -45,14 +45,17 @@ const full = {
   streamRounds: 3,
   streamSeconds: 2,
   freshTokens: 28_000,
+  /** Of the requests that a contestant serves before it is measured. */
+  warmShare: 1,
 };
 const short = {
   rounds: 3,
   seconds: 0.8,
-  latencySeconds: 0.5,
+  latencySeconds: 0.4,
   streamRounds: 1,
   streamSeconds: 1,
-  freshTokens: 3_000,
+  freshTokens: 2_400,
+  warmShare: 0.4,
 };
 
 /** What was asked for. @throws UsageError for what is not known */
@@ -64,12 +67,16 @@ export function readOptions(words) {
       options: {
         help: { type: 'boolean', short: 'h' },
         short: { type: 'boolean' },
+        stage: { type: 'boolean' },
+        profile: { type: 'string' },
         contestants: { type: 'string' },
         before: { type: 'string' },
         rounds: { type: 'string' },
         seconds: { type: 'string' },
         warm: { type: 'string' },
+        'new-tokens': { type: 'string' },
         'no-streams': { type: 'boolean' },
+        'no-features': { type: 'boolean' },
         source: { type: 'boolean' },
         out: { type: 'string' },
         with: { type: 'string' },
@@ -88,8 +95,11 @@ export function readOptions(words) {
   return {
     isHelp: values.help === true,
     isShort: values.short === true,
+    isStage: values.stage === true,
+    profile: values.profile ?? null,
     isSource: values.source === true,
     hasStreams: values['no-streams'] !== true,
+    hasFeatures: values['no-features'] !== true,
     asksForPortkey: values.with === 'portkey',
     names,
     before: values.before ?? null,
@@ -97,6 +107,8 @@ export function readOptions(words) {
     plan: {
       ...plan,
       rounds: values.rounds === undefined ? plan.rounds : number('rounds', values.rounds, 1),
+      freshTokens:
+        values['new-tokens'] === undefined ? plan.freshTokens : number('new-tokens', values['new-tokens'], 0),
       warmRequests: values.warm === undefined ? null : number('warm', values.warm, 0),
       seconds: values.seconds === undefined ? plan.seconds : number('seconds', values.seconds, 0.1),
     },
@@ -110,12 +122,16 @@ export function helpPage() {
 npm run bench -- --only NAME [ARGUMENTS]   another bench
 
   --short               under a minute, rougher
+  --stage               what each stage of the pipeline takes by itself, and what each feature costs
+  --profile FILE        a CPU profile of the gateway (FILE.cpuprofile), and what it says by group of code
   --contestants A,B     only these: ${contestantNames.join(', ')}
   --before FOLDER       a second, built checkout beside this one, as "gateway before"
   --rounds N            interleaved rounds
   --seconds S           length of one measurement
   --warm N              requests that each contestant serves before it is measured
+  --new-tokens N        access tokens for the row "every token new", signed before the run
   --no-streams          without the part on server-sent events
+  --no-features         with --stage: without what each feature costs
   --source              the gateway from its sources instead of dist/
   --out FOLDER          where results go (default: bench/results after a whole run, else nowhere)
   --with portkey        says how Portkey joins: it is no dependency of this project

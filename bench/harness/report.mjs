@@ -160,7 +160,7 @@ export function notesOf({ machine, plan, hits, skipped }) {
 }
 
 /** A table for the terminal. */
-export function terminalTable({ title, header, rows }) {
+export function terminalTable({ title, about, header, rows }) {
   const widths = header.map((text, column) =>
     Math.max(text.length, ...rows.map((row) => row[column].length)),
   );
@@ -168,14 +168,15 @@ export function terminalTable({ title, header, rows }) {
     cells
       .map((text, column) => (column === 0 ? text.padEnd(widths[0]) : text.padStart(widths[column])))
       .join('  ');
-  return [`\n${title}`, line(header), ...rows.map(line)].join('\n');
+  return [`\n${title}`, ...(about === undefined ? [] : [about]), line(header), ...rows.map(line)].join('\n');
 }
 
 /** The same for Markdown. */
-export function markdownTable({ title, header, rows }) {
+export function markdownTable({ title, about, header, rows }) {
   const line = (cells) => `| ${cells.join(' | ')} |`;
   return [
     `## ${title}\n`,
+    ...(about === undefined ? [] : [`${about}\n`]),
     line(header),
     line(header.map((_, column) => (column === 0 ? '---' : '---:'))),
     ...rows.map(line),

@@ -15,7 +15,7 @@ export const body = JSON.stringify({
 const streamBody = JSON.stringify({ ...JSON.parse(body), stream: true });
 
 /** One measurement: the run of the load with the processor time of the contestant beside it. */
-async function measure({ name, part }, load, options) {
+export async function measure({ name, part }, load, options) {
   const before = cpuOf(part.pid);
   const result = await load.ask(
     { run: { port: part.port, headers: part.headers, pool: 'known', body, ...options } },
@@ -29,10 +29,10 @@ async function measure({ name, part }, load, options) {
 
 /** Serves requests that are not counted until a contestant is compiled. */
 export async function warm(contestant, load, plan) {
-  const enough = plan.warmRequests ?? contestant.warmRequests;
+  const enough = plan.warmRequests ?? contestant.warmRequests * plan.warmShare;
   let served = 0;
-  for (let tries = 0; served < enough && tries < 20; tries++)
-    served += (await measure(contestant, load, { connections, durationMs: 1_000 })).count;
+  for (let tries = 0; served < enough && tries < 80; tries++)
+    served += (await measure(contestant, load, { connections, durationMs: 250 })).count;
 }
 
 /** Values of each round by name of the contestant. */
@@ -41,7 +41,7 @@ function sheet(contestants) {
 }
 
 /** Turns a list by `by` places. */
-const turned = (list, by) => list.map((_, index) => list[(index + by) % list.length]);
+export const turned = (list, by) => list.map((_, index) => list[(index + by) % list.length]);
 
 /**
  * Requests: as fast as answers come, then at a calm rate; and for contestants with a cache once more with tokens that were

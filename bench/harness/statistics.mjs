@@ -8,6 +8,11 @@ export function median(values) {
     : known.toSorted((left, right) => left - right)[Math.floor((known.length - 1) / 2)];
 }
 
+/** The value below which a share of the others lies. */
+export function quantile(values, share) {
+  return values.toSorted((left, right) => left - right)[Math.floor((values.length - 1) * share)];
+}
+
 /** Median, least and greatest value of a member over rounds. */
 export function spread(rounds, member) {
   const values = rounds.map((round) => round[member]).filter((value) => value !== null);

@@ -2,10 +2,13 @@
 // that it belongs to: a connection that has carried an answer before must prove with every further answer, by echoing
 // our `x-request-id`, that it is still in step; a second response left on it by a buggy or hostile upstream carries an
 // older id or none and is dropped with the connection. Upstreams that do not echo get one connection per request.
+// The protocol is spoken in http1/ (docs/decisions/0014).
 import type { IncomingHttpHeaders } from 'node:http';
-import { Client, type Dispatcher } from 'undici';
 import { GatewayError } from '../../core/errors.ts';
-import { refusalOfFailure } from './upstream-failure.ts';
+import { connectorTo, hostOf, readyEvent, type Connect } from './http1/connect.ts';
+import { Connection, type ConnectionOwner, type TimeLimits } from './http1/connection.ts';
+import { Exchange, type ExchangeOwner } from './http1/exchange.ts';
+import { RequestWriter } from './http1/request-writer.ts';
 
 /** One request as it is sent. */
 export interface UpstreamRequest {
@@ -19,7 +22,7 @@ export interface UpstreamRequest {
 
 /** What a sink may do to the answer that it receives. */
 export interface AnswerControl {
-  /** Stops reading from the upstream until `resume`. */
+  /** Stops reading from the upstream until `resume`; what was read already, at most 64 KiB, still comes. */
   pause(): void;
   resume(): void;
   /** Drops the answer and its connection; the sink hears nothing more. */
@@ -29,6 +32,7 @@ export interface AnswerControl {
 /** Receives one answer: `head`, any number of `chunk`s, then `end`; or `failed` at any moment, and nothing after it. */
 export interface AnswerSink {
   head(status: number, headers: IncomingHttpHeaders, control: AnswerControl): void;
+  /** `bytes` are only lent: they change once this has returned. */
   chunk(bytes: Buffer): void;
   end(): void;
   failed(refusal: GatewayError): void;
@@ -54,116 +58,135 @@ export interface Connections {
   close(): Promise<void>;
 }
 
-/** A connection and whether it has already carried an answer since it was opened. */
-interface Connection {
-  readonly client: Client;
-  hasCarried: boolean;
-}
-
 // Callers beyond this number wait for nothing good: they get 503 at once.
 const maxWaiting = 1024;
-// An answer's head is a few hundred bytes; more is an attack or a bug.
-const maxHeaderBytes = 16_384;
+// Time is counted in ticks of an eighth of the shortest time-out: one timer for all connections, none per request.
+const ticksPerTimeout = 8;
+const shortestTickMs = 10;
+const longestTickMs = 500;
 
-/** Opens nothing yet; connections are made when they are needed and live in `Connections`. */
+/**
+ * Opens nothing yet; connections are made when they are needed and live in `Connections`.
+ * @throws Error when the CA is unusable
+ */
 export function createConnections(options: ConnectionOptions): Connections {
   return new ConnectionPool(options);
 }
 
-class ConnectionPool implements Connections {
-  readonly #options: ConnectionOptions;
+class ConnectionPool implements Connections, ConnectionOwner, ExchangeOwner {
+  tick = 0;
+  readonly writer: RequestWriter;
+  readonly reuseUnproven: boolean;
+  readonly #maxConnections: number;
+  readonly #open: { readonly connect: Connect; readonly readyEvent: string };
+  readonly #tickMs: number;
+  readonly #limits: TimeLimits;
   readonly #idle: Connection[] = [];
   readonly #waiting = new Set<Exchange>();
   readonly #all = new Set<Connection>();
+  /** Requests that go out at the end of this turn, and connections that are idle from then on. */
+  #starting: Connection[] = [];
+  #resting: Connection[] = [];
+  #isTurnWatched = false;
+  #timer: NodeJS.Timeout | null = null;
   // Learnt from answers; only spares the handshake of a connection that would be thrown away, safety never rests on it.
   #echoes = true;
   #closed = false;
 
   constructor(options: ConnectionOptions) {
-    this.#options = options;
+    const { connectMs, firstByteMs, idleMs } = options;
+    this.writer = new RequestWriter(hostOf(options.origin));
+    this.reuseUnproven = options.reuseUnproven;
+    this.#maxConnections = options.maxConnections;
+    this.#open = { connect: connectorTo(options), readyEvent: readyEvent(options.origin) };
+    const shortest = Math.min(connectMs, firstByteMs, idleMs) / ticksPerTimeout;
+    this.#tickMs = Math.min(Math.max(shortest, shortestTickMs), longestTickMs);
+    this.#limits = {
+      connect: this.ticksFor(connectMs),
+      head: this.ticksFor(firstByteMs),
+      idle: this.ticksFor(idleMs),
+    };
   }
 
-  get reuseUnproven(): boolean {
-    return this.#options.reuseUnproven;
+  get keepsAlive(): boolean {
+    return this.#echoes || this.reuseUnproven;
+  }
+
+  ticksFor(ms: number): number {
+    // One more, since the first one may come at once.
+    return Math.ceil(ms / this.#tickMs) + 1;
   }
 
   send(request: UpstreamRequest, sink: AnswerSink): AnswerControl {
     const exchange = new Exchange(this, request, sink);
-    const connection = this.#idle.pop() ?? this.#open();
-    if (connection !== null) this.#start(exchange, connection);
-    else if (this.#closed || this.#waiting.size >= maxWaiting)
-      exchange.fail(
-        new GatewayError('server_is_overloaded', { reason: 'upstream_queue_full', retryAfterSeconds: 1 }),
-      );
-    else this.#wait(exchange);
+    this.#place(exchange);
     return exchange;
   }
 
-  #open(): Connection | null {
-    if (this.#closed || this.#all.size >= this.#options.maxConnections) return null;
-    const { origin, socketPath, ca, connectMs, firstByteMs, idleMs } = this.#options;
-    const client = new Client(origin, {
-      connect: {
-        timeout: connectMs,
-        ...(socketPath === null ? {} : { socketPath }),
-        ...(ca === null ? {} : { ca }),
-      },
-      // One request at a time: an answer can then only be that of the request in flight.
-      pipelining: 1,
-      allowH2: false,
-      maxHeaderSize: maxHeaderBytes,
-      headersTimeout: firstByteMs,
-      bodyTimeout: idleMs,
-    });
-    const connection = { client, hasCarried: false };
+  #place(exchange: Exchange): void {
+    const connection = this.#idle.pop() ?? this.#openOne();
+    if (connection !== null) this.#start(exchange, connection);
+    else if (this.#closed) exchange.fail(stopping());
+    else if (this.#waiting.size >= maxWaiting)
+      exchange.fail(
+        new GatewayError('server_is_overloaded', { reason: 'upstream_queue_full', retryAfterSeconds: 1 }),
+      );
+    else {
+      exchange.waitsSince = this.tick;
+      this.#waiting.add(exchange);
+    }
+  }
+
+  #openOne(): Connection | null {
+    if (this.#closed || this.#all.size >= this.#maxConnections) return null;
+    const connection = new Connection(this, this.#limits, this.#open);
     this.#all.add(connection);
+    if (this.#timer === null) {
+      this.#timer = setInterval(() => this.#onTick(), this.#tickMs);
+      this.#timer.unref();
+    }
     return connection;
   }
 
-  #wait(exchange: Exchange): void {
-    this.#waiting.add(exchange);
-    exchange.waitTimer = setTimeout(() => {
-      this.#waiting.delete(exchange);
-      exchange.fail(
-        new GatewayError('server_is_overloaded', { reason: 'upstream_queue_timeout', retryAfterSeconds: 1 }),
-      );
-    }, this.#options.firstByteMs);
+  #start(exchange: Exchange, connection: Connection): void {
+    if (!connection.assign(exchange)) return;
+    this.#starting.push(connection);
+    this.#watchTurn();
   }
 
-  #start(exchange: Exchange, connection: Connection): void {
-    exchange.connection = connection;
-    const { method, path, headers, body } = exchange.request;
-    try {
-      connection.client.dispatch(
-        { method, path, headers, body, reset: !this.#echoes && !this.#options.reuseUnproven },
-        exchange,
-      );
-    } catch (error) {
+  /** After a whole answer: `isProven` says that it echoed its request's id. */
+  release(connection: Connection, isProven: boolean): void {
+    this.#echoes = isProven;
+    if (this.#closed || !(isProven || this.reuseUnproven)) {
       this.discard(connection);
-      exchange.fail(new GatewayError('internal_error', { cause: error }));
+      return;
     }
+    this.#resting.push(connection);
+    this.#watchTurn();
+  }
+
+  discard(connection: Connection): void {
+    this.#remove(connection);
+    const [next] = this.#waiting;
+    const fresh = next === undefined ? null : this.#openOne();
+    if (fresh !== null) this.#hand(fresh);
+  }
+
+  replace(connection: Connection, exchange: Exchange): void {
+    this.#remove(connection);
+    exchange.connection = null;
+    this.#place(exchange);
   }
 
   forget(exchange: Exchange): void {
     this.#waiting.delete(exchange);
   }
 
-  /** After a whole answer: `isProven` says that it echoed its request's id. */
-  release(connection: Connection, isProven: boolean): void {
-    const reusable = isProven || this.#options.reuseUnproven;
-    this.#echoes = isProven;
-    // The proof of the next answer is needed from now on; a reset connection reopens, and proves itself as well.
-    connection.hasCarried = true;
-    if (!reusable || this.#closed) this.discard(connection);
-    else this.#hand(connection);
-  }
-
-  discard(connection: Connection): void {
+  #remove(connection: Connection): void {
+    connection.destroy();
     this.#all.delete(connection);
-    connection.client.destroy().catch(() => undefined);
-    if (this.#waiting.size === 0) return;
-    const fresh = this.#open();
-    if (fresh !== null) this.#hand(fresh);
+    const at = this.#idle.indexOf(connection);
+    if (at !== -1) this.#idle.splice(at, 1);
   }
 
   #hand(connection: Connection): void {
@@ -173,115 +196,58 @@ class ConnectionPool implements Connections {
       return;
     }
     this.#waiting.delete(next);
-    clearTimeout(next.waitTimer);
     this.#start(next, connection);
+  }
+
+  #watchTurn(): void {
+    if (this.#isTurnWatched) return;
+    this.#isTurnWatched = true;
+    setImmediate(this.#onTurn);
+  }
+
+  /**
+   * The end of a turn of the event loop, once for all requests of the turn. A connection rests from its answer to the
+   * end of that turn, and a request goes out at the end of the turn in which it got its connection: between an answer
+   * and the next request the system was asked for news, so a FIN or a stray answer that had come by then was met by
+   * an idle connection, which it ends, and the request moves to another.
+   */
+  readonly #onTurn = (): void => {
+    this.#isTurnWatched = false;
+    const starting = this.#starting;
+    const resting = this.#resting;
+    this.#starting = [];
+    this.#resting = [];
+    for (const connection of starting) connection.send();
+    for (const connection of resting) if (this.#all.has(connection)) this.#hand(connection);
+  };
+
+  #onTick(): void {
+    this.tick++;
+    for (const connection of this.#all) connection.checkTime(this.tick);
+    for (const exchange of this.#waiting) {
+      // In order of their arrival.
+      if (this.tick - exchange.waitsSince < this.#limits.head) break;
+      this.#waiting.delete(exchange);
+      exchange.fail(
+        new GatewayError('server_is_overloaded', { reason: 'upstream_queue_timeout', retryAfterSeconds: 1 }),
+      );
+    }
+    if (this.#all.size > 0 || this.#waiting.size > 0 || this.#timer === null) return;
+    clearInterval(this.#timer);
+    this.#timer = null;
   }
 
   async close(): Promise<void> {
     this.#closed = true;
-    for (const exchange of this.#waiting)
-      exchange.fail(new GatewayError('gateway_stopping', { retryAfterSeconds: 5 }));
+    for (const exchange of this.#waiting) exchange.fail(stopping());
     this.#waiting.clear();
-    await Promise.all([...this.#all].map((connection) => connection.client.destroy().catch(() => undefined)));
-    this.#all.clear();
+    const connections = [...this.#all];
+    for (const connection of connections) connection.refuse(stopping());
+    await Promise.all(connections.map((connection) => connection.gone()));
+    if (this.#timer !== null) clearInterval(this.#timer);
   }
 }
 
-/** One request in flight: undici's handler on one side, the sink on the other. */
-class Exchange implements AnswerControl, Dispatcher.DispatchHandler {
-  readonly request: UpstreamRequest;
-  connection: Connection | null = null;
-  waitTimer: NodeJS.Timeout | undefined;
-  readonly #pool: ConnectionPool;
-  readonly #sink: AnswerSink;
-  #controller: Dispatcher.DispatchController | null = null;
-  #isOver = false;
-  #hasBytes = false;
-  #hasHead = false;
-  #isProven = false;
-
-  constructor(pool: ConnectionPool, request: UpstreamRequest, sink: AnswerSink) {
-    this.#pool = pool;
-    this.request = request;
-    this.#sink = sink;
-  }
-
-  pause(): void {
-    this.#controller?.pause();
-  }
-
-  resume(): void {
-    if (!this.#isOver) this.#controller?.resume();
-  }
-
-  abort(): void {
-    if (this.#isOver) return;
-    this.#isOver = true;
-    clearTimeout(this.waitTimer);
-    this.#pool.forget(this);
-    this.#controller?.abort(new Error('aborted'));
-    if (this.connection !== null) this.#pool.discard(this.connection);
-  }
-
-  fail(refusal: GatewayError): void {
-    if (this.#isOver) return;
-    this.#isOver = true;
-    clearTimeout(this.waitTimer);
-    this.#sink.failed(refusal);
-  }
-
-  onRequestStart(controller: Dispatcher.DispatchController): void {
-    this.#controller = controller;
-    if (this.#isOver) controller.abort(new Error('aborted'));
-  }
-
-  onResponseStarted(): void {
-    this.#hasBytes = true;
-  }
-
-  onResponseStart(
-    _controller: Dispatcher.DispatchController,
-    status: number,
-    headers: IncomingHttpHeaders,
-  ): void {
-    if (this.#isOver) return;
-    // Interim answers (102, 103) say nothing that a caller may see; 101 is a tunnel that nobody asked for.
-    if (status < 200 && status !== 101) return;
-    this.#hasHead = true;
-    this.#isProven = headers['x-request-id'] === this.request.id;
-    if (status === 101) this.#drop('upstream_101');
-    else if (this.connection?.hasCarried === true && !this.#isProven && !this.#pool.reuseUnproven)
-      this.#drop('upstream_answer_out_of_step');
-    else this.#sink.head(status, headers, this);
-  }
-
-  onResponseData(_controller: Dispatcher.DispatchController, bytes: Buffer): void {
-    if (!this.#isOver) this.#sink.chunk(bytes);
-  }
-
-  onResponseEnd(): void {
-    if (this.#isOver || this.connection === null) return;
-    if (!this.#hasHead) {
-      this.#drop('upstream_no_head');
-      return;
-    }
-    this.#isOver = true;
-    const { connection } = this;
-    // The sink first: what it starts next must not find this connection while its answer is still being handled.
-    this.#sink.end();
-    // A turn of the event loop, so that bytes behind the answer meet an idle connection, which undici then destroys.
-    setImmediate(() => this.#pool.release(connection, this.#isProven));
-  }
-
-  onResponseError(_controller: Dispatcher.DispatchController | null, error: Error): void {
-    if (this.#isOver) return;
-    if (this.connection !== null) this.#pool.discard(this.connection);
-    this.fail(refusalOfFailure(error, { hasBytes: this.#hasBytes, hasHead: this.#hasHead }));
-  }
-
-  #drop(reason: string): void {
-    this.fail(new GatewayError('upstream_invalid_response', { reason }));
-    this.#controller?.abort(new Error(reason));
-    if (this.connection !== null) this.#pool.discard(this.connection);
-  }
+function stopping(): GatewayError {
+  return new GatewayError('gateway_stopping', { retryAfterSeconds: 5 });
 }

@@ -1,19 +1,20 @@
 // Collects an answer that is not streamed: bounded, whole, and a JSON object, before a byte of it reaches the caller.
-import { isUtf8 } from 'node:buffer';
 import type { IncomingHttpHeaders } from 'node:http';
 import { GatewayError } from '../../core/errors.ts';
 import { isMediaType } from './answer-head.ts';
 import type { AnswerControl, AnswerSink } from './connections.ts';
 import { refusalOfAnswer } from './upstream-failure.ts';
+import { utf8Text } from './utf8.ts';
 
 /** A whole, checked answer. */
 export interface JsonAnswer {
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
-  readonly bytes: Buffer;
-  /** The same as text. */
-  readonly text: string;
   readonly json: Readonly<Record<string, unknown>>;
+  /** The answer as it came: a text when it is short, since that is joined with our head into one write. */
+  readonly body: string | Buffer;
+  /** Its bytes. */
+  readonly length: number;
 }
 
 /** Whose answer it is, and who hears of it. */
@@ -27,6 +28,7 @@ export interface JsonAnswerOptions {
 
 const maxAnswerBytes = 16 * 1024 * 1024;
 const maxRefusalBytes = 64 * 1024;
+const longestTextBytes = 16_384;
 
 /**
  * Creates a sink that yields one JSON object or one refusal.
@@ -34,58 +36,82 @@ const maxRefusalBytes = 64 * 1024;
  * Does not check: the members of the object.
  */
 export function createJsonAnswer(options: JsonAnswerOptions): AnswerSink {
-  let status = 0;
-  let headers: IncomingHttpHeaders = {};
-  let control: AnswerControl | null = null;
-  let pieces: Buffer[] = [];
-  let length = 0;
-  let isOver = false;
+  return new JsonCollector(options);
+}
 
-  const fail = (refusal: GatewayError): void => {
-    isOver = true;
-    pieces = [];
-    options.failed(refusal);
-  };
-  const isSuccess = (): boolean => status >= 200 && status < 300;
+class JsonCollector implements AnswerSink {
+  readonly #options: JsonAnswerOptions;
+  #status = 0;
+  #headers: IncomingHttpHeaders = {};
+  #control: AnswerControl | null = null;
+  #pieces: Buffer[] = [];
+  #length = 0;
+  /** The text of an answer that came in one piece; null for one that is not UTF-8. */
+  #whole: string | null | undefined;
+  #isOver = false;
 
-  return {
-    head(answerStatus, answerHeaders, answerControl) {
-      status = answerStatus;
-      headers = answerHeaders;
-      control = answerControl;
-      if (!isSuccess() || isPlainJson(headers)) return;
-      control.abort();
-      fail(new GatewayError('upstream_invalid_response', { reason: 'upstream_content_type' }));
-    },
-    chunk(bytes) {
-      if (isOver) return;
-      length += bytes.length;
-      pieces.push(bytes);
-      if (length <= (isSuccess() ? maxAnswerBytes : maxRefusalBytes)) return;
-      control?.abort();
-      fail(
-        isSuccess()
-          ? new GatewayError('upstream_invalid_response', { reason: 'upstream_too_long' })
-          : refused(null),
-      );
-    },
-    end() {
-      if (isOver) return;
-      const bytes = pieces.length === 1 && pieces[0] !== undefined ? pieces[0] : Buffer.concat(pieces);
-      const text = isUtf8(bytes) ? bytes.toString('utf8') : '';
-      const json = parseObject(text);
-      if (!isSuccess()) fail(refused(json));
-      else if (json === null)
-        fail(new GatewayError('upstream_invalid_response', { reason: 'upstream_not_json' }));
-      else if (isError(json['error']))
-        fail(new GatewayError('upstream_invalid_response', { reason: 'upstream_error_in_200' }));
-      else options.done({ status, headers, bytes, text, json });
-    },
-    failed: fail,
-  };
+  constructor(options: JsonAnswerOptions) {
+    this.#options = options;
+  }
 
-  function refused(json: unknown): GatewayError {
-    return refusalOfAnswer({ status, headers, json, model: options.model, isOurs: options.isOurs });
+  head(status: number, headers: IncomingHttpHeaders, control: AnswerControl): void {
+    this.#status = status;
+    this.#headers = headers;
+    this.#control = control;
+    if (this.#isSuccess && !isPlainJson(headers)) this.#refuse('upstream_content_type');
+  }
+
+  chunk(bytes: Buffer): void {
+    if (this.#isOver) return;
+    this.#length += bytes.length;
+    if (this.#length > (this.#isSuccess ? maxAnswerBytes : maxRefusalBytes)) {
+      if (this.#isSuccess) this.#refuse('upstream_too_long');
+      else {
+        this.#control?.abort();
+        this.failed(this.#refused(null));
+      }
+      return;
+    }
+    // The usual answer comes at once and is decoded where it lies; the pieces of others are copied, since they are lent.
+    if (bytes.length <= longestTextBytes && Number(this.#headers['content-length']) === bytes.length)
+      this.#whole = utf8Text(bytes);
+    else this.#pieces.push(Buffer.from(bytes));
+  }
+
+  end(): void {
+    if (this.#isOver) return;
+    const bytes = this.#whole === undefined ? Buffer.concat(this.#pieces) : null;
+    const text = bytes === null ? this.#whole : utf8Text(bytes);
+    const json = typeof text === 'string' ? parseObject(text) : null;
+    if (!this.#isSuccess) this.failed(this.#refused(json));
+    else if (typeof text !== 'string' || json === null) this.#refuse('upstream_not_json');
+    else if (isError(json['error'])) this.#refuse('upstream_error_in_200');
+    else {
+      this.#isOver = true;
+      const body = bytes !== null && bytes.length > longestTextBytes ? bytes : text;
+      const { done } = this.#options;
+      done({ status: this.#status, headers: this.#headers, json, body, length: this.#length });
+    }
+  }
+
+  failed(refusal: GatewayError): void {
+    this.#isOver = true;
+    this.#pieces = [];
+    this.#options.failed(refusal);
+  }
+
+  get #isSuccess(): boolean {
+    return this.#status >= 200 && this.#status < 300;
+  }
+
+  #refuse(reason: string): void {
+    this.#control?.abort();
+    this.failed(new GatewayError('upstream_invalid_response', { reason }));
+  }
+
+  #refused(json: unknown): GatewayError {
+    const { model, isOurs } = this.#options;
+    return refusalOfAnswer({ status: this.#status, headers: this.#headers, json, model, isOurs });
   }
 }
 

@@ -12,7 +12,6 @@ import type { Upstream } from './upstreams.ts';
 import { noteUsage } from './usage.ts';
 
 const heartbeatMs = 15_000;
-const longestJoinedBytes = 16_384;
 
 /**
  * Forwards one request and settles when its answer has ended, or when the caller has gone.
@@ -109,7 +108,6 @@ function answerJson(guarded: Guarded, answer: JsonAnswer): void {
   const { response, outcome } = guarded;
   noteUsage(outcome, answer.json);
   outcome.firstByteAt = performance.now();
-  response.writeHead(answer.status, jsonHead(guarded, answer.headers, answer.bytes.length));
-  // Node joins a short text with the head into one write; two buffers cost a slower one.
-  response.end(answer.bytes.length > longestJoinedBytes ? answer.bytes : answer.text);
+  response.writeHead(answer.status, jsonHead(guarded, answer.headers, answer.length));
+  response.end(answer.body);
 }

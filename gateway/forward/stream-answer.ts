@@ -22,6 +22,7 @@ export interface StreamAnswerOptions {
 }
 
 const maxEventBytes = 1024 * 1024;
+const heartbeat = ': ping\n\n';
 
 /** Creates the sink of one streamed answer; `stop` must be called when the caller has gone. */
 export function createStreamAnswer(
@@ -35,11 +36,14 @@ class StreamAnswer implements AnswerSink {
   readonly #guarded: Guarded;
   readonly #options: StreamAnswerOptions;
   readonly #scanner = createEventScanner(maxEventBytes);
-  readonly #heartbeat: NodeJS.Timeout;
+  /** Null from the first event on. */
+  #heartbeat: NodeJS.Timeout | null;
   #headers: IncomingHttpHeaders = {};
   #control: AnswerControl | null = null;
   #refusing: AnswerSink | null = null;
-  #stall: NodeJS.Timeout | undefined;
+  /** Runs while the caller takes nothing. */
+  #stall: NodeJS.Timeout | null = null;
+  #fault: string | null = null;
   #isDone = false;
   #isOver = false;
 
@@ -47,7 +51,7 @@ class StreamAnswer implements AnswerSink {
     this.#guarded = guarded;
     this.#options = options;
     // Until the first event a comment keeps proxies between us and the caller from cutting the connection.
-    this.#heartbeat = setInterval(() => this.#write(': ping\n\n'), options.heartbeatMs);
+    this.#heartbeat = setInterval(() => this.#write(heartbeat), options.heartbeatMs);
   }
 
   head(status: number, headers: IncomingHttpHeaders, control: AnswerControl): void {
@@ -78,19 +82,16 @@ class StreamAnswer implements AnswerSink {
     if (this.#refusing !== null || this.#isOver) return;
     const events: StreamEvent[] = [];
     const fault = this.#scanner.push(bytes, events);
+    // What came in one read goes out in one write.
     let text = '';
     for (const event of events) {
-      const piece = this.#render(event);
-      if (piece === null) {
-        if (text !== '') this.#write(text);
-        return;
-      }
-      text += piece;
-      if (this.#isDone) break;
+      text += this.#render(event);
+      if (this.#isDone || this.#fault !== null) break;
     }
-    if (text !== '') this.#write(text);
-    if (this.#isDone) this.#finish();
-    else if (fault !== null) this.#break(`upstream_stream_${fault}`);
+    if (this.#isDone) this.#finish(text);
+    else if (text !== '') this.#write(text);
+    if (this.#fault !== null) this.#break(this.#fault);
+    else if (fault !== null && !this.#isDone) this.#break(`upstream_stream_${fault}`);
   }
 
   end(): void {
@@ -107,62 +108,79 @@ class StreamAnswer implements AnswerSink {
 
   stop(): void {
     this.#isOver = true;
-    clearInterval(this.#heartbeat);
-    clearTimeout(this.#stall);
+    if (this.#heartbeat !== null) clearInterval(this.#heartbeat);
+    if (this.#stall !== null) clearTimeout(this.#stall);
     this.#guarded.response.off('drain', this.#drained);
   }
 
-  /** The event as the caller gets it, '' for one that is kept back, or null when it broke the stream. */
-  #render(event: StreamEvent): string | null {
-    if (event.kind === 'comment') return ': ping\n\n';
-    if (event.text === '[DONE]') {
+  /** The event as the caller gets it; '' for one that is kept back or breaks the stream, which `#fault` tells. */
+  #render(event: StreamEvent): string {
+    if (event.kind === 'comment') return heartbeat;
+    const { text } = event;
+    if (text === '[DONE]') {
       this.#isDone = true;
+      this.#endHeartbeat();
       return 'data: [DONE]\n\n';
     }
-    const json = parseObject(event.text);
-    if (json === null) return this.#break('upstream_stream_not_json');
-    if (json['error'] !== undefined && json['error'] !== null) return this.#break('upstream_stream_error');
-    if (json['usage'] !== undefined && json['usage'] !== null) {
+    const json = parseObject(text);
+    if (json === null || isStated(json['error'])) {
+      this.#fault = json === null ? 'upstream_stream_not_json' : 'upstream_stream_error';
+      return '';
+    }
+    if (isStated(json['usage'])) {
       noteUsage(this.#guarded.outcome, json);
       if (this.#options.hidesUsage && Array.isArray(json['choices']) && json['choices'].length === 0)
         return '';
     }
+    this.#endHeartbeat();
     // Only white space between JSON members can hold a line break; such an event is written anew on one line.
-    return `data: ${event.text.includes('\n') ? JSON.stringify(json) : event.text}\n\n`;
+    return `data: ${text.includes('\n') ? JSON.stringify(json) : text}\n\n`;
+  }
+
+  #endHeartbeat(): void {
+    if (this.#heartbeat === null) return;
+    clearInterval(this.#heartbeat);
+    this.#heartbeat = null;
+    this.#guarded.outcome.firstByteAt ??= performance.now();
+  }
+
+  #begin(): void {
+    const { response, outcome } = this.#guarded;
+    if (response.headersSent) return;
+    response.writeHead(200, streamHead(this.#guarded, this.#headers));
+    outcome.streamed = true;
   }
 
   #write(text: string): void {
-    const { response, outcome } = this.#guarded;
+    const { response } = this.#guarded;
     if (this.#isOver) return;
-    if (!response.headersSent) {
-      response.writeHead(200, streamHead(this.#guarded, this.#headers));
-      outcome.streamed = true;
-    }
-    if (text !== ': ping\n\n') {
-      clearInterval(this.#heartbeat);
-      outcome.firstByteAt ??= performance.now();
-    }
-    if (response.write(text) || this.#stall !== undefined) return;
+    this.#begin();
+    if (response.write(text) || this.#stall !== null) return;
     this.#control?.pause();
     response.once('drain', this.#drained);
     this.#stall = setTimeout(() => response.destroy(), this.#options.stallMs);
   }
 
   readonly #drained = (): void => {
-    clearTimeout(this.#stall);
-    this.#stall = undefined;
+    if (this.#stall !== null) clearTimeout(this.#stall);
+    this.#stall = null;
     this.#control?.resume();
   };
 
-  #finish(): void {
+  #finish(text: string): void {
+    if (this.#isOver) return;
+    this.#begin();
     this.stop();
-    this.#guarded.response.end();
+    this.#guarded.response.end(text);
     this.#options.done();
   }
 
-  #break(reason: string): null {
+  #break(reason: string): void {
     this.#control?.abort();
     this.failed(new GatewayError('upstream_invalid_response', { reason }));
-    return null;
   }
+}
+
+function isStated(member: unknown): boolean {
+  return member !== undefined && member !== null;
 }

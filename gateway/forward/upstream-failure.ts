@@ -1,32 +1,7 @@
-// What a failing connection or a refusing upstream means to the caller. Nothing of the upstream's own words, headers
+// What a refusing upstream means to the caller. Nothing of the upstream's own words, headers
 // or addresses gets through, except the message of a service that is ours.
 import type { IncomingHttpHeaders } from 'node:http';
 import { GatewayError, type GatewayErrorOptions } from '../../core/errors.ts';
-
-/** How far the answer had come when the connection failed. */
-export interface Progress {
-  readonly hasBytes: boolean;
-  readonly hasHead: boolean;
-}
-
-const timeouts = new Set(['UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT']);
-const invalid = new Set([
-  'UND_ERR_HEADERS_OVERFLOW',
-  'UND_ERR_RES_CONTENT_LENGTH_MISMATCH',
-  'UND_ERR_RES_EXCEEDED_MAX_SIZE',
-]);
-
-/** The refusal for an error of the connection: 504 for silence, 502 for everything else. */
-export function refusalOfFailure(error: Error, progress: Progress): GatewayError {
-  if (error instanceof GatewayError) return error;
-  // undici's parser errors come without a code; the class says as much.
-  const code = 'code' in error && typeof error.code === 'string' ? error.code : error.name;
-  const options = { reason: `upstream_${code}`, cause: error };
-  if (timeouts.has(code)) return new GatewayError('upstream_timeout', options);
-  if (invalid.has(code) || code === 'HTTPParserError' || progress.hasBytes || progress.hasHead)
-    return new GatewayError('upstream_invalid_response', options);
-  return new GatewayError('upstream_unavailable', options);
-}
 
 /** An answer of the upstream that is not 2xx. */
 export interface RefusingAnswer {

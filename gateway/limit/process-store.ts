@@ -1,16 +1,13 @@
 // Counters in the memory of this one process, for a gateway without workers and without Redis. Every answer is there at
 // once: nothing on the way of a request waits.
 import { reserveInTurn } from './reserve-in-turn.ts';
-import type { Claim, LimitRule, LimitState, LimitStore } from './store.ts';
+import type { Claim, LimitState, LimitStore } from './store.ts';
 import { remainingOf } from './window-counter.ts';
-import { createWindowTable, type WindowTable } from './window-table.ts';
-
-/** How often an idle gateway forgets windows that have ended. */
-const forgetEveryMs = 30_000;
+import { createWindowTables } from './window-tables.ts';
 
 /** Never unavailable; a restart forgets the counts. */
 export function createProcessStore(): LimitStore {
-  const tables = createTables();
+  const tables = createWindowTables();
   const count = ({ rule, key, units }: Claim): LimitState => {
     const { spent, counted, endMs, resetMs } = tables.of(rule).add(key, units, rule.quota);
     return { permitted: counted, remaining: remainingOf(rule, spent), resetMs, endMs };
@@ -40,22 +37,4 @@ export function createProcessStore(): LimitStore {
       return Promise.resolve();
     },
   };
-}
-
-/** One table per name and window; rules with both in common share it over reloads. */
-function createTables(): { of(rule: LimitRule): WindowTable; close(): void } {
-  const byName = new Map<string, WindowTable>();
-  /** Rules are made once per bundle, so their identity saves a text per count. */
-  const byRule = new WeakMap<LimitRule, WindowTable>();
-  const forgetting = setInterval(() => {
-    for (const table of byName.values()) table.forgetEnded();
-  }, forgetEveryMs).unref();
-  const find = (rule: LimitRule): WindowTable => {
-    const name = `${rule.name}:${rule.windowMs}`;
-    const known = byName.get(name) ?? createWindowTable({ windowMs: rule.windowMs });
-    byName.set(name, known);
-    byRule.set(rule, known);
-    return known;
-  };
-  return { of: (rule) => byRule.get(rule) ?? find(rule), close: () => clearInterval(forgetting) };
 }

@@ -4,40 +4,57 @@ import { createHash } from 'node:crypto';
 import type { Redis } from 'ioredis';
 
 /**
- * Counts against all keys, in their order, or refuses: ARGV has four numbers for each key: units, quota, ms that a new
- * counter lives, and 1 where the units are given back when a later key refuses. Answers spent, ms left and 1 or 0
- * (permitted) for each key up to the first that refuses.
+ * Counts against all keys, in their order, or refuses. ARGV has seven numbers for each key: units, quota, ms that a new
+ * counter lives, 1 where the units are given back when a later key refuses, units to take in advance (of which it grants at
+ * most a tenth of what remains, so that the last ones are shared one by one), and unspent units that come back with the end
+ * of their window. Answers spent, ms left, 1 or 0 (permitted) and units granted for each key up to the first that refuses,
+ * then its clock. Windows last a second or more, so half of one tells them apart.
  */
 const reserveSource = `
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local answers, refused = {}, 0
 for i = 1, #KEYS do
-  local at = (i - 1) * 4
+  local back = tonumber(ARGV[i * 7 - 1])
+  if back > 0 then
+    local left = redis.call('PTTL', KEYS[i])
+    if left > 0 and math.abs(now + left - tonumber(ARGV[i * 7])) <= 500 then
+      redis.call('DECRBY', KEYS[i], math.min(back, tonumber(redis.call('GET', KEYS[i]))))
+    end
+  end
+end
+for i = 1, #KEYS do
+  local at = (i - 1) * 7
   local units, quota, lasts = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
   local spent = tonumber(redis.call('GET', KEYS[i]) or 0)
   local left = redis.call('PTTL', KEYS[i])
   if left < 0 then left = lasts end
   if spent + units > quota then
     refused = i
-    answers[i] = {spent, left, 0}
+    answers[i] = {spent, left, 0, 0}
     break
   end
-  answers[i] = {spent + units, left, 1}
+  local extra = math.max(math.min(tonumber(ARGV[at + 5]), math.floor((quota - spent - units) / 10)), 0)
+  answers[i] = {spent + units + extra, left, 1, units + extra}
 end
 for i = 1, #answers do
-  local at = (i - 1) * 4
-  local isKept = refused == 0 or (i < refused and ARGV[at + 4] == '0')
-  if isKept then
-    redis.call('INCRBY', KEYS[i], ARGV[at + 1])
+  local at = (i - 1) * 7
+  local units, granted = tonumber(ARGV[at + 1]), answers[i][4]
+  if refused > 0 and i < refused then
+    answers[i] = {answers[i][1] - granted + units, answers[i][2], 1, units}
+    granted = ARGV[at + 4] == '0' and units or 0
+  end
+  if granted > 0 then
+    redis.call('INCRBY', KEYS[i], granted)
     if redis.call('PTTL', KEYS[i]) < 0 then redis.call('PEXPIRE', KEYS[i], ARGV[at + 3]) end
   end
 end
-local time = redis.call('TIME')
-answers[#answers + 1] = time[1] * 1000 + math.floor(time[2] / 1000)
+answers[#answers + 1] = now
 return answers`;
 
 /**
  * Corrects one key: ARGV has the units (below zero: back), the ms of the clock of Redis at which their window ends, and the
- * ms that a new counter lives. Windows last a second or more, so half of one tells them apart.
+ * ms that a new counter lives.
  */
 const adjustSource = `
 local units, left = tonumber(ARGV[1]), redis.call('PTTL', KEYS[1])

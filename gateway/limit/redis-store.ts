@@ -4,9 +4,10 @@ import { Redis } from 'ioredis';
 import { RateLimiterRedis } from 'rate-limiter-flexible';
 import { z } from 'zod';
 import type { Logger } from '../../core/log.ts';
+import { createLeases, type Ask, type Grant, type SharedCounters } from './leases.ts';
 import { createPeekCache } from './peek-cache.ts';
 import { redisScripts } from './redis-scripts.ts';
-import type { Claim, LimitState, LimitStore } from './store.ts';
+import type { Claim, LimitStore } from './store.ts';
 import {
   afterConsume,
   afterPeek,
@@ -19,7 +20,12 @@ import {
 } from './window-counter.ts';
 
 /** Connects, waiting at most the connect timeout; an unreachable Redis is a problem, not an error. */
-export async function createRedisStore(options: { url: string; log: Logger }): Promise<LimitStore> {
+export async function createRedisStore(options: {
+  readonly url: string;
+  /** How long units taken in advance are held; null: none are. */
+  readonly leaseMs: number | null;
+  readonly log: Logger;
+}): Promise<LimitStore> {
   const client = new Redis(options.url, {
     lazyConnect: true,
     enableOfflineQueue: false,
@@ -60,27 +66,35 @@ export async function createRedisStore(options: { url: string; log: Logger }): P
       throw storeUnavailable(error);
     }
   };
-  return {
-    kind: 'redis',
-    reserve: (claims) =>
+  const shared: SharedCounters = {
+    take: (asks) =>
       asked(async () => {
-        const slots = claims.map(({ rule, key }) => slotOf(rule, opaqueKey(key)));
+        const slots = asks.map(({ claim: { rule, key } }) => slotOf(rule, opaqueKey(key)));
         const answer = await scripts.reserve(
-          claims.map(({ rule }, index) => `${prefixOf(rule)}:${slots[index]?.key}`),
-          claims.flatMap(({ rule, units, isHeld }, index) => [
+          asks.map(({ claim: { rule } }, index) => `${prefixOf(rule)}:${slots[index]?.key}`),
+          asks.flatMap(({ claim: { rule, units, isHeld }, extra, back }, index) => [
             units,
             rule.quota,
             slots[index]?.lastsMs ?? rule.windowMs,
             isHeld ? 1 : 0,
+            extra,
+            back.units,
+            back.endMs,
           ]),
         );
-        return statesOf(claims, answer);
+        return grantsOf(asks, answer);
       }),
     adjust: ({ rule, key, endMs }, units) =>
       asked(async () => {
         const slot = slotOf(rule, opaqueKey(key));
         await scripts.adjust([`${prefixOf(rule)}:${slot.key}`], [units, endMs, slot.lastsMs]);
       }),
+  };
+  const leases = options.leaseMs === null ? null : createLeases(shared, { holdMs: options.leaseMs });
+  return {
+    kind: 'redis',
+    reserve: (claims) => (leases === null ? shared.take(claims.map(withoutLease)) : leases.reserve(claims)),
+    adjust: (counted, units) => (leases ?? shared).adjust(counted, units),
     async consume(rule, key) {
       const digest = opaqueKey(key);
       const state = afterConsume(rule, await asked(() => eventsOf(rule).consume(digest)));
@@ -94,28 +108,31 @@ export async function createRedisStore(options: { url: string; log: Logger }): P
       );
     },
     problem: () => problem,
-    close() {
+    async close() {
+      await leases?.close();
       client.disconnect();
-      return Promise.resolve();
     },
   };
 }
 
-const countSchema = z.tuple([z.number(), z.number(), z.number()]);
+const withoutLease = (claim: Claim): Ask => ({ claim, extra: 0, back: { units: 0, endMs: 0 } });
+
+const countSchema = z.tuple([z.number(), z.number(), z.number(), z.number()]);
 
 /** @throws Error when the answer is not that of the script */
-function statesOf(claims: readonly Claim[], answer: unknown): readonly LimitState[] {
+function grantsOf(asks: readonly Ask[], answer: unknown): readonly Grant[] {
   const counts = z.array(z.unknown()).min(1).parse(answer);
   const nowMs = z.number().parse(counts.pop());
   return counts.map((count, index) => {
-    const [spent, leftMs, permitted] = countSchema.parse(count);
-    const claim = claims[index];
-    if (claim === undefined) throw new RangeError('Redis has answered for more limits than were asked for');
+    const [spent, leftMs, permitted, granted] = countSchema.parse(count);
+    const ask = asks[index];
+    if (ask === undefined) throw new RangeError('Redis has answered for more limits than were asked for');
     return {
       permitted: permitted === 1,
-      remaining: remainingOf(claim.rule, spent),
+      remaining: remainingOf(ask.claim.rule, spent),
       resetMs: leftMs,
       endMs: nowMs + leftMs,
+      granted,
     };
   });
 }

@@ -78,11 +78,14 @@ export interface LimitStore {
  */
 export async function createLimitStore(options: {
   redisUrl: string | null;
+  /** With Redis: how long units that were taken from it in advance are held; default: none are taken. */
+  leaseMs?: number | undefined;
   /** Folder for the counters of periods where there is no Redis. */
   folder: string;
   log: Logger;
 }): Promise<LimitStore> {
-  if (options.redisUrl !== null) return createRedisStore({ url: options.redisUrl, log: options.log });
+  if (options.redisUrl !== null)
+    return createRedisStore({ url: options.redisUrl, leaseMs: options.leaseMs ?? null, log: options.log });
   const windows = cluster.isWorker ? createClusterStore() : createProcessStore();
   return withBudgets(windows, createBudgetStore(join(options.folder, 'budgets.sqlite')));
 }

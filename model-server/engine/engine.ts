@@ -1,7 +1,8 @@
 // One model as the HTTP side sees it: exact counts, bounded queue, completions, embeddings. Every way in which the
 // engine can refuse becomes a catalogued error here.
 import { GatewayError } from '../../core/errors.ts';
-import { EngineLost, type EngineProcess } from './engine-process.ts';
+import type { EnginePool } from './engine-pool.ts';
+import { EngineLost } from './engine-process.ts';
 import type { Ending, GenerationJob, ModelCard } from './messages.ts';
 import { createWaitingRoom, type WaitingRoom } from './waiting-room.ts';
 
@@ -10,11 +11,15 @@ export interface Completion {
   readonly text: string;
   readonly ending: Ending;
   readonly completionTokens: number;
+  /** Of the prompt's ids those that had been computed for the same principal before. */
+  readonly cachedTokens: number;
 }
 
 /** Who asks, until when, and who hears of each piece. */
 export interface CompletionCall {
   readonly principal: string;
+  /** Opaque key of those who may share computed prompts; null: nobody. */
+  readonly owner: string | null;
   readonly signal: AbortSignal;
   readonly onText?: (choice: number, text: string) => void;
   readonly onFinished?: (choice: number, completion: Completion) => void;
@@ -32,7 +37,7 @@ export interface Engine {
   readonly card: () => ModelCard;
   readonly isReady: () => boolean;
   readonly room: Pick<WaitingRoom, 'running' | 'waiting'>;
-  readonly process: EngineProcess;
+  readonly pool: EnginePool;
   /** The ids of each text. @throws GatewayError */
   readonly tokenize: (texts: readonly string[]) => Promise<readonly (readonly number[])[]>;
   /** Enters the queue; the promise it returns settles when every completion has ended. @throws GatewayError */
@@ -44,13 +49,14 @@ export interface Engine {
   ) => Promise<Embedded>;
 }
 
-/** Puts the queue before an engine process. */
-export function createEngine(engineProcess: EngineProcess, sequences: number, maxQueue: number): Engine {
-  const room = createWaitingRoom(sequences, maxQueue);
-  const embeddingRoom = createWaitingRoom(1, maxQueue);
+/** Puts the queue before the engines of a model. */
+export function createEngine(pool: EnginePool, maxQueue: number): Engine {
+  const room = createWaitingRoom(pool.places, maxQueue);
+  pool.onPlaces(room.admit);
+  const embeddingRoom = createWaitingRoom(() => 1, maxQueue);
 
   const card = (): ModelCard => {
-    const known = engineProcess.card();
+    const known = pool.card();
     if (known === null) throw overloaded('engine_restarting', 1);
     return known;
   };
@@ -62,20 +68,24 @@ export function createEngine(engineProcess: EngineProcess, sequences: number, ma
   ): Promise<Completion> => {
     let text = '';
     let completion: Completion | undefined;
-    const { id, done } = engineProcess.call({ kind: 'generate', job }, (result) => {
+    const { owner } = call;
+    const seat = pool.seat({ owner, promptIds: job.promptIds });
+    const { id, done } = seat.engine.call({ kind: 'generate', owner, job }, (result) => {
       if (result.kind === 'text') {
         text += result.text;
         call.onText?.(choice, result.text);
       } else if (result.kind === 'finished') {
-        completion = { text, ending: result.ending, completionTokens: result.completionTokens };
+        const { ending, completionTokens, cachedTokens } = result;
+        completion = { text, ending, completionTokens, cachedTokens };
       }
     });
-    const onAbort = (): void => engineProcess.abort(id);
+    const onAbort = (): void => seat.engine.abort(id);
     call.signal.addEventListener('abort', onAbort, { once: true });
     try {
       await done;
     } finally {
       call.signal.removeEventListener('abort', onAbort);
+      seat.leave();
     }
     if (completion === undefined) throw new Error('the engine finished without a result');
     call.onFinished?.(choice, completion);
@@ -112,7 +122,7 @@ export function createEngine(engineProcess: EngineProcess, sequences: number, ma
 
   const embedOne = async (promptIds: readonly number[]): Promise<Embedded> => {
     let embedded: Embedded | undefined;
-    const { done } = engineProcess.call({ kind: 'embed', promptIds }, (result) => {
+    const { done } = pool.idlest().call({ kind: 'embed', promptIds }, (result) => {
       if (result.kind === 'embedded')
         embedded = { vector: Buffer.from(result.vector, 'base64'), promptTokens: result.promptTokens };
     });
@@ -134,18 +144,19 @@ export function createEngine(engineProcess: EngineProcess, sequences: number, ma
 
   return {
     card,
-    isReady: () => engineProcess.card() !== null,
+    isReady: () => pool.ready() > 0,
     room,
-    process: engineProcess,
+    pool,
     complete,
     tokenize: async (texts) => {
       let ids: readonly (readonly number[])[] = [];
-      const { done } = engineProcess.call({ kind: 'tokenize', texts }, (result) => {
-        if (result.kind === 'tokenized') ids = result.ids;
-      });
-      await done.catch((error: unknown) => {
+      try {
+        await pool.idlest().call({ kind: 'tokenize', texts }, (result) => {
+          if (result.kind === 'tokenized') ids = result.ids;
+        }).done;
+      } catch (error) {
         throw refusalOf(error);
-      });
+      }
       return ids;
     },
     embed,

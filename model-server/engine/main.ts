@@ -11,15 +11,19 @@ const send = (report: EngineReport): void => {
   if (process.connected) process.send?.(report);
 };
 
-/** Results of one turn leave in one message: a batch of 32 sequences costs one write, not 32. */
+function flush(): void {
+  if (outbox.length === 0) return;
+  const results = outbox;
+  outbox = [];
+  send({ kind: 'results', results, statistics: model?.statistics ?? { batches: 0, items: 0 } });
+}
+
+/** Texts of one step leave in one message, and while the next step is being computed. */
+const flushSoon = (): void => void setImmediate(flush);
+
 function post(result: EngineResult): void {
   outbox.push(result);
-  if (outbox.length > 1) return;
-  setImmediate(() => {
-    const results = outbox;
-    outbox = [];
-    send({ kind: 'results', results, statistics: model?.statistics ?? { batches: 0, items: 0 } });
-  });
+  if (result.kind !== 'text' && result.kind !== 'finished') flushSoon();
 }
 
 async function answer(
@@ -39,9 +43,11 @@ async function answer(
     case 'generate': {
       const controller = new AbortController();
       aborts.set(id, controller);
-      const onText = (text: string, completionTokens: number): void =>
-        post({ kind: 'text', id, text, completionTokens });
-      const finished = await loaded.generate(request.job, controller.signal, onText);
+      const finished = await loaded.generate(request.job, {
+        owner: request.owner,
+        signal: controller.signal,
+        onText: (text) => post({ kind: 'text', id, text }),
+      });
       post({ kind: 'finished', id, ...finished });
       return;
     }
@@ -51,7 +57,7 @@ async function answer(
 async function receive(request: EngineRequest): Promise<void> {
   if (request.kind === 'load') {
     try {
-      model = await loadModel(request.options);
+      model = await loadModel(request.options, { onStep: flushSoon });
       send({ kind: 'ready', card: model.card });
     } catch (error) {
       send({ kind: 'load_failed', problem: problemOf(error) });

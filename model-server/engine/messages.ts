@@ -8,6 +8,10 @@ export interface EngineOptions {
   readonly context: number | null;
   readonly sequences: number;
   readonly threads: number;
+  /** Ids of prompts read in one step while others generate. */
+  readonly promptChunk: number;
+  /** How long the state of a prompt is kept for its principal; 0: not at all. */
+  readonly keepPrefixMs: number;
   readonly gpu: 'off' | 'auto' | 'cuda' | 'vulkan' | 'metal';
 }
 
@@ -50,7 +54,13 @@ export interface GenerationJob {
 export type EngineRequest =
   | { readonly kind: 'load'; readonly options: EngineOptions }
   | { readonly kind: 'tokenize'; readonly id: number; readonly texts: readonly string[] }
-  | { readonly kind: 'generate'; readonly id: number; readonly job: GenerationJob }
+  /** `owner`: opaque key of the principal, who alone may build on the state of this prompt; null: nobody. */
+  | {
+      readonly kind: 'generate';
+      readonly id: number;
+      readonly owner: string | null;
+      readonly job: GenerationJob;
+    }
   | { readonly kind: 'embed'; readonly id: number; readonly promptIds: readonly number[] }
   | { readonly kind: 'abort'; readonly id: number };
 
@@ -59,12 +69,14 @@ export type Ending = 'stop' | 'length' | 'aborted';
 
 export type EngineResult =
   | { readonly kind: 'tokenized'; readonly id: number; readonly ids: readonly (readonly number[])[] }
-  | { readonly kind: 'text'; readonly id: number; readonly text: string; readonly completionTokens: number }
+  | { readonly kind: 'text'; readonly id: number; readonly text: string }
   | {
       readonly kind: 'finished';
       readonly id: number;
       readonly ending: Ending;
       readonly completionTokens: number;
+      /** Ids of the prompt that did not have to be computed. */
+      readonly cachedTokens: number;
     }
   /** `vector`: float32, little-endian, base64. */
   | { readonly kind: 'embedded'; readonly id: number; readonly vector: string; readonly promptTokens: number }

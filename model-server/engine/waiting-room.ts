@@ -6,7 +6,7 @@ export interface Place {
   readonly leave: () => void;
 }
 
-/** The queue before the sequences of one engine. */
+/** The queue before the sequences of one model. */
 export interface WaitingRoom {
   readonly running: () => number;
   readonly waiting: () => number;
@@ -15,6 +15,8 @@ export interface WaitingRoom {
    * rejects with the signal's reason when the caller leaves before.
    */
   readonly enter: (principal: string, count: number, signal: AbortSignal) => readonly Promise<Place>[] | null;
+  /** Admits those for whom there is room now, after there have become more places. */
+  readonly admit: () => void;
 }
 
 interface Waiter {
@@ -22,8 +24,8 @@ interface Waiter {
   readonly admit: () => void;
 }
 
-/** Creates the queue. @param places sequences of the engine. @param maxWaiting how many may wait beyond them. */
-export function createWaitingRoom(places: number, maxWaiting: number): WaitingRoom {
+/** Creates the queue. @param places sequences there are now. @param maxWaiting how many may wait beyond them. */
+export function createWaitingRoom(places: () => number, maxWaiting: number): WaitingRoom {
   const runningOf = new Map<string, number>();
   let waiters: Waiter[] = [];
   let running = 0;
@@ -40,13 +42,16 @@ export function createWaitingRoom(places: number, maxWaiting: number): WaitingRo
         const left = (runningOf.get(principal) ?? 1) - 1;
         if (left === 0) runningOf.delete(principal);
         else runningOf.set(principal, left);
-        admitNext();
+        admit();
       },
     };
   };
 
+  const admit = (): void => {
+    while (running < places() && waiters.length > 0) admitNext();
+  };
+
   const admitNext = (): void => {
-    if (running >= places) return;
     let next: Waiter | undefined;
     for (const waiter of waiters) {
       const isFairer =
@@ -81,14 +86,15 @@ export function createWaitingRoom(places: number, maxWaiting: number): WaitingRo
     running: () => running,
     waiting: () => waiters.length,
     enter: (principal, count, signal) => {
-      const room = places - running + maxWaiting - waiters.length;
+      const room = places() - running + maxWaiting - waiters.length;
       if (count > room) return null;
       return Array.from({ length: count }, () => {
         if (signal.aborted) return Promise.reject(new Error('the caller left the queue'));
-        return running < places && waiters.length === 0
+        return running < places() && waiters.length === 0
           ? Promise.resolve(place(principal))
           : wait(principal, signal);
       });
     },
+    admit,
   };
 }

@@ -11,6 +11,7 @@ import {
   stopTextsOf,
 } from './parameters.ts';
 import {
+  countedOf,
   finishReasonOf,
   generateStream,
   generateWhole,
@@ -94,7 +95,7 @@ export async function answerChatCompletions(call: EndpointCall): Promise<void> {
   if (!body.stream) {
     const completions = await generateWhole(call, jobs, (text) => text.trimStart());
     const usage = usageOf(prompts, completions);
-    call.count({ promptTokens: usage.prompt_tokens, completionTokens: usage.completion_tokens });
+    call.count(countedOf(usage));
     const choices = completions.map((completion, index) => ({
       index,
       message: { role: 'assistant', content: completion.text, refusal: null },
@@ -121,5 +122,5 @@ export async function answerChatCompletions(call: EndpointCall): Promise<void> {
     },
   );
   const usage = usageOf(prompts, completions);
-  call.count({ promptTokens: usage.prompt_tokens, completionTokens: usage.completion_tokens });
+  call.count(countedOf(usage));
 }

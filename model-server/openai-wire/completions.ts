@@ -5,6 +5,7 @@ import type { Engine } from '../engine/engine.ts';
 import { sendJson, type EndpointCall } from './endpoint-call.ts';
 import { assertConsistent, completionMembers, onlyOff, samplingOf, stopTextsOf } from './parameters.ts';
 import {
+  countedOf,
   finishReasonOf,
   generateStream,
   generateWhole,
@@ -71,7 +72,7 @@ export async function answerCompletions(call: EndpointCall): Promise<void> {
   if (!body.stream) {
     const completions = await generateWhole(call, jobs, (text) => text);
     const usage = usageOf(prompts, completions);
-    call.count({ promptTokens: usage.prompt_tokens, completionTokens: usage.completion_tokens });
+    call.count(countedOf(usage));
     const choices = completions.map((completion, index) => ({
       text: echoed(index) + completion.text,
       index,
@@ -98,7 +99,7 @@ export async function answerCompletions(call: EndpointCall): Promise<void> {
     },
   );
   const usage = usageOf(prompts, completions);
-  call.count({ promptTokens: usage.prompt_tokens, completionTokens: usage.completion_tokens });
+  call.count(countedOf(usage));
 }
 
 /**

@@ -40,7 +40,7 @@ export async function answerEmbeddings(call: EndpointCall): Promise<void> {
       embedding: encoded(embedded.vector, body.encoding_format),
     });
   }
-  call.count({ promptTokens, completionTokens: 0 });
+  call.count({ promptTokens, cachedTokens: 0, completionTokens: 0 });
   const usage = { prompt_tokens: promptTokens, total_tokens: promptTokens };
   // eslint-disable-next-line id-denylist -- a name of the OpenAI wire format.
   sendJson(call.response, { object: 'list', data: embeddings, model: call.modelId, usage });

@@ -1,6 +1,7 @@
 // What every endpoint gets besides the parsed body.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Engine } from '../engine/engine.ts';
+import type { CountedUsage } from '../metrics.ts';
 
 /** One authenticated request to one model. */
 export interface EndpointCall {
@@ -14,13 +15,15 @@ export interface EndpointCall {
   readonly defaultTopK: number;
   /** Key of the principal whom the gateway vouches for; fair queueing goes by it. */
   readonly principal: string;
+  /** Opaque key of those who may share computed prompts; null: nobody. */
+  readonly owner: string | null;
   /** Aborts when the caller goes away. */
   readonly signal: AbortSignal;
   readonly maxChoices: number;
   readonly maxInputs: number;
   readonly heartbeatMs: number;
   /** Counts what was generated and read. */
-  readonly count: (usage: { promptTokens: number; completionTokens: number }) => void;
+  readonly count: (usage: CountedUsage) => void;
 }
 
 /** Answers with JSON. */

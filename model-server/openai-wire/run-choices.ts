@@ -4,6 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { GatewayError } from '../../core/errors.ts';
 import type { Completion, Engine } from '../engine/engine.ts';
 import type { GenerationJob, Sampling } from '../engine/messages.ts';
+import type { CountedUsage } from '../metrics.ts';
 import { bodyInvalid } from '../request-body.ts';
 import { createEventStream, type ChunkForm } from './event-stream.ts';
 import { seedOf } from './parameters.ts';
@@ -14,6 +15,8 @@ export interface Usage {
   readonly prompt_tokens: number;
   readonly completion_tokens: number;
   readonly total_tokens: number;
+  /** Ids of prompts whose state was reused; they are part of `prompt_tokens`. */
+  readonly prompt_tokens_details: { readonly cached_tokens: number };
 }
 
 /** What a request asks of the engine. */
@@ -83,14 +86,32 @@ export function jobsOf(
   });
 }
 
-/** Exact counts: each prompt once, each generated token once. */
+/**
+ * Exact counts: each prompt once, each generated token once; as cached counts what was computed for none of a prompt's
+ * choices.
+ */
 export function usageOf(prompts: readonly (readonly number[])[], completions: readonly Completion[]): Usage {
   const promptTokens = prompts.reduce((sum, ids) => sum + ids.length, 0);
   const completionTokens = completions.reduce((sum, completion) => sum + completion.completionTokens, 0);
+  const perPrompt = completions.length / prompts.length;
+  const cachedTokens = prompts.reduce((sum, _, prompt) => {
+    const choices = completions.slice(prompt * perPrompt, (prompt + 1) * perPrompt);
+    return sum + Math.min(...choices.map((choice) => choice.cachedTokens));
+  }, 0);
   return {
     prompt_tokens: promptTokens,
     completion_tokens: completionTokens,
     total_tokens: promptTokens + completionTokens,
+    prompt_tokens_details: { cached_tokens: cachedTokens },
+  };
+}
+
+/** The same counts for the metrics. */
+export function countedOf(usage: Usage): CountedUsage {
+  return {
+    promptTokens: usage.prompt_tokens,
+    cachedTokens: usage.prompt_tokens_details.cached_tokens,
+    completionTokens: usage.completion_tokens,
   };
 }
 
@@ -112,7 +133,11 @@ export async function generateWhole(
   jobs: readonly GenerationJob[],
   transform: (text: string) => string,
 ): Promise<readonly Completion[]> {
-  const completions = await call.engine.complete(jobs, { principal: call.principal, signal: call.signal });
+  const completions = await call.engine.complete(jobs, {
+    principal: call.principal,
+    owner: call.owner,
+    signal: call.signal,
+  });
   return completions.map((completion) => ({ ...completion, text: transform(completion.text) }));
 }
 
@@ -134,6 +159,7 @@ export async function generateStream(
   const begun = new Set<number>();
   const completions = await call.engine.complete(work.jobs, {
     principal: call.principal,
+    owner: call.owner,
     signal: call.signal,
     onText: (choice, piece) => {
       const text = work.trimsStart && !begun.has(choice) ? piece.trimStart() : piece;

@@ -2,7 +2,7 @@
 // Nothing here looks at a duration.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { DOMParser } from '@xmldom/xmldom';
+import { parse } from 'yaml';
 import { packageRoot } from '../../core/package.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'sallyport-bench-test-'));
@@ -172,7 +173,7 @@ describe('a run', { skip: existsSync('/proc/self/stat') ? false : 'it reads /pro
   it('prints the table, the hit rate and the ratio, and writes results', () => {
     const { status, stdout, stderr } = bench(
       ...['--source', '--no-streams', '--contestants', 'direct,pass-through,obvious,gateway'],
-      ...['--rounds', '1', '--seconds', '0.2', '--warm', '1', '--short', '--out', folder],
+      ...['--rounds', '1', '--seconds', '0.2', '--warm', '1', '--new-tokens', '100', '--out', folder],
     );
     assert.equal(status, 0, stderr);
     for (const name of ['direct', 'pass-through', 'obvious', 'gateway', 'gateway, every token new'])
@@ -183,6 +184,90 @@ describe('a run', { skip: existsSync('/proc/self/stat') ? false : 'it reads /pro
     assert.equal(summary.requests.length, 5);
     assert.ok(readFileSync(join(folder, 'latest.md'), 'utf8').includes('| gateway |'));
     assertWellFormed(readFileSync(join(folder, 'latest.svg'), 'utf8'));
+  });
+});
+
+describe('the stages', { skip: existsSync('/proc/self/stat') ? false : 'it reads /proc' }, () => {
+  it('are timed inside a serving gateway, whatever they import', () => {
+    const { status, stdout, stderr } = bench(
+      ...['--stage', '--no-features', '--source', '--rounds', '1', '--seconds', '0.2', '--warm', '1'],
+    );
+    assert.equal(status, 0, stderr);
+    for (const name of ['authenticate', 'limit', 'guard', 'forward', 'account', 'AuditLog.append\\w*'])
+      assert.match(stdout, new RegExp(`^(?:› )*${name} +1\\.\\d( +\\d+\\.\\d\\d){3}$`, 'm'), name);
+    assert.match(stdout, /^whole, CPU per request without clocks +\d/m);
+  });
+});
+
+describe('a feature that is switched for the bench', async () => {
+  const { policyEditor, raiseLimits, variants } = await part('contestants/gateway-variants.mjs');
+
+  /** The shipped policies as a variant leaves them. */
+  function policiesOf(variant: string) {
+    const policies = mkdtempSync(join(folder, 'policies-'));
+    cpSync(join(packageRoot, 'policies'), policies, { recursive: true });
+    const edit = policyEditor(policies);
+    raiseLimits(edit);
+    variants[variant]({ edit, config: { upstreams: { embedded: {} } } });
+    const read = (name: string) => parse(readFileSync(join(policies, `${name}.yaml`), 'utf8'));
+    return { limits: read('limits'), routes: read('routes'), rules: read('rules') };
+  }
+
+  it('leaves every limit and guard of the chat route on, with raised numbers', () => {
+    const { limits, routes } = policiesOf('everything on');
+    const shipped = parse(readFileSync(join(packageRoot, 'policies/routes.yaml'), 'utf8'));
+    const chat = routes.routes['chat.completions'];
+    assert.deepEqual(chat, shipped.routes['chat.completions']);
+    const named = chat.limits.map((name: string) => limits.limits[name]);
+    assert.ok(named.some((limit: object) => 'requests' in limit));
+    assert.ok(named.some((limit: object) => 'model_tokens' in limit));
+    for (const limit of named) assert.ok((limit.requests ?? limit.model_tokens) >= 1_000_000_000);
+  });
+
+  it('takes one thing away or adds one, and nothing else', () => {
+    const { routes: all } = policiesOf('everything on').routes;
+    for (const [variant, kind] of [
+      ['without the request limit', 'limits'],
+      ['without the model-token limit', 'limits'],
+      ['without the guard denied_words', 'guards'],
+      ['without the guard parameter_ceilings', 'guards'],
+    ] as const) {
+      const { routes } = policiesOf(variant).routes;
+      assert.equal(
+        routes['chat.completions'][kind].length,
+        all['chat.completions'][kind].length - 1,
+        variant,
+      );
+      const restored = { ...routes['chat.completions'], [kind]: all['chat.completions'][kind] };
+      assert.deepEqual({ ...routes, 'chat.completions': restored }, all, variant);
+    }
+    assert.equal(policiesOf('with 200 rules that look at the address').rules.rules.length, 200);
+  });
+});
+
+describe('a profile', async () => {
+  const { groupProfile } = await part('harness/profile.mjs');
+
+  it('is told by group of code, without the time that nothing ran', () => {
+    const frame = (id: number, functionName: string, url: string) => ({
+      id,
+      callFrame: { functionName, url },
+    });
+    const groups = groupProfile({
+      nodes: [
+        frame(1, '(idle)', ''),
+        frame(2, 'dispatch', 'file:///x/node_modules/undici/lib/a.js'),
+        frame(3, 'guard', 'file:///x/dist/gateway/guard/guard.js'),
+        frame(4, 'writev', ''),
+      ],
+      samples: [1, 2, 3, 4, 4],
+      timeDeltas: [1_000, 100, 100, 100, 100],
+    });
+    assert.deepEqual(groups, [
+      { name: 'native: writev', share: 0.5 },
+      { name: 'undici', share: 0.25 },
+      { name: 'gateway/guard/', share: 0.25 },
+    ]);
   });
 });
 

@@ -36,6 +36,7 @@ describe('completions of the shipped model', () => {
       prompt_tokens: promptTokens,
       completion_tokens: 16,
       total_tokens: promptTokens + 16,
+      prompt_tokens_details: { cached_tokens: 0 },
     });
   });
 

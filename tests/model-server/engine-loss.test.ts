@@ -55,3 +55,72 @@ describe('when the engine dies', () => {
     assert.equal(await text(), first);
   });
 });
+
+describe('when one of two engines dies', () => {
+  let gateway: Gateway;
+  before(async () => {
+    gateway = await startGateway({ max_queue: 8 }, { sequences: 2, engines: 2 });
+  });
+  after(() => gateway.close());
+
+  const health = async (): Promise<{ status: number; engines: unknown; running: number }> => {
+    const { status, json } = await gateway.call('/healthz', { assertion: null });
+    return { status, ...json.models['tiny-gpt2'] };
+  };
+  const start = async (): Promise<{ text: Promise<string> }> => {
+    const body = { model: 'tiny-gpt2', prompt: 'The', max_tokens: 480, stream: true };
+    const stream = await gateway.open('/v1/completions', { body });
+    await new Promise((resolve) => stream.once('data', resolve));
+    return { text: textOf(stream) };
+  };
+
+  it('the other goes on with what it has, takes what waits, and both serve again', async () => {
+    assert.deepEqual((await health()).engines, { ready: 2, configured: 2 });
+    const streams = [await start(), await start()];
+    const [first] = gateway.server.engineProcessIds();
+    assert.ok(first !== undefined);
+    process.kill(first, 'SIGKILL');
+    const texts = await Promise.all(streams.map(({ text }) => text));
+    const ended = texts.map((text) => eventsOf(text).at(-1));
+    assert.equal(ended.filter((event) => event === '[DONE]').length, 1, 'one stream ends as it should');
+    assert.equal(ended.find((event) => event !== '[DONE]').error.code, 'server_is_overloaded');
+
+    await until(async () => (await health()).status === 200, 'ready');
+    const answers = await Promise.all(
+      Array.from({ length: 6 }, () =>
+        gateway.call('/v1/completions', { body: { model: 'tiny-gpt2', prompt: 'The', max_tokens: 3 } }),
+      ),
+    );
+    assert.deepEqual(
+      answers.map(({ status }) => status),
+      answers.map(() => 200),
+    );
+    await until(
+      async () => JSON.stringify((await health()).engines) === '{"ready":2,"configured":2}',
+      'both',
+    );
+    assert.deepEqual(gateway.server.load(), { running: 0, waiting: 0 });
+    const { text } = await gateway.call('/metrics', { assertion: null });
+    assert.match(text, /^sallyport_model_engines_ready\{[^}]*\} 2$/m);
+    assert.match(text, /^sallyport_model_engine_restarts_total\{[^}]*\} 1$/m);
+  });
+
+  it('whoever waits is admitted when it is back', async () => {
+    const [first] = gateway.server.engineProcessIds();
+    assert.ok(first !== undefined);
+    process.kill(first, 'SIGKILL');
+    await until(
+      async () => JSON.stringify((await health()).engines) !== '{"ready":2,"configured":2}',
+      'lost',
+    );
+    const answers = await Promise.all(
+      Array.from({ length: 8 }, () =>
+        gateway.call('/v1/completions', { body: { model: 'tiny-gpt2', prompt: 'The', max_tokens: 100 } }),
+      ),
+    );
+    assert.deepEqual(
+      answers.map(({ status }) => status),
+      answers.map(() => 200),
+    );
+  });
+});

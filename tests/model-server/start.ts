@@ -38,6 +38,7 @@ export interface Gateway {
   readonly socket: string;
   readonly assert: (changes?: {
     subject?: string;
+    clientId?: string;
     audience?: string;
     expiresAt?: number;
     issuedAt?: number;
@@ -81,7 +82,7 @@ export async function startGateway(
 
   const assert: Gateway['assert'] = (changes = {}) => {
     const now = Math.floor(Date.now() / 1000);
-    return new SignJWT({ roles: ['LLM.User'], client_id: 'test' })
+    return new SignJWT({ roles: ['LLM.User'], client_id: changes.clientId ?? 'test' })
       .setProtectedHeader({ alg: 'EdDSA', kid: 'g1', typ: changes.type ?? assertionType })
       .setIssuer(assertionIssuer)
       .setSubject(changes.subject ?? 'issuer|alice')

@@ -6,13 +6,13 @@ const never = new AbortController().signal;
 
 describe('the queue before the sequences', () => {
   it('admits at once while a place is free', async () => {
-    const room = createWaitingRoom(2, 0);
+    const room = createWaitingRoom(() => 2, 0);
     await Promise.all(room.enter('alice', 2, never) ?? []);
     assert.deepEqual([room.running(), room.waiting()], [2, 0]);
   });
 
   it('refuses a request that does not fit as a whole', () => {
-    const room = createWaitingRoom(1, 2);
+    const room = createWaitingRoom(() => 1, 2);
     assert.equal(room.enter('alice', 4, never), null);
     assert.deepEqual([room.running(), room.waiting()], [0, 0]);
     assert.equal(room.enter('alice', 3, never)?.length, 3);
@@ -20,7 +20,7 @@ describe('the queue before the sequences', () => {
   });
 
   it('admits the next when a place is left, and counts a place once', async () => {
-    const room = createWaitingRoom(1, 1);
+    const room = createWaitingRoom(() => 1, 1);
     const [first, second] = room.enter('alice', 2, never) ?? [];
     const place = await first;
     place?.leave();
@@ -30,7 +30,7 @@ describe('the queue before the sequences', () => {
   });
 
   it('lets the principal with the fewest running go first', async () => {
-    const room = createWaitingRoom(2, 8);
+    const room = createWaitingRoom(() => 2, 8);
     const order: string[] = [];
     const places: Place[] = [];
     const note = (name: string, promises: readonly Promise<Place>[] | null): void =>
@@ -45,7 +45,7 @@ describe('the queue before the sequences', () => {
   });
 
   it('forgets whoever leaves while waiting', async () => {
-    const room = createWaitingRoom(1, 2);
+    const room = createWaitingRoom(() => 1, 2);
     const leaving = new AbortController();
     const [running] = room.enter('alice', 1, never) ?? [];
     const [gone] = room.enter('bob', 1, leaving.signal) ?? [];

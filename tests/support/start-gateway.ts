@@ -30,6 +30,8 @@ export interface TestGatewayOptions {
   /** A real model server instead of the fake upstream. */
   readonly modelServer?: { readonly url: string; readonly jwksFile: string };
   readonly config?: Readonly<Record<string, unknown>>;
+  /** False: node:http reads every request. */
+  readonly ingress?: boolean;
   /** Replaces texts in the shipped policies: file name → [from, to] pairs. */
   readonly edit?: Readonly<Record<string, readonly (readonly [string, string])[]>>;
 }
@@ -94,12 +96,13 @@ export async function startTestGateway(options: TestGatewayOptions = {}): Promis
     await Promise.all([issuer.close(), upstream.close()]);
     rmSync(folder, { recursive: true, force: true });
   };
-  const running = await startGateway(config, { log: pino({ level: 'silent' }) }).catch(
-    async (error: unknown) => {
-      await closeSurroundings();
-      throw error;
-    },
-  );
+  const running = await startGateway(config, {
+    log: pino({ level: 'silent' }),
+    ingress: options.ingress ?? true,
+  }).catch(async (error: unknown) => {
+    await closeSurroundings();
+    throw error;
+  });
   return {
     url: running.address,
     internalUrl: running.internalAddress,

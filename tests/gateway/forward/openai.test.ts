@@ -205,48 +205,48 @@ describe('an answer that is not streamed', () => {
     [
       'a switch of protocols',
       () => 'HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n',
-      'upstream_UND_ERR_SOCKET',
+      'upstream_101',
     ],
     ['a bare 101', () => 'HTTP/1.1 101 Switching Protocols\r\n\r\n', 'upstream_101'],
-    ['100 Continue without end', () => 'HTTP/1.1 100 Continue\r\n\r\n', 'upstream_UND_ERR_SOCKET'],
+    ['100 Continue without end', () => 'HTTP/1.1 100 Continue\r\n\r\n', 'upstream_100'],
     [
       'two content lengths',
       () =>
         'HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\ncontent-length: 5\r\n\r\n{}   ',
-      'upstream_UND_ERR_RES_CONTENT_LENGTH_MISMATCH',
+      'upstream_two_lengths',
     ],
     [
       'content length and chunks',
       () =>
         'HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n',
-      'upstream_UND_ERR_RES_CONTENT_LENGTH_MISMATCH',
+      'upstream_two_lengths',
     ],
     [
       'garbage instead of a chunk length',
       () =>
         'HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n',
-      'upstream_HTTPParserError',
+      'upstream_bad_chunk',
     ],
     [
       '200 kB of headers',
       () => `HTTP/1.1 200 OK\r\nx-long: ${'a'.repeat(200_000)}\r\ncontent-length: 2\r\n\r\n{}`,
-      'upstream_UND_ERR_HEADERS_OVERFLOW',
+      'upstream_head_too_long',
     ],
     [
       '10,000 header fields',
       () => `HTTP/1.1 200 OK\r\n${'a: b\r\n'.repeat(10_000)}\r\n{}`,
-      'upstream_UND_ERR_HEADERS_OVERFLOW',
+      'upstream_head_too_long',
     ],
-    ['no HTTP at all', () => 'SSH-2.0-OpenSSH_9.2\r\n', 'upstream_HTTPParserError'],
+    ['no HTTP at all', () => 'SSH-2.0-OpenSSH_9.2\r\n', 'upstream_bad_status_line'],
     [
       'a header with a NUL',
       () => 'HTTP/1.1 200 OK\r\nx: a\0b\r\ncontent-length: 2\r\n\r\n{}',
-      'upstream_HTTPParserError',
+      'upstream_bad_field',
     ],
     [
       'a negative content length',
       () => 'HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n{}',
-      'upstream_HTTPParserError',
+      'upstream_bad_length',
     ],
   ];
   for (const [title, answerOf, reason] of garbage) {

@@ -2,7 +2,7 @@
 import { tmpdir } from 'node:os';
 import cluster from 'node:cluster';
 import { pino } from 'pino';
-import { hostClusterCounters } from '../../../gateway/limit/cluster-store.ts';
+import { hostClusterCounters } from '../../../gateway/limit/cluster-host.ts';
 import { createLimitStore } from '../../../gateway/limit/store.ts';
 
 const rule = { name: 'requests', quota: 10, windowMs: 60_000 };

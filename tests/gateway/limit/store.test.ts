@@ -338,6 +338,21 @@ describe('the limit store in Redis', { skip: redisMissing ?? false }, () => {
   }
 });
 
+describe('the limit store in Redis with leases', { skip: redisMissing ?? false }, () => {
+  let redis: PrivateRedis;
+  let store: LimitStore;
+  before(async () => {
+    redis = await startRedis();
+    store = await createLimitStore({ redisUrl: redis.url, leaseMs: 300, folder, log });
+  });
+  after(async () => {
+    await store.close();
+    await redis.close();
+  });
+
+  keepsThePromise(() => store);
+});
+
 describe('the limit store in the cluster primary', () => {
   it('permits exactly the limit of 100 parallel requests to two workers', async () => {
     const primary = fork(join(import.meta.dirname, 'cluster-primary.ts'), {

@@ -1,0 +1,56 @@
+// Heads that came lately: a caller's next head is byte for byte its last one, so it is compared instead of read. Reading
+// is a pure function of the bytes, and the whole text is compared, so a known head is never taken for another.
+import { readHead, type Head } from './head.ts';
+
+const sets = 512;
+/** Longer heads are read each time, so that the memory stays below sets × 2 × this, twice. */
+const longestKept = 4096;
+/** Turns of the clock that a head is kept without being used: its text holds a credential. */
+const keptTurns = 15;
+
+interface KnownHead {
+  readonly text: string;
+  readonly head: Head;
+  usedAt: number;
+}
+
+/** The heads of all connections; two places for each fingerprint. */
+export class KnownHeads {
+  readonly #places: (KnownHead | null)[] = Array.from({ length: sets * 2 }, () => null);
+  #now = 0;
+
+  /** The head in the first `length` bytes, or null when it is not of the simple shape. */
+  find(bytes: Buffer, length: number): Head | null {
+    const text = bytes.toString('latin1', 0, length);
+    const place = fingerprint(bytes, length) * 2;
+    const first = this.#places[place] ?? null;
+    if (first !== null && first.text === text) return this.#used(first);
+    const second = this.#places[place + 1] ?? null;
+    if (second !== null && second.text === text) return this.#used(second);
+    const head = readHead(text);
+    if (head === null || length > longestKept) return head;
+    this.#places[place + 1] = first;
+    this.#places[place] = { text, head, usedAt: this.#now };
+    return head;
+  }
+
+  /** Forgets what was not used for a while; called every few seconds. */
+  turn(): void {
+    this.#now++;
+    for (const [place, known] of this.#places.entries())
+      if (known !== null && this.#now - known.usedAt > keptTurns) this.#places[place] = null;
+  }
+
+  #used(known: KnownHead): Head {
+    known.usedAt = this.#now;
+    return known.head;
+  }
+}
+
+/** Sixteen bytes from all over the head; it only chooses a place, equality is decided by the whole text. */
+function fingerprint(bytes: Buffer, length: number): number {
+  let sum = length;
+  const stride = Math.max(length >> 4, 1);
+  for (let at = length - 1; at > 0; at -= stride) sum = (Math.imul(sum, 31) + (bytes[at] ?? 0)) | 0;
+  return ((sum >>> 16) ^ sum) & (sets - 1);
+}

@@ -1,0 +1,279 @@
+// Units of shared counters that this process has taken in advance, so that most requests are counted without asking.
+// A unit is counted as spent where all processes count before it is ever spent here, and it is spent only while the
+// window that it was taken from is certainly open: so together they never permit more than the quota. The price is that
+// units may lie unused here while others are refused (docs/decisions/0015-leases.md).
+import type { Claim, CountedIn, LimitRule, LimitState, Soon } from './store.ts';
+
+/** A request to the shared counters. */
+export interface Ask {
+  readonly claim: Claim;
+  /** Units beyond those of the claim, of which at most a tenth of what remains is granted. */
+  readonly extra: number;
+  /** Unspent units that go back with the request, and the window that they are of. */
+  readonly back: { readonly units: number; readonly endMs: number };
+}
+
+/** What was counted there; `remaining` is what is left for others. */
+export interface Grant extends LimitState {
+  /** Units of the claim and beyond. */
+  readonly granted: number;
+}
+
+/** Counters that several processes share. */
+export interface SharedCounters {
+  /** As `LimitStore.reserve`, atomic, in one round trip. */
+  take(asks: readonly Ask[]): Promise<readonly Grant[]>;
+  /** As `LimitStore.adjust`. */
+  adjust(counted: CountedIn, units: number): Promise<void>;
+}
+
+/** The same limits, with leases between. */
+export interface Leases {
+  reserve(claims: readonly Claim[]): Soon<readonly LimitState[]>;
+  adjust(counted: CountedIn, units: number): Soon<void>;
+  /** Gives back what was not used since the last time, and forgets what has ended; every `holdMs` by itself. */
+  returnUnused(): Promise<void>;
+  /** Gives everything back. */
+  close(): Promise<void>;
+}
+
+interface Lease {
+  readonly rule: LimitRule;
+  readonly key: string;
+  left: number;
+  /** Units that requests have of the window from here; no more can come back. */
+  spent: number;
+  /** The window, by the clock of the shared counters. */
+  endMs: number;
+  /** Until when units are spent, by the monotonic clock of this process: before the window ends. */
+  untilMs: number;
+  /** When the window ends, by that clock, for the headers. */
+  resetsAtMs: number;
+  /** What remained for others when last heard of. */
+  shared: number;
+  /** Units spent since unused ones were last returned: what is worth keeping. */
+  used: number;
+  /** Units that the next request for more asks for beyond its own. */
+  extra: number;
+  isAsking: boolean;
+}
+
+/** Ends of one window are computed from clocks in steps of a millisecond; windows last a second or more. */
+const sameWindowMs = 500;
+/** A lease that nobody renews ends after this time, so that clocks cannot drift apart. */
+const longestMs = 60_000;
+const maxLeases = 100_000;
+
+/** Takes leases; what is not used within `holdMs`, or twice that at most, goes back. */
+export function createLeases(
+  shared: SharedCounters,
+  { holdMs, now = () => performance.now() }: { readonly holdMs: number; readonly now?: () => number },
+): Leases {
+  const byName = new Map<string, Map<string, Lease>>();
+  const byRule = new WeakMap<LimitRule, Map<string, Lease>>();
+  let size = 0;
+  const leasesOf = (rule: LimitRule): Map<string, Lease> => {
+    const known = byRule.get(rule);
+    if (known !== undefined) return known;
+    const name = `${rule.name}:${rule.windowMs}`;
+    const leases = byName.get(name) ?? new Map<string, Lease>();
+    byName.set(name, leases);
+    byRule.set(rule, leases);
+    return leases;
+  };
+  const giveBack = (lease: Lease, units: number): Promise<void> => {
+    lease.left -= units;
+    // What cannot be given back lapses with its window.
+    return shared.adjust(lease, -units).catch(() => undefined);
+  };
+  const returnUnused = async (isLast: boolean): Promise<void> => {
+    const nowMs = now();
+    const messages: Promise<void>[] = [];
+    for (const leases of byName.values()) {
+      for (const [key, lease] of leases) {
+        const isOver = nowMs >= lease.untilMs;
+        const keeps = isLast || lease.untilMs - nowMs < 2 * holdMs ? 0 : Math.min(lease.left, lease.used);
+        if (!isOver && lease.left > keeps) messages.push(giveBack(lease, lease.left - keeps));
+        if (!lease.isAsking && (isOver || (lease.left === 0 && lease.used === 0))) {
+          leases.delete(key);
+          size--;
+        }
+        lease.extra = lease.used;
+        lease.used = 0;
+      }
+    }
+    await Promise.all(messages);
+  };
+  const returning = setInterval(() => void returnUnused(false), holdMs).unref();
+
+  /** The lease of a counter, made when there is none; a surplus of keys has leases that are forgotten at once. */
+  const leaseFor = ({ rule, key }: Claim): Lease => {
+    const leases = leasesOf(rule);
+    const known = leases.get(key);
+    if (known !== undefined) return known;
+    const lease: Lease = {
+      rule,
+      key,
+      left: 0,
+      spent: 0,
+      endMs: 0,
+      untilMs: 0,
+      resetsAtMs: 0,
+      shared: 0,
+      used: 0,
+      extra: 0,
+      isAsking: size >= maxLeases, // Then it takes nothing in advance.
+    };
+    if (size < maxLeases) {
+      leases.set(key, lease);
+      size++;
+    }
+    return lease;
+  };
+
+  return {
+    reserve(claims) {
+      const nowMs = now();
+      const parts = claims.map((claim) => spentHere(claim, leaseFor(claim), nowMs));
+      const states = statesOf(parts);
+      return states ?? askFor(parts, shared, now);
+    },
+    adjust(counted, units) {
+      const lease = leasesOf(counted.rule).get(counted.key);
+      const isHere = lease !== undefined && now() < lease.untilMs && isSameWindow(lease.endMs, counted.endMs);
+      if (!isHere || lease.spent + units < 0) return shared.adjust(counted, units);
+      const here = Math.min(units, lease.left); // All of what goes back.
+      lease.left -= here;
+      lease.spent += here;
+      return here === units ? undefined : shared.adjust(counted, units - here);
+    },
+    returnUnused: () => returnUnused(false),
+    close() {
+      clearInterval(returning);
+      return returnUnused(true);
+    },
+  };
+}
+
+/** One claim and what its lease says to it; null: there is not enough. */
+interface Part {
+  readonly claim: Claim;
+  readonly lease: Lease;
+  readonly state: LimitState | null;
+}
+
+function spentHere(claim: Claim, lease: Lease, nowMs: number): Part {
+  if (nowMs >= lease.untilMs || lease.left < claim.units) return { claim, lease, state: null };
+  lease.left -= claim.units;
+  lease.spent += claim.units;
+  lease.used += claim.units;
+  const { endMs } = lease;
+  const state = {
+    permitted: true,
+    remaining: remainingHere(lease),
+    resetMs: lease.resetsAtMs - nowMs,
+    endMs,
+  };
+  return { claim, lease, state };
+}
+
+function statesOf(parts: readonly Part[]): readonly LimitState[] | null {
+  const states: LimitState[] = [];
+  for (const { state } of parts) {
+    if (state === null) return null;
+    states.push(state);
+  }
+  return states;
+}
+
+/** One request to the shared counters for all claims that their leases cannot meet. */
+async function askFor(
+  parts: readonly Part[],
+  shared: SharedCounters,
+  now: () => number,
+): Promise<readonly LimitState[]> {
+  const sentAtMs = now();
+  const asking: Lease[] = [];
+  const asks = parts.flatMap(({ claim, lease, state }): Ask[] => {
+    if (state !== null) return [];
+    // What is left goes back with the request: the shared counters then decide about all that there is.
+    const back = { units: sentAtMs < lease.untilMs ? lease.left : 0, endMs: lease.endMs };
+    lease.left = 0;
+    // Of requests that come together one asks for more, or they would take all that there is.
+    const extra = lease.isAsking ? 0 : lease.extra;
+    if (!lease.isAsking) asking.push(lease);
+    lease.isAsking = true;
+    return [{ claim, extra, back }];
+  });
+  let grants: readonly Grant[];
+  try {
+    grants = await shared.take(asks);
+  } catch (error) {
+    for (const part of parts) credit(part, now());
+    throw error;
+  } finally {
+    for (const lease of asking) lease.isAsking = false;
+  }
+  return granted(parts, grants, { sentAtMs, nowMs: now() });
+}
+
+function granted(
+  parts: readonly Part[],
+  grants: readonly Grant[],
+  at: { readonly sentAtMs: number; readonly nowMs: number },
+): readonly LimitState[] {
+  const states: LimitState[] = [];
+  const answers = grants.values();
+  for (const [index, { claim, lease, state }] of parts.entries()) {
+    if (state !== null) {
+      states.push(state);
+      continue;
+    }
+    const { value: grant } = answers.next();
+    if (grant === undefined) throw new RangeError('the shared counters have not answered for every limit');
+    keep(lease, grant, { ...at, units: claim.units });
+    const { permitted, resetMs, endMs } = grant;
+    states.push({ permitted, remaining: remainingHere(lease), resetMs, endMs });
+    if (permitted) continue;
+    // Refused: what earlier claims hold and what later ones have counted here goes back.
+    for (const [other, part] of parts.entries())
+      if (other > index || part.claim.isHeld) credit(part, at.nowMs);
+    return states;
+  }
+  return states;
+}
+
+/** Notes what a grant says, and puts what is beyond the claim into the lease. */
+function keep(
+  lease: Lease,
+  grant: Grant,
+  { sentAtMs, nowMs, units }: { readonly sentAtMs: number; readonly nowMs: number; readonly units: number },
+): void {
+  lease.shared = grant.remaining;
+  if (!grant.permitted) return;
+  lease.used += units;
+  lease.extra = Math.min(Math.max(units, lease.extra * 2), lease.rule.quota);
+  // The window was open for so long when the counters answered, which was after the request was sent: so this is early.
+  // The thousandth is for clocks that run apart.
+  const untilMs = sentAtMs + Math.min(grant.resetMs * 0.999 - 1, longestMs);
+  if (untilMs <= nowMs) return;
+  const isSame = nowMs < lease.untilMs && isSameWindow(lease.endMs, grant.endMs);
+  lease.left = (isSame ? lease.left : 0) + grant.granted - units;
+  lease.spent = (isSame ? lease.spent : 0) + units;
+  lease.untilMs = isSame ? Math.max(lease.untilMs, untilMs) : untilMs;
+  lease.endMs = grant.endMs;
+  lease.resetsAtMs = sentAtMs + grant.resetMs;
+}
+
+/** Undoes what was spent here, if it still can be spent. */
+function credit({ claim, lease, state }: Part, nowMs: number): void {
+  if (state === null || nowMs >= lease.untilMs || !isSameWindow(lease.endMs, state.endMs)) return;
+  lease.left += claim.units;
+  lease.spent = Math.max(lease.spent - claim.units, 0);
+  lease.used = Math.max(lease.used - claim.units, 0);
+}
+
+const isSameWindow = (one: number, other: number): boolean => Math.abs(one - other) <= sameWindowMs;
+
+/** As far as this process knows. */
+const remainingHere = ({ rule, left, shared }: Lease): number => Math.min(left + shared, rule.quota);
