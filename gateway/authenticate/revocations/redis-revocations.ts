@@ -1,6 +1,7 @@
 // Revocations among gateways that share a Redis: a stream that each process reads from its beginning and then follows, so
 // that nothing is missed, whatever connection broke in between. What has no end stands in a set beside it.
-import { Redis } from 'ioredis';
+import { createRequire } from 'node:module';
+import type { Redis } from 'ioredis';
 import type { Logger } from '../../../core/log.ts';
 import { parseRevocation, type Revocation } from './revocation.ts';
 
@@ -88,7 +89,9 @@ class FollowedStream implements RedisRevocations {
   }
 
   #connect(): Redis {
-    const client = new Redis(this.#options.url, {
+    // Loaded where it is used: a gateway without Redis never holds it. `require` is typed for anything, hence the cast.
+    const { Redis: Client } = createRequire(import.meta.url)('ioredis') as typeof import('ioredis');
+    const client = new Client(this.#options.url, {
       enableOfflineQueue: false,
       maxRetriesPerRequest: 0,
       connectTimeout: 500,
