@@ -66,8 +66,7 @@ async function prepareMiddleware(options: HttpServiceOptions): Promise<ServiceMi
     selfHandleResponse: true,
     ejectPlugins: true,
     plugins: [events],
-    // The cast drops the library's WebSocket half, which is not used.
-  }) as ServiceMiddleware;
+  });
 }
 
 /**
