@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import cluster from 'node:cluster';
 import type { ListenAddress } from '../core/address.ts';
 import { followCertificate } from '../core/certificate-renewal.ts';
+import { restoreFastStrings } from '../core/fast-strings.ts';
 import { createLog, type Logger } from '../core/log.ts';
 import { readSecret } from '../core/secret.ts';
 import { createAuditLog } from './accounting/audit-log.ts';
@@ -70,6 +71,7 @@ export async function startGateway(
 }
 
 async function startOne(config: GatewayConfig, log: Logger, usesIngress: boolean): Promise<RunningGateway> {
+  restoreFastStrings();
   const callerAddress = createCallerAddress(config.trusted_proxies);
   const clientTrust = openClientTrust(config.tls);
   const listener = createListener({

@@ -64,6 +64,14 @@ const audiences = {
   identity: assertionAudience.identity,
 } as const;
 const renewBeforeExpiryMs = 20_000;
+const mostKept = 10_000;
+
+/** An assertion that may be used again, and for whom. */
+interface Kept {
+  readonly subject: AssertionSubject;
+  readonly assertion: string;
+  readonly freshUntilMs: number;
+}
 
 /**
  * Reads or creates the signing key and publishes the public one.
@@ -83,7 +91,9 @@ export async function openAssertionSigner(options: AssertionSignerOptions): Prom
     use: 'sig',
     alg: assertionAlgorithm,
   });
-  const kept = new LRUCache<string, { assertion: string; freshUntilMs: number }>({ max: 10_000 });
+  const kept = new LRUCache<string, Kept>({ max: mostKept });
+  // The last assertion for each subject: found without writing a key, which costs more than all the rest of a hit.
+  const latest = { 'model-server': new Map<string, Kept>(), identity: new Map<string, Kept>() };
   const pending = new Map<string, Promise<string>>();
 
   const signNew = async (cacheKey: string, subject: AssertionSubject): Promise<string> => {
@@ -100,15 +110,20 @@ export async function openAssertionSigner(options: AssertionSignerOptions): Prom
       .setIssuedAt(issuedAt)
       .setExpirationTime(issuedAt + assertionLifetimeSeconds)
       .sign(key);
-    kept.set(cacheKey, {
-      assertion,
-      freshUntilMs: (issuedAt + assertionLifetimeSeconds) * 1000 - renewBeforeExpiryMs,
-    });
+    const freshUntilMs = (issuedAt + assertionLifetimeSeconds) * 1000 - renewBeforeExpiryMs;
+    kept.set(cacheKey, { subject, assertion, freshUntilMs });
     return assertion;
+  };
+  const isFresh = ({ freshUntilMs }: Kept): boolean => {
+    const nowMs = now();
+    // A clock that was set back would leave an assertion fresh for too long; the upper bound catches that.
+    return freshUntilMs > nowMs && freshUntilMs <= nowMs + assertionLifetimeSeconds * 1000;
   };
 
   return {
     sign(subject) {
+      const last = latest[subject.service].get(subject.subject);
+      if (last !== undefined && isAlike(last.subject, subject) && isFresh(last)) return last.assertion;
       const cacheKey = JSON.stringify([
         subject.service,
         subject.subject,
@@ -117,13 +132,12 @@ export async function openAssertionSigner(options: AssertionSignerOptions): Prom
         ...subject.roles,
       ]);
       const known = kept.get(cacheKey);
-      // A clock that was set back would leave an assertion fresh for too long; the lower bound catches that.
-      if (
-        known !== undefined &&
-        known.freshUntilMs > now() &&
-        known.freshUntilMs <= now() + assertionLifetimeSeconds * 1000
-      )
+      if (known !== undefined && isFresh(known)) {
+        const shortcuts = latest[subject.service];
+        if (shortcuts.size >= mostKept) shortcuts.clear();
+        shortcuts.set(subject.subject, { ...known, subject });
         return known.assertion;
+      }
       const running = pending.get(cacheKey);
       if (running !== undefined) return running;
       const signing = signNew(cacheKey, subject).finally(() => pending.delete(cacheKey));
@@ -131,6 +145,13 @@ export async function openAssertionSigner(options: AssertionSignerOptions): Prom
       return signing;
     },
   };
+}
+
+/** Of one service and one subject: whether the assertions would say the same. Equal roles are one set in a snapshot. */
+function isAlike(left: AssertionSubject, right: AssertionSubject): boolean {
+  return (
+    left.roles === right.roles && left.clientId === right.clientId && left.credential === right.credential
+  );
 }
 
 function readKey(file: string): JWK | null {
