@@ -49,9 +49,10 @@ async function main() {
     { upstreamPort: load.port, issuer: load.issuer, algorithms: ['ES256'] },
     { execArgv: values.node.split(' ').filter((flag) => flag !== '') },
   );
-  console.log('| requests | RSS MiB | PSS MiB | highest RSS MiB | CPU µs/request |\n| --- | --- | --- | --- | --- |');
+  console.log(
+    '| requests | RSS MiB | PSS MiB | highest RSS MiB | CPU µs/request |\n| --- | --- | --- | --- | --- |',
+  );
   tell('0', gateway.pid);
-  if (process.env.SMAPS) console.log((await import('node:child_process')).execFileSync('node', [process.env.SMAPS, String(gateway.pid)], {encoding:'utf8'}));
   // In parts, since what crosses to another process is in memory three times.
   const parts = Math.ceil(distinct / 10_000);
   for (let part = 0; part < parts; part++) {
@@ -73,8 +74,9 @@ async function main() {
     }
     tell(answered, gateway.pid, (cpuOf(gateway.pid) - before.cpu) / (answered - before.answered));
   }
-  console.log(`\nheap, MiB: ${JSON.stringify(await gateway.ask({ heap: values.snapshot ?? true }, 'heap'))}\n`);
-  if (process.env.SMAPS) console.log((await import('node:child_process')).execFileSync('node', [process.env.SMAPS, String(gateway.pid)], {encoding:'utf8'}));
+  console.log(
+    `\nheap, MiB: ${JSON.stringify(await gateway.ask({ heap: values.snapshot ?? true }, 'heap'))}\n`,
+  );
   await new Promise((resolve) => setTimeout(resolve, 10_000));
   tell('10 s later', gateway.pid);
 }
