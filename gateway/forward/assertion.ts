@@ -1,7 +1,7 @@
 // Signs the identity assertion with which the gateway vouches for a request towards an internal service, and publishes
 // its public key for them. Signing costs tens of microseconds, so an assertion is kept per principal and audience and
 // used until 20 s before it expires.
-import { randomBytes } from 'node:crypto';
+import { createPrivateKey, randomBytes, sign, type KeyObject } from 'node:crypto';
 import {
   chmodSync,
   linkSync,
@@ -13,15 +13,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
-import {
-  calculateJwkThumbprint,
-  exportJWK,
-  generateKeyPair,
-  importJWK,
-  SignJWT,
-  type CryptoKey,
-  type JWK,
-} from 'jose';
+import { calculateJwkThumbprint, exportJWK, generateKeyPair, type JWK } from 'jose';
 import { LRUCache } from 'lru-cache';
 import {
   assertionAlgorithm,
@@ -46,7 +38,7 @@ export interface AssertionSubject {
 
 /** Signs assertions. */
 export interface AssertionSigner {
-  /** At once when a fresh assertion is kept, else after signing one. */
+  /** A kept assertion while it is fresh, else a new one. */
   sign(subject: AssertionSubject): string | Promise<string>;
 }
 
@@ -64,7 +56,11 @@ const audiences = {
   identity: assertionAudience.identity,
 } as const;
 const renewBeforeExpiryMs = 20_000;
-const mostKept = 10_000;
+const mostKept = 4_096;
+/** Shortcuts to them, which keep what the other memory may have dropped. */
+const mostShortcuts = 2_048;
+/** What kept assertions take, keys and subjects included: room for as many as principals are kept. */
+const mostKeptBytes = 4 * 1_048_576;
 
 /** An assertion that may be used again, and for whom. */
 interface Kept {
@@ -91,27 +87,32 @@ export async function openAssertionSigner(options: AssertionSignerOptions): Prom
     use: 'sig',
     alg: assertionAlgorithm,
   });
-  const kept = new LRUCache<string, Kept>({ max: mostKept });
+  const kept = new LRUCache<string, Kept>({ max: mostKept, maxSize: mostKeptBytes });
   // The last assertion for each subject: found without writing a key, which costs more than all the rest of a hit.
   const latest = { 'model-server': new Map<string, Kept>(), identity: new Map<string, Kept>() };
-  const pending = new Map<string, Promise<string>>();
+  const header = encoded({ alg: assertionAlgorithm, typ: assertionType, kid });
 
-  const signNew = async (cacheKey: string, subject: AssertionSubject): Promise<string> => {
+  // At once: Node signs in less time than WebCrypto takes to hand the work to its threads and back.
+  const signNew = (cacheKey: string, subject: AssertionSubject): string => {
     const issuedAt = Math.floor(now() / 1000);
-    const assertion = await new SignJWT({
+    const claims = encoded({
       client_id: subject.clientId,
       roles: [...subject.roles],
       credential: subject.credential,
-    })
-      .setProtectedHeader({ alg: assertionAlgorithm, typ: assertionType, kid })
-      .setIssuer(assertionIssuer)
-      .setAudience(audiences[subject.service])
-      .setSubject(subject.subject)
-      .setIssuedAt(issuedAt)
-      .setExpirationTime(issuedAt + assertionLifetimeSeconds)
-      .sign(key);
+      iss: assertionIssuer,
+      aud: audiences[subject.service],
+      sub: subject.subject,
+      iat: issuedAt,
+      exp: issuedAt + assertionLifetimeSeconds,
+    });
+    const signature = sign(null, Buffer.from(`${header}.${claims}`, 'latin1'), key);
+    const assertion = `${header}.${claims}.${signature.toString('base64url')}`;
     const freshUntilMs = (issuedAt + assertionLifetimeSeconds) * 1000 - renewBeforeExpiryMs;
-    kept.set(cacheKey, { subject, assertion, freshUntilMs });
+    kept.set(
+      cacheKey,
+      { subject, assertion, freshUntilMs },
+      { size: 600 + cacheKey.length + assertion.length },
+    );
     return assertion;
   };
   const isFresh = ({ freshUntilMs }: Kept): boolean => {
@@ -134,15 +135,11 @@ export async function openAssertionSigner(options: AssertionSignerOptions): Prom
       const known = kept.get(cacheKey);
       if (known !== undefined && isFresh(known)) {
         const shortcuts = latest[subject.service];
-        if (shortcuts.size >= mostKept) shortcuts.clear();
+        if (shortcuts.size >= mostShortcuts) shortcuts.clear();
         shortcuts.set(subject.subject, { ...known, subject });
         return known.assertion;
       }
-      const running = pending.get(cacheKey);
-      if (running !== undefined) return running;
-      const signing = signNew(cacheKey, subject).finally(() => pending.delete(cacheKey));
-      pending.set(cacheKey, signing);
-      return signing;
+      return signNew(cacheKey, subject);
     },
   };
 }
@@ -196,17 +193,29 @@ async function createKey(file: string): Promise<JWK> {
   }
 }
 
-async function importKey(jwk: JWK, file: string): Promise<{ key: CryptoKey; kid: string }> {
-  const key =
-    jwk.kty === 'OKP' && jwk.crv === 'Ed25519' && jwk.d !== undefined
-      ? await importJWK(jwk, assertionAlgorithm).catch(() => null)
-      : null;
-  if (key === null || key instanceof Uint8Array) {
+async function importKey(jwk: JWK, file: string): Promise<{ key: KeyObject; kid: string }> {
+  const isKey = jwk.kty === 'OKP' && jwk.crv === 'Ed25519' && jwk.d !== undefined;
+  const key = isKey ? importedKey(jwk) : null;
+  if (key === null) {
     throw new Error(
       `${file} is not an Ed25519 key; delete it and the gateway makes a new one at its next start`,
     );
   }
   return { key, kid: await calculateJwkThumbprint(jwk) };
+}
+
+function importedKey(jwk: JWK): KeyObject | null {
+  try {
+    // Node checks the members that it reads.
+    return createPrivateKey({ key: { ...jwk }, format: 'jwk' });
+  } catch {
+    return null;
+  }
+}
+
+/** RFC 7515 §3.1: a part of a compact JWS. */
+function encoded(part: Readonly<Record<string, unknown>>): string {
+  return Buffer.from(JSON.stringify(part)).toString('base64url');
 }
 
 function publish(file: string, publicKey: Readonly<Record<string, unknown>>): void {
