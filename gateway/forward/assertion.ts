@@ -1,13 +1,7 @@
 // Signs the identity assertion with which the gateway vouches for a request towards an internal service, and publishes
 // its public key for them. Signing costs tens of microseconds, so an assertion is kept per principal and audience and
 // used until 20 s before it expires.
-import {
-  createPrivateKey,
-  randomBytes,
-  sign as signBytes,
-  type JsonWebKey,
-  type KeyObject,
-} from 'node:crypto';
+import { createPrivateKey, randomBytes, sign as signBytes, type KeyObject } from 'node:crypto';
 import {
   chmodSync,
   linkSync,
@@ -220,7 +214,7 @@ async function importKey(jwk: JWK, file: string): Promise<{ key: KeyObject; kid:
 
 function privateKeyOf(jwk: JWK): KeyObject | null {
   try {
-    return createPrivateKey({ key: jwk as JsonWebKey, format: 'jwk' }); // Two names of one shape.
+    return createPrivateKey({ key: jwk, format: 'jwk' });
   } catch {
     return null;
   }
