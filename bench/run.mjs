@@ -5,7 +5,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, loadavg, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { accessTokens, claims, signingKey } from './harness/access-tokens.mjs';
+import { accessTokens, badAccessTokens, claims, signingKey } from './harness/access-tokens.mjs';
 import { startContestants } from './harness/contestants.mjs';
 import { checkGuard } from './harness/guard-check.mjs';
 import { helpPage, otherBenches, readOptions, UsageError } from './harness/options.mjs';
@@ -61,11 +61,10 @@ async function prepare(folder, { freshTokens }) {
   const fresh = await accessTokens(freshTokens, signing);
   await load.ask({ keep: { pool: 'known', tokens: known } }, 'keep');
   await load.ask({ keep: { pool: 'fresh', tokens: fresh } }, 'keep');
-  const other = await signingKey();
-  const [foreign] = await accessTokens(1, { privateKey: other.privateKey, issuer: load.issuer });
+  const bad = await badAccessTokens({ ...signing, pem: key.pem });
   return {
     load,
-    guard: { body, valid: known[0], foreign },
+    guard: { body, valid: known[0], bad },
     context: {
       folder,
       core: cores?.contestant ?? null,
@@ -90,15 +89,17 @@ async function benchPeers(options, folder) {
   };
   const wantsFresh = options.names === null || options.names.includes('gateway');
   const freshPerRound = wantsFresh ? Math.floor(plan.freshTokens / plan.rounds) : 0;
-  tell(`signing ${knownTokens + freshPerRound * plan.rounds} access tokens`);
-  const { load, guard, context } = await prepare(folder, { freshTokens: freshPerRound * plan.rounds });
+  const freshTokens = wantsFresh ? plan.freshWarm + freshPerRound * plan.rounds : 0;
+  tell(`signing ${knownTokens + freshTokens} access tokens`);
+  const { load, guard, context } = await prepare(folder, { freshTokens });
   const before = options.before === null ? null : resolve(options.before);
   const { started, skipped } = await startContestants({ ...options, before }, context);
   for (const contestant of started) await checkGuard(contestant, guard);
   tell(
     `guards checked: ${started.map(({ name, guards }) => (guards ? name : `${name} (has none)`)).join(', ')}`,
   );
-  for (const contestant of started) await warm(contestant, load, plan);
+  for (const contestant of started)
+    contestant.warmed = await warm(contestant, load, wantsFresh ? plan : { ...plan, freshWarm: 0 });
   const rows = await requestRounds(started, load, {
     plan,
     freshPerRound,
@@ -138,8 +139,8 @@ function report(tables, { options, file }) {
 function hitsOf(started, rows) {
   return started
     .filter(({ caches, name }) => caches === true && rows.has(name))
-    .map(({ name, warmRequests }) => {
-      const counted = rows.get(name).reduce((sum, { requests }) => sum + requests, warmRequests);
+    .map(({ name, warmed }) => {
+      const counted = rows.get(name).reduce((sum, { requests }) => sum + requests, warmed);
       const fresh = rows.get(`${name}, every token new`) ?? [];
       return {
         name,

@@ -24,7 +24,7 @@ export function readBody(authenticated: Authenticated): Parsed | Promise<Parsed>
   }
   if (!isJsonRequest(request)) throw new GatewayError('unsupported_media_type');
   const read = (bytes: Buffer): Parsed => {
-    parsed.body = { bytes, json: parse(bytes) };
+    parsed.body = parse(bytes);
     if (route.kind !== 'revocations') parsed.model = modelOf(parsed.body, pathModel);
     outcome.model = parsed.model;
     return parsed;
@@ -87,7 +87,7 @@ function collectStream(request: IncomingMessage, limit: number): Promise<Buffer>
   });
 }
 
-function parse(bytes: Buffer): Record<string, unknown> {
+function parse(bytes: Buffer): RequestBody {
   try {
     return parseStrictJson(bytes);
   } catch (error) {

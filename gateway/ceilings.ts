@@ -44,7 +44,7 @@ const prompts: Measure = (value) =>
 /** Which ceiling holds for which parameter of the body. */
 function rowsOf(
   ceilings: Ceilings,
-): readonly { readonly param: string; readonly ceiling: number; readonly measure: Measure }[] {
+): ReadonlyMap<string, { readonly ceiling: number; readonly measure: Measure }> {
   const rows: readonly [param: string, ceiling: number | undefined, measure: Measure][] = [
     ['max_tokens', ceilings.max_tokens, number],
     ['max_completion_tokens', ceilings.max_tokens, number],
@@ -59,8 +59,10 @@ function rowsOf(
     ['logprobs', ceilings.logprobs, number],
     ['top_logprobs', ceilings.logprobs, number],
   ];
-  return rows.flatMap(([param, limit, measure]) =>
-    limit === undefined ? [] : [{ param, ceiling: limit, measure }],
+  return new Map(
+    rows.flatMap(([param, limit, measure]) =>
+      limit === undefined ? [] : [[param, { ceiling: limit, measure }]],
+    ),
   );
 }
 
@@ -68,9 +70,11 @@ function rowsOf(
 export function compileCeilings(ceilings: Ceilings): CeilingTest {
   const rows = rowsOf(ceilings);
   return (body) => {
-    for (const { param, ceiling: limit, measure } of rows) {
-      const size = measure(body[param]);
-      if (size !== null && size > limit) return { param, size, ceiling: limit };
+    for (const param in body) {
+      const row = rows.get(param);
+      if (row === undefined) continue;
+      const size = row.measure(body[param]);
+      if (size !== null && size > row.ceiling) return { param, size, ceiling: row.ceiling };
     }
     return null;
   };

@@ -22,6 +22,8 @@ export interface RequestTarget {
 export interface RequestBody {
   readonly bytes: Buffer;
   readonly json: Readonly<Record<string, unknown>>;
+  /** Whether every text in `json` is known to be printable ASCII and plain white space (strict-json.ts). */
+  readonly isPlain?: boolean;
 }
 
 /** A request with a route, before anything was judged. */

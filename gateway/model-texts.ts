@@ -24,10 +24,15 @@ export function someModelText(
   visit: (text: string) => boolean,
 ): boolean {
   for (const key in body) {
-    if (Object.hasOwn(body, key) && !unread.has(key) && someText(body[key], key, visit)) return true;
+    const value = body[key];
+    if (mayHoldText(value) && Object.hasOwn(body, key) && !unread.has(key) && someText(value, key, visit))
+      return true;
   }
   return false;
 }
+
+const mayHoldText = (value: unknown): boolean =>
+  typeof value === 'string' || (typeof value === 'object' && value !== null);
 
 function someText(value: unknown, key: string, visit: (text: string) => boolean): boolean {
   if (typeof value === 'string') return !structural.has(key) && visit(value);
@@ -35,11 +40,18 @@ function someText(value: unknown, key: string, visit: (text: string) => boolean)
     for (const entry of value) if (someText(entry, key, visit)) return true;
     return key === 'content' && value.length > 1 && visit(joinParts(value));
   }
-  if (typeof value !== 'object' || value === null) return false;
+  return typeof value === 'object' && value !== null && someMemberText(value, key, visit);
+}
+
+function someMemberText(value: object, key: string, visit: (text: string) => boolean): boolean {
   const readsKeys = namedByCaller.has(key);
-  for (const [name, inner] of Object.entries(value)) {
+  const members = value as Readonly<Record<string, unknown>>; // An object of parsed JSON.
+  // Not Object.entries: a list of pairs for each object costs more than the walk.
+  for (const name in members) {
+    if (!Object.hasOwn(members, name)) continue;
     if (readsKeys && visit(name)) return true;
-    if (someText(inner, readsKeys ? '' : name, visit)) return true;
+    const inner = members[name];
+    if (mayHoldText(inner) && someText(inner, readsKeys ? '' : name, visit)) return true;
   }
   return false;
 }

@@ -11,7 +11,7 @@ const node =
     startNodePart(`contestants/${file}.mjs`, { ...options, ...more }, { core, ...start });
 
 /**
- * `guards`: whether it checks access tokens, which is verified before it is timed. `caches`: whether a token that was seen
+ * `guards`: whether it checks access tokens, and `guardsRequests` what they ask for; both are tried before it is timed. `caches`: whether a token that was seen
  * before costs less. `warmRequests`: served before anything is timed, so that all of it is compiled.
  */
 const all = [
@@ -25,6 +25,7 @@ const all = [
   {
     name: 'gateway before',
     guards: true,
+    guardsRequests: true,
     caches: true,
     warmRequests: 30_000,
     launch: node('gateway'),
@@ -33,6 +34,7 @@ const all = [
   {
     name: 'gateway',
     guards: true,
+    guardsRequests: true,
     caches: true,
     warmRequests: 30_000,
     launch: node('gateway'),

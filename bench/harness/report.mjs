@@ -148,7 +148,7 @@ function verdict(value, commit, stretch) {
 export function notesOf({ machine, plan, hits, skipped }) {
   const notes = [
     `Node ${machine.node} on ${machine.processor}, ${machine.cores} cores${machine.pinned ? '; contestant on core 0, load and upstream on core 1' : '; not pinned'}. ${plan.rounds} interleaved rounds of ${plan.seconds} s, medians; 32 connections, 100 access tokens (RS256, 2048 bits), 500-byte chat request, 400-byte answer.`,
-    'HAProxy and the obvious stack verify the signature on every request; direct, nginx, pass-through and Portkey check no token. Every contestant that guards was tried first: 200, 401 without a token, 401 with a changed signature, 401 from another signer.',
+    'HAProxy and the obvious stack verify the signature on every request; direct, nginx, pass-through and Portkey check no token. Every contestant that guards was tried first with a valid access token and twelve bad ones, the gateway with eight bad requests, too.',
   ];
   for (const { name, known, requests, fresh } of hits)
     notes.push(

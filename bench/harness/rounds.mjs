@@ -27,12 +27,15 @@ export async function measure({ name, part }, load, options) {
   return { ...result, cpu };
 }
 
-/** Serves requests that are not counted until a contestant is compiled. */
+/** Serves requests that are not measured until a contestant is compiled; resolves with their number. */
 export async function warm(contestant, load, plan) {
   const enough = plan.warmRequests ?? contestant.warmRequests * plan.warmShare;
   let served = 0;
   for (let tries = 0; served < enough && tries < 80; tries++)
     served += (await measure(contestant, load, { connections, durationMs: 250 })).count;
+  if (contestant.caches === true && plan.freshWarm > 0 && plan.freshTokens > 0)
+    await measure(contestant, load, { connections, pool: 'fresh', count: plan.freshWarm });
+  return served;
 }
 
 /** Values of each round by name of the contestant. */
@@ -77,7 +80,7 @@ export async function requestRounds(contestants, load, { plan, freshPerRound, on
       const fresh = await measure(contestant, load, {
         connections,
         pool: 'fresh',
-        from: round * freshPerRound,
+        from: plan.freshWarm + round * freshPerRound,
         count: freshPerRound,
       });
       const freshName = `${name}, every token new`;

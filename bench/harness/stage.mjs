@@ -18,9 +18,16 @@ async function startGateways(list, { load, guard, context, options }) {
       { ...common, isSource: options.isSource, variant },
       { core, execArgv },
     );
-    const gateway = { name, guards: true, warmRequests: 20_000, part, rounds: [] };
+    const gateway = {
+      name,
+      guards: true,
+      guardsRequests: variant === 'everything on',
+      warmRequests: 20_000,
+      part,
+      rounds: [],
+    };
     await checkGuard(gateway, guard);
-    await warm(gateway, load, options.plan);
+    await warm(gateway, load, { ...options.plan, freshWarm: 0 });
     gateways.push(gateway);
   }
   return gateways;

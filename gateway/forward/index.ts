@@ -9,8 +9,11 @@ import { forwardOpenAi } from './openai.ts';
 import { answerShadow } from './shadow.ts';
 import { answerRevocation } from './revocation.ts';
 
-/** Settles when the answer has ended or the caller has gone. @throws GatewayError, also after streaming has begun. */
-export async function forward(guarded: Guarded): Promise<void> {
+/**
+ * Over when the answer has ended or the caller has gone.
+ * @throws GatewayError, also after streaming has begun; or its promise rejects
+ */
+export function forward(guarded: Guarded): void | Promise<void> {
   // Revoked since it was authenticated.
   if (guarded.signal.reason instanceof GatewayError) throw guarded.signal.reason;
   switch (guarded.route.kind) {

@@ -41,13 +41,13 @@ export const deniedWords = {
     const match = compileWords(words);
     const hasPhrases = words.some((word) => word.includes(' '));
     let found = -1;
-    const visit = (text: string): boolean => {
-      const folded = isPlain(text) ? text : foldText(text);
-      found = match(hasPhrases ? collapseSpace(folded) : folded);
+    const visitFolded = (text: string): boolean => {
+      found = match(hasPhrases ? collapseSpace(text) : text);
       return found !== -1;
     };
+    const visit = (text: string): boolean => visitFolded(isPlain(text) ? text : foldText(text));
     return {
-      check(body) {
+      check(body, knownPlain) {
         if (!options.allow_token_ids) {
           for (const param of ['prompt', 'input'] as const) {
             if (holdsTokenIds(body[param])) {
@@ -57,7 +57,9 @@ export const deniedWords = {
           }
         }
         // The number of the word is recorded, never the text in which it stood.
-        return someModelText(body, visit) ? { code: 'content_blocked', reason: `words.${found}` } : null;
+        return someModelText(body, knownPlain === true ? visitFolded : visit)
+          ? { code: 'content_blocked', reason: `words.${found}` }
+          : null;
       },
     };
   },

@@ -12,8 +12,8 @@ export interface Objection {
 
 /** A guard with its options compiled. */
 export interface CompiledGuard {
-  /** The objection to this body, or null. */
-  check(body: Readonly<Record<string, unknown>>): Objection | null;
+  /** The objection to this body, or null; `isPlain` when its texts are known to be printable ASCII and plain white space. */
+  check(body: Readonly<Record<string, unknown>>, isPlain?: boolean): Objection | null;
 }
 
 /** A kind of guard; `name` is its `kind` in guards.yaml. */

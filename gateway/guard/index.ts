@@ -1,7 +1,7 @@
 // Fifth stage: is this content allowed, are the parameters within their ceilings. The types of the parameters that
 // decide are checked on every judged body; the guards that the route names follow in the order in which it names them.
 import { GatewayError } from '../../core/errors.ts';
-import type { Guarded, Limited } from '../exchange.ts';
+import type { Guarded, Limited, RequestBody } from '../exchange.ts';
 import type { Obligations } from '../authorize/index.ts';
 import type { Guards } from './compiled-guards.ts';
 import type { Objection } from './guard.ts';
@@ -20,9 +20,9 @@ export function guard(limited: Limited): Guarded {
   const { body, route, snapshot } = limited;
   if (body !== null) {
     checkParameterTypes(body.json, route);
-    for (const name of route.guards) runGuard(name, snapshot.guards, body.json);
+    for (const name of route.guards) runGuard(name, snapshot.guards, body);
     const { obligations } = limited.effective;
-    if (obligations !== null) runObligations(obligations, limited, body.json);
+    if (obligations !== null) runObligations(obligations, limited, body);
   }
   guarded.guarded = true;
   return guarded;
@@ -31,18 +31,18 @@ export function guard(limited: Limited): Guarded {
 function runObligations(
   { guards, ceilingTest }: Obligations,
   { route, snapshot }: Limited,
-  body: Readonly<Record<string, unknown>>,
+  body: RequestBody,
 ): void {
   for (const name of guards) if (!route.guards.includes(name)) runGuard(name, snapshot.guards, body);
-  if (ceilingTest !== null) refuse('obligations.ceilings', ceilingObjection(ceilingTest, body));
+  if (ceilingTest !== null) refuse('obligations.ceilings', ceilingObjection(ceilingTest, body.json));
 }
 
-function runGuard(name: string, guards: Guards, body: Readonly<Record<string, unknown>>): void {
+function runGuard(name: string, guards: Guards, body: RequestBody): void {
   const compiled = guards.byName.get(name);
   // The loader refuses routes with unknown guards; should one get here, nothing passes.
   if (compiled === undefined)
     throw new GatewayError('content_blocked', { reason: `guards.${name} is unknown` });
-  refuse(`guards.${name}`, compiled.check(body));
+  refuse(`guards.${name}`, compiled.check(body.json, body.isPlain));
 }
 
 /** `by` is what objects, for the private reason. */

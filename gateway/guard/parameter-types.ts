@@ -38,8 +38,8 @@ const messageRoles = new Set(['system', 'developer', 'user', 'assistant', 'tool'
 
 const messages: Check = (value) => {
   if (!Array.isArray(value) || value.length === 0) return 'is not a list with at least one message';
-  for (const [index, entry] of value.entries()) {
-    const problem = messageProblem(entry);
+  for (let index = 0; index < value.length; index++) {
+    const problem = messageProblem(value[index]);
     if (problem !== null) return `has a message (${index}) whose ${problem}`;
   }
   return null;
@@ -74,7 +74,7 @@ const streamOptions: Check = (value) => {
 /** `logprobs` is a number for completions and true or false for chat. */
 const logprobs: Check = (value) => (typeof value === 'boolean' ? null : wholeFrom(0)(value));
 
-const checks: readonly (readonly [name: string, check: Check])[] = [
+const checks: ReadonlyMap<string, Check> = new Map([
   ['stream', boolean],
   ['stream_options', streamOptions],
   ['messages', messages],
@@ -90,7 +90,7 @@ const checks: readonly (readonly [name: string, check: Check])[] = [
   ['logprobs', logprobs],
   ['top_logprobs', wholeFrom(0)],
   ['stop', stop],
-];
+]);
 
 /**
  * Refuses a body whose deciding parameters have the wrong type.
@@ -101,10 +101,10 @@ export function checkParameterTypes(
   body: Readonly<Record<string, unknown>>,
   route: Pick<Route, 'kind' | 'upstreamPath'>,
 ): void {
-  for (const [name, check] of checks) {
+  for (const name in body) {
     const value = body[name];
     if (value === undefined || value === null) continue;
-    const problem = check(value);
+    const problem = checks.get(name)?.(value) ?? null;
     if (problem !== null) throw invalid(name, problem);
   }
   if (route.kind === 'generate' && typeof body['prompt'] !== 'string') throw invalid('prompt', 'is not text');

@@ -1,5 +1,7 @@
 // Finds any of many words in a text in one pass: an Aho–Corasick automaton over UTF-16 units, so the time is linear in
-// the text whatever the words are. Letter case of ASCII is folded here, all else by fold-text.ts.
+// the text whatever the words are. It starts only where a word may begin (word-strides.ts), and no unit is read twice by
+// it. Letter case of ASCII is folded here, all else by fold-text.ts.
+import { compileStrides } from './word-strides.ts';
 
 /** Index of the first denied word that stands in the text as a word of its own, or -1. */
 export type WordMatcher = (text: string) => number;
@@ -28,18 +30,28 @@ export function compileWords(words: readonly string[]): WordMatcher {
   const { table, firstEnds, suffixEnds } = link(nodes, width);
   const ends = Int32Array.from(nodes, (node) => node.word);
   const lengths = Int32Array.from(words, (word) => word.length);
+  const strides = compileStrides(words);
+
+  /** The word that ends here and stands alone, or -1. */
+  const wordAt = (text: string, state: number, index: number): number => {
+    for (let end = firstEnds[state] ?? 0; end !== 0; end = suffixEnds[end] ?? 0) {
+      const word = ends[end] ?? -1;
+      if (standsAlone(text, index + 1 - (lengths[word] ?? 0), index + 1)) return word;
+    }
+    return -1;
+  };
 
   return (text) => {
     let state = 0;
     for (let index = 0; index < text.length; index++) {
+      // No word is under way: on to where the next one may begin.
+      if (state === 0 && strides !== null) index = strides(text, index);
+      if (index >= text.length) return -1;
       const unit = text.charCodeAt(index);
       const letter = unit < 128 ? (asciiClasses[unit] ?? 0) : (classOf.get(unit) ?? 0);
       state = letter === 0 ? 0 : (table[state * width + letter] ?? 0);
-      if (firstEnds[state] === 0) continue;
-      for (let end = firstEnds[state] ?? 0; end !== 0; end = suffixEnds[end] ?? 0) {
-        const word = ends[end] ?? -1;
-        if (standsAlone(text, index + 1 - (lengths[word] ?? 0), index + 1)) return word;
-      }
+      const word = firstEnds[state] === 0 ? -1 : wordAt(text, state, index);
+      if (word !== -1) return word;
     }
     return -1;
   };

@@ -53,14 +53,23 @@ describe('parseStrictJson', () => {
   it('accepts equal members in different objects, and colons and quotes inside strings', () => {
     const text =
       '{"messages":[{"role":"user","content":"a: \\"b\\": {1:2}\\\\"},{"role":"user","content":":"}],"n":1}';
-    assert.deepEqual(parseStrictJson(Buffer.from(text)), JSON.parse(text));
+    assert.deepEqual(parseStrictJson(Buffer.from(text)).json, JSON.parse(text));
   });
 
   it('accepts 20,000 integer-like members', () => {
     const text = JSON.stringify(
       Object.fromEntries(Array.from({ length: 20_000 }, (_, index) => [String(index), index])),
     );
-    assert.equal(Object.keys(parseStrictJson(Buffer.from(text))).length, 20_000);
+    assert.equal(Object.keys(parseStrictJson(Buffer.from(text)).json).length, 20_000);
+  });
+
+  it('says of a body that all its texts are plain only where that is so', () => {
+    const isPlain = (source: string): boolean | undefined => parseStrictJson(Buffer.from(source)).isPlain;
+    for (const source of ['{}', '{"a":"b c~"}', '{"a":"\\n\\r\\t\\"\\/\\\\"}', '{ "a" :\n\t1 }'])
+      assert.equal(isPlain(source), true, source);
+    for (const source of ['"\\u0041"', '"\\b"', '"\\f"', '"\u007f"', '"é"', '"\u200b"', '"\\ud800"'])
+      assert.equal(isPlain(`{"a":${source}}`), false, source);
+    assert.equal(isPlain('{"é":1}'), false);
   });
 
   it('accepts nesting of 32 levels', () => {

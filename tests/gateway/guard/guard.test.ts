@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 import { GatewayError } from '../../../core/errors.ts';
 import { compileGuards, guard, guardsSchema } from '../../../gateway/guard/index.ts';
 import type { Route } from '../../../gateway/policies/routes.ts';
+import { parseStrictJson } from '../../../gateway/strict-json.ts';
 import { requestWith, routeWith } from '../parsed-request.ts';
 
 const guards = compileGuards(
@@ -221,6 +222,43 @@ describe('denied words', () => {
     assert.equal(spiteful?.check(prompt(`${'a'.repeat(1_000_000)}!`)), null);
     assert.equal(spiteful.check(prompt('a'.repeat(101))), null);
     assert.equal(spiteful.check(prompt('a'.repeat(100)))?.code, 'content_blocked');
+  });
+
+  it('are found wherever they stand, among words of any length', () => {
+    for (const words of [['needle'], ['needle', 'abc'], ['needle', 'ab'], ['needle', 'a'.repeat(256)]]) {
+      const compiled = compileGuards(
+        guardsSchema.parse({ guards: { w: { kind: 'denied_words', words } } }),
+      ).byName.get('w');
+      for (let before = 0; before < 40; before++) {
+        for (const near of ['.', 'n', 'e ', 'needl', 'Needl_', 'É', '機']) {
+          const lead = near.repeat(before);
+          const text = `${lead} NeeDLe ${near.repeat(3)}`;
+          assert.notEqual(compiled?.check(prompt(text)), null, text);
+          assert.equal(compiled?.check(prompt(`${lead} needleless`)), null, lead);
+        }
+      }
+    }
+  });
+
+  it('are found in a body as it came, whatever escapes hide them', () => {
+    const hidden = [
+      'forbidden',
+      'f\\u006frbidden',
+      'for\\u200bbidden',
+      'for\\u00adbidden',
+      'for\\bbidden',
+      'for\u007fbidden',
+      'for\u00adbidden',
+      'ｆorbidden',
+      'x\\nforbidden\\ty',
+      '\\\\ forbidden',
+      '\\"forbidden\\"',
+    ];
+    for (const text of hidden) {
+      const body = parseStrictJson(Buffer.from(`{"model":"m","prompt":"${text}"}`));
+      const compiled = guards.byName.get('words');
+      assert.equal(compiled?.check(body.json, body.isPlain)?.code, 'content_blocked', text);
+    }
   });
 
   it('do not repeat the text in the refusal', () => {
