@@ -1,7 +1,7 @@
 // Signs the identity assertion with which the gateway vouches for a request towards an internal service, and publishes
 // its public key for them. Signing costs tens of microseconds, so an assertion is kept per principal and audience and
 // used until 20 s before it expires.
-import { createPrivateKey, randomBytes, sign, type KeyObject } from 'node:crypto';
+import { createPrivateKey, randomBytes, sign as signBytes, type KeyObject } from 'node:crypto';
 import {
   chmodSync,
   linkSync,
@@ -38,7 +38,7 @@ export interface AssertionSubject {
 
 /** Signs assertions. */
 export interface AssertionSigner {
-  /** A kept assertion while it is fresh, else a new one. */
+  /** At once when a fresh assertion is kept, else after signing one. */
   sign(subject: AssertionSubject): string | Promise<string>;
 }
 
@@ -57,10 +57,10 @@ const audiences = {
 } as const;
 const renewBeforeExpiryMs = 20_000;
 const mostKept = 4_096;
-/** Shortcuts to them, which keep what the other memory may have dropped. */
-const mostShortcuts = 2_048;
 /** What kept assertions take, keys and subjects included: room for as many as principals are kept. */
 const mostKeptBytes = 4 * 1_048_576;
+/** Shortcuts to them, which keep what the other memory may have dropped. */
+const mostShortcuts = 2_048;
 
 /** An assertion that may be used again, and for whom. */
 interface Kept {
@@ -90,12 +90,13 @@ export async function openAssertionSigner(options: AssertionSignerOptions): Prom
   const kept = new LRUCache<string, Kept>({ max: mostKept, maxSize: mostKeptBytes });
   // The last assertion for each subject: found without writing a key, which costs more than all the rest of a hit.
   const latest = { 'model-server': new Map<string, Kept>(), identity: new Map<string, Kept>() };
-  const header = encoded({ alg: assertionAlgorithm, typ: assertionType, kid });
+  const pending = new Map<string, Promise<string>>();
 
-  // At once: Node signs in less time than WebCrypto takes to hand the work to its threads and back.
-  const signNew = (cacheKey: string, subject: AssertionSubject): string => {
+  // By Node itself, in its thread pool: half of the processor time of WebCrypto.
+  const header = base64url({ alg: assertionAlgorithm, typ: assertionType, kid });
+  const signNew = async (cacheKey: string, subject: AssertionSubject): Promise<string> => {
     const issuedAt = Math.floor(now() / 1000);
-    const claims = encoded({
+    const claims = base64url({
       client_id: subject.clientId,
       roles: [...subject.roles],
       credential: subject.credential,
@@ -105,8 +106,8 @@ export async function openAssertionSigner(options: AssertionSignerOptions): Prom
       iat: issuedAt,
       exp: issuedAt + assertionLifetimeSeconds,
     });
-    const signature = sign(null, Buffer.from(`${header}.${claims}`, 'latin1'), key);
-    const assertion = `${header}.${claims}.${signature.toString('base64url')}`;
+    const input = `${header}.${claims}`;
+    const assertion = `${input}.${await signature(input, key)}`;
     const freshUntilMs = (issuedAt + assertionLifetimeSeconds) * 1000 - renewBeforeExpiryMs;
     kept.set(
       cacheKey,
@@ -139,7 +140,11 @@ export async function openAssertionSigner(options: AssertionSignerOptions): Prom
         shortcuts.set(subject.subject, { ...known, subject });
         return known.assertion;
       }
-      return signNew(cacheKey, subject);
+      const running = pending.get(cacheKey);
+      if (running !== undefined) return running;
+      const signing = signNew(cacheKey, subject).finally(() => pending.delete(cacheKey));
+      pending.set(cacheKey, signing);
+      return signing;
     },
   };
 }
@@ -193,9 +198,20 @@ async function createKey(file: string): Promise<JWK> {
   }
 }
 
+const base64url = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url');
+
+/** RFC 8037 §3.1: the Ed25519 signature of the signing input, in base64url. */
+function signature(input: string, key: KeyObject): Promise<string> {
+  return new Promise((resolve, reject) => {
+    signBytes(null, Buffer.from(input, 'latin1'), key, (error, bytes) => {
+      if (error === null) resolve(bytes.toString('base64url'));
+      else reject(error);
+    });
+  });
+}
+
 async function importKey(jwk: JWK, file: string): Promise<{ key: KeyObject; kid: string }> {
-  const isKey = jwk.kty === 'OKP' && jwk.crv === 'Ed25519' && jwk.d !== undefined;
-  const key = isKey ? importedKey(jwk) : null;
+  const key = jwk.kty === 'OKP' && jwk.crv === 'Ed25519' && jwk.d !== undefined ? privateKeyOf(jwk) : null;
   if (key === null) {
     throw new Error(
       `${file} is not an Ed25519 key; delete it and the gateway makes a new one at its next start`,
@@ -204,18 +220,12 @@ async function importKey(jwk: JWK, file: string): Promise<{ key: KeyObject; kid:
   return { key, kid: await calculateJwkThumbprint(jwk) };
 }
 
-function importedKey(jwk: JWK): KeyObject | null {
+function privateKeyOf(jwk: JWK): KeyObject | null {
   try {
-    // Node checks the members that it reads.
-    return createPrivateKey({ key: { ...jwk }, format: 'jwk' });
+    return createPrivateKey({ key: jwk, format: 'jwk' });
   } catch {
     return null;
   }
-}
-
-/** RFC 7515 §3.1: a part of a compact JWS. */
-function encoded(part: Readonly<Record<string, unknown>>): string {
-  return Buffer.from(JSON.stringify(part)).toString('base64url');
 }
 
 function publish(file: string, publicKey: Readonly<Record<string, unknown>>): void {
