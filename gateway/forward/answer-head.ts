@@ -8,16 +8,18 @@ export function jsonHead(
   upstream: IncomingHttpHeaders,
   length: number,
 ): OutgoingHttpHeaders {
-  return { 'content-type': 'application/json', 'content-length': length, ...commonHead(guarded, upstream) };
+  const head = commonHead(guarded, upstream);
+  head['content-type'] = 'application/json';
+  head['content-length'] = length;
+  return head;
 }
 
 /** Headers of an event stream. */
 export function streamHead(guarded: Guarded, upstream: IncomingHttpHeaders): OutgoingHttpHeaders {
-  return {
-    'content-type': 'text/event-stream; charset=utf-8',
-    'x-accel-buffering': 'no',
-    ...commonHead(guarded, upstream),
-  };
+  const head = commonHead(guarded, upstream);
+  head['content-type'] = 'text/event-stream; charset=utf-8';
+  head['x-accel-buffering'] = 'no';
+  return head;
 }
 
 function commonHead(guarded: Guarded, upstream: IncomingHttpHeaders): OutgoingHttpHeaders {

@@ -20,6 +20,8 @@ const forbiddenInValue = /[^\t\x20-\x7e\x80-\xff]/;
 const target = /^\/[\x21-\x7e]*$/;
 // Names and paths come from the configuration and from policies: few, and the same for every request.
 const maxKnown = 1_000;
+/** From so many characters on it is cheaper to know a value again than to look at each of them. */
+const longValue = 64;
 /** Larger bodies are handed over as they are: copying them would cost more than a second buffer in the write. */
 export const maxJoinedBody = 65_536;
 
@@ -29,6 +31,8 @@ export class RequestWriter {
   /** First lines that were checked, by method, path and whether the connection is to end. */
   readonly #starts = new Map<string, string>();
   readonly #names = new Set<string>();
+  /** Long values that were checked: assertions and our credential, each sent many times. */
+  readonly #longValues = new Set<string>();
 
   constructor(host: string) {
     if (!target.test(`/${host}`)) throw new Error('not a host');
@@ -47,7 +51,7 @@ export class RequestWriter {
       const name = headers[at] ?? '';
       const value = headers[at + 1] ?? '';
       if (!this.#names.has(name)) this.#learn(name);
-      if (forbiddenInValue.test(value)) throw new Error(`${name} holds a byte that no field may hold`);
+      if (value.length < longValue || !this.#longValues.has(value)) this.#checkValue(name, value);
       head += `${name}: ${value}\r\n`;
     }
     if (body === null) return Buffer.from(`${head}\r\n`, 'latin1');
@@ -69,6 +73,13 @@ export class RequestWriter {
     if (this.#starts.size >= maxKnown) this.#starts.clear();
     this.#starts.set(key, start);
     return start;
+  }
+
+  #checkValue(name: string, value: string): void {
+    if (forbiddenInValue.test(value)) throw new Error(`${name} holds a byte that no field may hold`);
+    if (value.length < longValue) return;
+    if (this.#longValues.size >= maxKnown) this.#longValues.clear();
+    this.#longValues.add(value);
   }
 
   #learn(name: string): void {
