@@ -15,17 +15,18 @@ const heartbeatMs = 15_000;
 
 /**
  * Forwards one request and settles when its answer has ended, or when the caller has gone.
- * @throws GatewayError, or its promise rejects; after streaming has begun the answer is still open for the renderer's last event.
+ * @throws GatewayError, or its promise rejects; after streaming has begun the answer is still open for the renderer's
+ * last event.
  */
 export function forwardOpenAi(guarded: Guarded): Promise<void> {
   const upstream = upstreamOf(guarded);
-  const assertion = assertionFor(guarded, upstream);
-  return assertion instanceof Promise
-    ? assertion.then((signed) => forwardTo(upstream, guarded, signed))
-    : forwardTo(upstream, guarded, assertion);
+  const signed = assertionFor(guarded, upstream);
+  // Mostly known: an assertion serves its principal for a while.
+  if (signed instanceof Promise) return signed.then((assertion) => send(guarded, upstream, assertion));
+  return send(guarded, upstream, signed);
 }
 
-function forwardTo(upstream: Upstream, guarded: Guarded, assertion: string | null): Promise<void> {
+function send(guarded: Guarded, upstream: Upstream, assertion: string | null): Promise<void> {
   const isStream = guarded.body?.json['stream'] === true;
   const { bytes, addsUsage } =
     guarded.body === null
