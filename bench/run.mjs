@@ -89,15 +89,17 @@ async function benchPeers(options, folder) {
   };
   const wantsFresh = options.names === null || options.names.includes('gateway');
   const freshPerRound = wantsFresh ? Math.floor(plan.freshTokens / plan.rounds) : 0;
-  tell(`signing ${knownTokens + freshPerRound * plan.rounds} access tokens`);
-  const { load, guard, context } = await prepare(folder, { freshTokens: freshPerRound * plan.rounds });
+  const freshTokens = wantsFresh ? plan.freshWarm + freshPerRound * plan.rounds : 0;
+  tell(`signing ${knownTokens + freshTokens} access tokens`);
+  const { load, guard, context } = await prepare(folder, { freshTokens });
   const before = options.before === null ? null : resolve(options.before);
   const { started, skipped } = await startContestants({ ...options, before }, context);
   for (const contestant of started) await checkGuard(contestant, guard);
   tell(
     `guards checked: ${started.map(({ name, guards }) => (guards ? name : `${name} (has none)`)).join(', ')}`,
   );
-  for (const contestant of started) contestant.warmed = await warm(contestant, load, plan);
+  for (const contestant of started)
+    contestant.warmed = await warm(contestant, load, wantsFresh ? plan : { ...plan, freshWarm: 0 });
   const rows = await requestRounds(started, load, {
     plan,
     freshPerRound,

@@ -45,6 +45,8 @@ const full = {
   streamRounds: 3,
   streamSeconds: 2,
   freshTokens: 28_000,
+  /** Never-seen tokens served before the rounds: verification must be compiled, too. */
+  freshWarm: 4_000,
   /** Of the requests that a contestant serves before it is measured. */
   warmShare: 1,
 };
@@ -55,6 +57,7 @@ const short = {
   streamRounds: 1,
   streamSeconds: 1,
   freshTokens: 2_400,
+  freshWarm: 1_500,
   warmShare: 0.4,
 };
 
@@ -109,6 +112,7 @@ export function readOptions(words) {
       rounds: values.rounds === undefined ? plan.rounds : number('rounds', values.rounds, 1),
       freshTokens:
         values['new-tokens'] === undefined ? plan.freshTokens : number('new-tokens', values['new-tokens'], 0),
+      freshWarm: values['new-tokens'] === undefined && values.warm === undefined ? plan.freshWarm : 0,
       warmRequests: values.warm === undefined ? null : number('warm', values.warm, 0),
       seconds: values.seconds === undefined ? plan.seconds : number('seconds', values.seconds, 0.1),
     },

@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 
 const width = 900;
-const labelWidth = 205;
+const labelWidth = 212;
 const barHeight = 24;
 const gap = 10;
 const ink = '#1f2328';
@@ -27,10 +27,11 @@ function stepOf(most) {
 }
 
 /** One chart of horizontal bars; a bar that would dwarf the others is cut and says so. */
-function chart({ title, unit, bars, y }) {
-  const values = bars.map(({ cpu }) => cpu.max).toSorted((left, right) => left - right);
-  // The longest bar may be at most twice the next.
-  const most = Math.min(values.at(-1), (values.at(-2) ?? values.at(-1)) * 2) * 1.04;
+function chart({ title, bars, y }) {
+  const medians = bars.map(({ cpu }) => cpu.median).toSorted((left, right) => left - right);
+  const longest = Math.max(...bars.map(({ cpu }) => cpu.max));
+  // A bar may be at most 1.7 times as long as the next; whiskers end with the scale.
+  const most = Math.min(longest, (medians.at(-2) ?? longest) * 1.7) * 1.04;
   const plotWidth = width - labelWidth - 130;
   const scale = (value) => (Math.min(value, most) / most) * plotWidth;
   const step = stepOf(most);
@@ -53,7 +54,7 @@ function chart({ title, unit, bars, y }) {
         name,
         `text-anchor="end"${kind === 'ours' ? ' font-weight="600"' : ''}`,
       ),
-      `<rect x="${labelWidth}" y="${barTop}" width="${scale(cpu.median).toFixed(1)}" height="${barHeight}" rx="2" fill="${colours[kind]}"/>`,
+      `<rect x="${labelWidth}" y="${barTop}" width="${scale(cpu.median).toFixed(1)}" height="${barHeight}" rx="2" fill="${colours[kind]}"${name.includes('new') ? ' fill-opacity="0.55"' : ''}/>`,
     );
     if (!isCut && cpu.max > cpu.min) {
       const [from, to] = [labelWidth + scale(cpu.min), labelWidth + scale(cpu.max)].map((x) => x.toFixed(1));
@@ -62,7 +63,7 @@ function chart({ title, unit, bars, y }) {
       );
     }
     const end = labelWidth + scale(isCut ? cpu.median : cpu.max) + 8;
-    parts.push(text(end, middle + 4, `${cpu.median.toFixed(1)}${isCut ? ` ${unit}, bar cut` : ''}`));
+    parts.push(text(end, middle + 4, `${cpu.median.toFixed(1)}${isCut ? ` (bar cut)` : ''}`));
   });
   return { svg: parts.join('\n'), bottom: bottom + 18 };
 }
@@ -70,10 +71,16 @@ function chart({ title, unit, bars, y }) {
 const unguarded = new Set(['direct', 'nginx', 'pass-through', 'portkey']);
 const kindOf = (name) => (name.startsWith('gateway') ? 'ours' : unguarded.has(name) ? 'open' : 'guarding');
 
+/** From top to bottom. */
+const order = ['ours', 'guarding', 'open'];
+
 /** The whole plot of a summary. */
 export function plotOf({ requests, streams, machine, plan }) {
   const bars = (rows) =>
-    rows.filter(({ name }) => name !== 'direct').map(({ name, cpu }) => ({ name, cpu, kind: kindOf(name) }));
+    rows
+      .filter(({ name }) => name !== 'direct')
+      .map(({ name, cpu }) => ({ name, cpu, kind: kindOf(name) }))
+      .toSorted((left, right) => order.indexOf(left.kind) - order.indexOf(right.kind));
   const charts = [];
   let y = 56;
   const add = (options) => {
@@ -82,9 +89,9 @@ export function plotOf({ requests, streams, machine, plan }) {
     charts.push(svg);
     y = bottom + 24;
   };
-  add({ title: 'CPU per request, µs', unit: 'µs', bars: bars(requests) });
+  add({ title: 'CPU per request, µs', bars: bars(requests) });
   for (const { callers, contestants } of streams)
-    add({ title: `CPU per streamed chunk, µs, ${callers} streams`, unit: 'µs', bars: bars(contestants) });
+    add({ title: `CPU per streamed chunk, µs, ${callers} streams`, bars: bars(contestants) });
   const legend = [
     [16, 'ours', 'Sallyport: token, role, rules, limits, guards, audit, metrics'],
     [400, 'guarding', 'token, role and rate limit'],

@@ -126,15 +126,26 @@ function treeOf(root) {
 /** Whether the processor time of other processes can be read here. */
 export const canReadProcesses = existsSync('/proc/self/stat');
 
-/** Processor time of a process, its children and their ended children, µs; in steps of a clock tick (10 ms). */
+/** Processor time of a process and its children, user and system, µs. */
 export function cpuOf(pid) {
-  let ticks = 0;
-  for (const each of treeOf(pid)) {
-    const fields = statOf(each);
-    // utime, stime, cutime, cstime: proc(5).
-    if (fields !== null) for (const field of fields.slice(11, 15)) ticks += Number(field);
+  return treeOf(pid).reduce((sum, each) => sum + (scheduledOf(each) ?? tickedOf(each)), 0);
+}
+
+/** By the scheduler's own count in nanoseconds, over all threads; null where the kernel does not keep it. */
+export function scheduledOf(pid) {
+  try {
+    const threads = readdirSync(`/proc/${pid}/task`);
+    const times = threads.map((thread) => readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'latin1'));
+    return times.reduce((sum, text) => sum + Number(text.split(' ', 1)[0]), 0) / 1000;
+  } catch {
+    return null;
   }
-  return (ticks / ticksPerSecond) * 1e6;
+}
+
+/** utime and stime of proc(5), in steps of a clock tick (10 ms); 0 when the process has gone. */
+export function tickedOf(pid) {
+  const fields = statOf(pid);
+  return fields === null ? 0 : ((Number(fields[11]) + Number(fields[12])) / ticksPerSecond) * 1e6;
 }
 
 /** Proportional set size of a process tree, bytes: shared pages count once. */

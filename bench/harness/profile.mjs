@@ -53,7 +53,7 @@ export async function profileGateway(options, { folder, prepare, tell }) {
   const { started } = await startContestants({ ...options, names: ['gateway'] }, context);
   const [gateway] = started;
   await checkGuard(gateway, guard);
-  await warm(gateway, load, options.plan);
+  await warm(gateway, load, { ...options.plan, freshWarm: 0 });
   const run = { connections: 32, durationMs: options.plan.seconds * 1000 };
   const plain = await measure(gateway, load, run);
   const file = resolve(options.profile);

@@ -33,6 +33,8 @@ export async function warm(contestant, load, plan) {
   let served = 0;
   for (let tries = 0; served < enough && tries < 80; tries++)
     served += (await measure(contestant, load, { connections, durationMs: 250 })).count;
+  if (contestant.caches === true && plan.freshWarm > 0 && plan.freshTokens > 0)
+    await measure(contestant, load, { connections, pool: 'fresh', count: plan.freshWarm });
   return served;
 }
 
@@ -78,7 +80,7 @@ export async function requestRounds(contestants, load, { plan, freshPerRound, on
       const fresh = await measure(contestant, load, {
         connections,
         pool: 'fresh',
-        from: round * freshPerRound,
+        from: plan.freshWarm + round * freshPerRound,
         count: freshPerRound,
       });
       const freshName = `${name}, every token new`;

@@ -27,7 +27,7 @@ async function startGateways(list, { load, guard, context, options }) {
       rounds: [],
     };
     await checkGuard(gateway, guard);
-    await warm(gateway, load, options.plan);
+    await warm(gateway, load, { ...options.plan, freshWarm: 0 });
     gateways.push(gateway);
   }
   return gateways;

@@ -145,6 +145,18 @@ describe('the load', async () => {
 });
 
 describe('the figures', async () => {
+  const { cpuOf, scheduledOf, tickedOf } = await part('harness/processes.mjs');
+
+  it('count the processor time of a process, in either way', { skip: !existsSync('/proc/self/stat') }, () => {
+    for (let turn = 0; tickedOf(process.pid) < 50_000; turn++) JSON.stringify(process.versions);
+    assert.ok(cpuOf(process.pid) >= 50_000);
+    const scheduled = scheduledOf(process.pid);
+    // In µs, and of all threads; the tick of the other may be 10 ms behind.
+    if (scheduled !== null) assert.ok(Number(scheduled) >= Number(tickedOf(process.pid)) - 40_000);
+    assert.equal(tickedOf(2 ** 22 + 1), 0);
+    assert.equal(scheduledOf(2 ** 22 + 1), null);
+  });
+
   const { difference, median, ratio, spread } = await part('harness/statistics.mjs');
 
   it('takes a ratio within each round before it takes the median', () => {
@@ -282,7 +294,7 @@ describe('the plot', async () => {
       ],
     });
     assertWellFormed(svg);
-    assert.match(svg, /1500\.0 µs, bar cut/);
+    assert.match(svg, /1500\.0 \(bar cut\)/);
     assert.ok(heightOf(svg) > 100);
   });
 });
