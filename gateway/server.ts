@@ -10,7 +10,6 @@ import { createLog, type Logger } from '../core/log.ts';
 import { readSecret } from '../core/secret.ts';
 import { createAuditLog } from './accounting/audit-log.ts';
 import { createMetrics } from './accounting/metrics.ts';
-import { createControlApp, createInternalApp } from './app.ts';
 import {
   createDpopServices,
   openClientTrust,
@@ -26,6 +25,7 @@ import { identityApiOf, identityTuplesOf, revocationsOf } from './embedded-ident
 import { createEntry, type Entry } from './entry.ts';
 import { openAssertionSigner } from './forward/assertion.ts';
 import { createUpstreams } from './forward/upstreams.ts';
+import { loadedWithFirst } from './loaded-with-first.ts';
 import { createLimitStore } from './limit/store.ts';
 import { createListener, followedFiles, type Listener } from './listener.ts';
 import { startWorkers } from './workers.ts';
@@ -104,11 +104,18 @@ async function startOne(config: GatewayConfig, log: Logger, usesIngress: boolean
     services,
     current: policies.current,
     callerAddress,
-    control: createControlApp(control),
+    control: loadedWithFirst(
+      async () => (await import('./app.ts')).createControlApp(control),
+      control.refuse,
+    ),
     isStopping: () => stopping,
   });
   // With workers, the primary has the internal listener.
-  const internal = cluster.isWorker ? null : createServer(createInternalApp(control));
+  const internal = cluster.isWorker
+    ? null
+    : createServer(
+        loadedWithFirst(async () => (await import('./app.ts')).createInternalApp(control), control.refuse),
+      );
 
   try {
     await listen(server, config.listen);

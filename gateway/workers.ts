@@ -9,7 +9,6 @@ import type { Logger } from '../core/log.ts';
 import { createPrimaryMetrics } from './accounting/worker-metrics.ts';
 import type { GatewayConfig } from './config.ts';
 import { openAssertionSigner } from './forward/assertion.ts';
-import { hostClusterCounters } from './limit/cluster-host.ts';
 import { judgeCandidate } from './policies/candidate.ts';
 import { policyContext } from './policies/context.ts';
 import type { RunningGateway } from './server.ts';
@@ -28,7 +27,7 @@ export async function startWorkers(config: GatewayConfig, log: Logger): Promise<
     requireTests: config.require_tests,
   });
   await openAssertionSigner({ folder: config.data, jwksFile: config.assertion_jwks }); // One key, made before it is shared.
-  if (config.redis === undefined) hostClusterCounters();
+  if (config.redis === undefined) (await import('./limit/cluster-host.ts')).hostClusterCounters();
   const metrics = createPrimaryMetrics();
   let stopping = false;
 

@@ -12,7 +12,7 @@ const here = fileURLToPath(new URL('../..', import.meta.url));
 
 /**
  * Starts it from `root` (default: this checkout; its dist/, or its sources with `isSource`) and resolves with its ports.
- * `variant` names one of gateway-variants.mjs.
+ * `variant` names one of gateway-variants.mjs; `algorithms` are those that its issuer may sign with.
  */
 export async function start({
   upstreamPort,
@@ -20,6 +20,7 @@ export async function start({
   root = here,
   isSource = false,
   variant = 'everything on',
+  algorithms = ['RS256'],
 }) {
   const part = (name) =>
     import(pathToFileURL(isSource ? join(root, `${name}.ts`) : join(root, 'dist', `${name}.js`)).href);
@@ -50,6 +51,9 @@ export async function start({
   };
   const edit = policyEditor(policies);
   raiseLimits(edit);
+  edit('issuers', ({ issuers }) => {
+    issuers.embedded.algorithms = algorithms;
+  });
   variants[variant]({ edit, config });
   const running = await startGateway(gatewayConfigSchema.parse(config));
   return {

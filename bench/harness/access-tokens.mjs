@@ -7,14 +7,16 @@ const signAsync = promisify(sign);
 const part = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
 const header = { alg: 'RS256', typ: 'at+jwt', kid: 'bench' };
 
-/** A 2048-bit RSA key with its JWK Set and its public PEM. */
-export async function signingKey() {
-  const { privateKey } = await generate('rsa', { modulusLength: 2048 });
+/** A 2048-bit RSA key (ES256: one on P-256, which signs many times faster) with its JWK Set and its public PEM. */
+export async function signingKey(algorithm = 'RS256') {
+  const { privateKey } = await (algorithm === 'RS256'
+    ? generate('rsa', { modulusLength: 2048 })
+    : generate('ec', { namedCurve: 'P-256' }));
   const publicKey = createPublicKey(privateKey);
   return {
     privateKey,
     pem: publicKey.export({ type: 'spki', format: 'pem' }),
-    jwks: { keys: [{ ...publicKey.export({ format: 'jwk' }), kid: 'bench', use: 'sig', alg: 'RS256' }] },
+    jwks: { keys: [{ ...publicKey.export({ format: 'jwk' }), kid: 'bench', use: 'sig', alg: algorithm }] },
   };
 }
 
@@ -26,7 +28,7 @@ export const claims = {
   clientId: '5a11b0a7-0000-4000-8000-000000000001',
 };
 
-/** `count` distinct RS256 tokens of about 1,290 bytes; signed in the thread pool. */
+/** `count` distinct tokens, of about 1,290 bytes with RS256; signed in the thread pool. */
 export async function accessTokens(count, { privateKey, issuer }) {
   const signed = [];
   for (let from = 0; from < count; from += 64) {
@@ -95,7 +97,9 @@ function claimsOf(issuer) {
 }
 
 async function signedWith(privateKey, payload) {
-  const text = `${part(header)}.${part(payload)}`;
-  const signature = await signAsync('sha256', Buffer.from(text), privateKey);
+  const isRsa = privateKey.asymmetricKeyType === 'rsa';
+  const text = `${part(isRsa ? header : { ...header, alg: 'ES256' })}.${part(payload)}`;
+  const key = isRsa ? privateKey : { key: privateKey, dsaEncoding: 'ieee-p1363' };
+  const signature = await signAsync('sha256', Buffer.from(text), key);
   return `${text}.${signature.toString('base64url')}`;
 }

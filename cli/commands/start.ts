@@ -7,6 +7,7 @@ import type { Command } from 'commander';
 import { isLoopback } from '../../core/address.ts';
 import { packageRoot } from '../../core/package.ts';
 import { gatewayUrl, identityUrl, loadConfiguration, type Configuration } from '../compose.ts';
+import { gatewayEnvironment, gatewayNodeFlags } from '../gateway-process.ts';
 import { addStartOptions, readStartOptions, startArguments, type StartOptions } from '../start-options.ts';
 import { prepareDataFolder } from '../supervisor/data-folder.ts';
 import { lockDataFolder, type DataLock } from '../supervisor/data-lock.ts';
@@ -136,7 +137,12 @@ function forkServer(server: ServerName, options: StartOptions): ChildProcess {
   return fork(entry, [server, ...startArguments(options)], {
     detached: true, // A process group of its own: Ctrl-C reaches the supervisor alone.
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
-    execArgv: [...process.execArgv, '--disable-warning=ExperimentalWarning'],
+    execArgv: [
+      ...process.execArgv,
+      '--disable-warning=ExperimentalWarning',
+      ...(server === 'gateway' ? gatewayNodeFlags(process.env) : []),
+    ],
+    env: server === 'gateway' ? gatewayEnvironment(process.env) : process.env,
   });
 }
 

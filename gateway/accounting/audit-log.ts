@@ -7,6 +7,7 @@ import { chainText, type ChainPosition } from './audit-chain.ts';
 import { asciiJson } from './ascii-json.ts';
 import { auditFilePath, headPath } from './audit-files.ts';
 import { findStart } from './audit-start.ts';
+import { LineBuffer } from './line-buffer.ts';
 
 /** Where audit records go. */
 export interface AuditLog {
@@ -50,9 +51,11 @@ export function createAuditLog(folder: string, options: AuditLogOptions): AuditL
 /** Text that has its place in the chain, waiting to be written into the file of its day. */
 interface Group {
   readonly day: string;
-  text: string;
-  /** Where the chain stands at the end of `text`. */
+  readonly lines: LineBuffer;
+  /** Where the chain stands at the end of `lines`. */
   end: ChainPosition;
+  /** What is being written, or has to be written again. */
+  taken: { readonly bytes: Buffer; readonly end: ChainPosition } | null;
 }
 
 /** The file being written; `size` counts the bytes known to be whole. */
@@ -61,6 +64,8 @@ interface OpenFile {
   readonly day: string;
   size: number;
 }
+
+const isWritten = ({ lines, taken }: Group): boolean => lines.length === 0 && taken === null;
 
 class ChainedLog implements AuditLog {
   readonly #folder: string;
@@ -155,10 +160,11 @@ class ChainedLog implements AuditLog {
     this.#turnDay();
     let group = this.#groups.at(-1);
     if (group?.day !== this.#day) {
-      group = { day: this.#day, text: '', end: next };
+      group = { day: this.#day, lines: new LineBuffer(), end: next, taken: null };
       this.#groups.push(group);
     }
-    group.text += `${line}\n`;
+    group.lines.add(line);
+    group.lines.add('\n');
     group.end = next;
     this.#bufferedBytes += line.length + 1; // Lines are ASCII.
   }
@@ -178,7 +184,7 @@ class ChainedLog implements AuditLog {
       this.#writing = this.#write().finally(() => {
         this.#writing = null;
         if (this.#problem !== null) this.#schedule(retryMs);
-        else if (this.#groups.length > 0) this.#schedule(groupMs);
+        else if (!this.#groups.every(isWritten)) this.#schedule(groupMs);
         else if (this.#syncDueAt !== null) this.#schedule(syncMs);
       });
     }, delayMs);
@@ -204,10 +210,18 @@ class ChainedLog implements AuditLog {
   async #writeFirstGroup(): Promise<void> {
     const group = this.#groups[0];
     if (group === undefined) return;
-    const { day, text, end } = group; // The group may grow while this part of it is written.
+    if (group.lines.length > 0 || group.taken !== null) await this.#writeLinesOf(group);
+    // The newest may grow.
+    if (this.#groups.length > 1 && isWritten(group)) this.#groups.shift();
+  }
+
+  async #writeLinesOf(group: Group): Promise<void> {
+    const { day } = group;
+    // The group may grow while this part of it is written; what failed is written to the same place again.
+    group.taken ??= { bytes: group.lines.take(), end: group.end };
+    const { bytes, end } = group.taken;
     const file = await this.#fileOf(day);
     if ((await file.handle.stat()).size !== file.size) throw this.#shared();
-    const bytes = Buffer.from(text, 'latin1');
     for (let at = 0; at < bytes.length;) {
       at += (await file.handle.write(bytes, at, bytes.length - at, file.size + at)).bytesWritten;
     }
@@ -216,8 +230,8 @@ class ChainedLog implements AuditLog {
     this.#written = end;
     this.#syncDueAt ??= performance.now() + syncMs;
     this.#bufferedBytes -= bytes.length;
-    group.text = group.text.slice(text.length);
-    if (group.text === '') this.#groups.shift();
+    group.taken = null;
+    group.lines.giveBack(bytes);
   }
 
   async #fileOf(day: string): Promise<OpenFile> {

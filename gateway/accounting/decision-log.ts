@@ -7,6 +7,7 @@ import type { Logger } from '../../core/log.ts';
 import type { Received } from '../exchange.ts';
 import type { Principal } from '../principal.ts';
 import { decisionFilePath, pruneDecisionFiles, type DecisionRetention } from './decision-files.ts';
+import { LineBuffer } from './line-buffer.ts';
 import { DecisionLines, decisionRecord, principalLine } from './decision-record.ts';
 
 /** Where decisions go. */
@@ -44,9 +45,9 @@ export function createDecisionLog(folder: string, options: DecisionLogOptions): 
 /** Text for one file; it holds the lines of the principals that its decisions name. */
 interface Segment {
   readonly path: string;
-  text: string;
+  readonly lines: LineBuffer;
   decisions: number;
-  /** Bytes in the file and in `text`. */
+  /** Bytes in the file and in `lines`. */
   bytes: number;
 }
 
@@ -99,7 +100,7 @@ class FileLog implements DecisionLog {
       line = principalLine(principal, this.#named, this.#omitted);
     }
     line += lines.lineOf(record);
-    segment.text += line;
+    segment.lines.add(line);
     segment.bytes += line.length; // Lines are ASCII.
     segment.decisions++;
     this.#buffered += line.length;
@@ -128,7 +129,7 @@ class FileLog implements DecisionLog {
       this.#now(),
       ++this.#files,
     );
-    const segment: Segment = { path, text: '', decisions: 0, bytes: 0 };
+    const segment: Segment = { path, lines: new LineBuffer(), decisions: 0, bytes: 0 };
     this.#segments.push(segment);
     this.#lines = new WeakMap();
     this.#named = 0;
@@ -151,22 +152,24 @@ class FileLog implements DecisionLog {
   /** Writes every segment's text; one that fails is dropped as a whole, and a new file begins. Never rejects. */
   async #write(): Promise<void> {
     for (const segment of [...this.#segments]) {
-      const { text, decisions } = segment;
-      segment.text = '';
+      const { decisions, lines } = segment;
+      if (lines.length === 0) continue;
+      const bytes = lines.take();
       segment.decisions = 0;
-      this.#buffered -= text.length;
+      this.#buffered -= bytes.length;
       try {
-        if (text !== '') await appendTo(segment.path, text);
+        await appendTo(segment.path, bytes);
+        lines.giveBack(bytes);
         this.#isFailing = false;
       } catch (error) {
         this.#fail(error, decisions + segment.decisions);
-        this.#buffered -= segment.text.length;
+        this.#buffered -= lines.length;
         this.#segments = this.#segments.filter((each) => each !== segment);
       }
     }
     // Only the newest can grow; the others are written.
     this.#segments = this.#segments.filter(
-      (each, index, all) => index === all.length - 1 || each.text !== '',
+      (each, index, all) => index === all.length - 1 || each.lines.length > 0,
     );
   }
 
@@ -183,10 +186,10 @@ class FileLog implements DecisionLog {
   }
 }
 
-async function appendTo(path: string, text: string): Promise<void> {
+async function appendTo(path: string, bytes: Buffer): Promise<void> {
   const handle = await open(path, 'a', 0o600);
   try {
-    await handle.appendFile(text);
+    await handle.appendFile(bytes);
   } finally {
     await handle.close();
   }

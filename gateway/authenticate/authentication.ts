@@ -39,9 +39,10 @@ export interface AcceptedIssuerName {
 export interface Authentication {
   /**
    * The principal of an access token that is kept since an earlier request, or null. The text may have any form: what is
-   * kept was judged whole, form included. @throws GatewayError where what is kept no longer works
+   * kept was judged whole, form included. `digest` is that of verified-tokens.ts, where it is known.
+   * @throws GatewayError where what is kept no longer works
    */
-  seen(accessToken: string): Principal | null;
+  seen(accessToken: string, digest?: string): Principal | null;
   /** Synchronous for a token seen before; throws or rejects with a GatewayError. */
   verify(accessToken: string): Principal | Promise<Principal>;
   /** Issuers for RFC 9728 `authorization_servers`, in order. */

@@ -224,14 +224,14 @@ class CompiledAuthentication implements Authentication {
     );
   }
 
-  seen(accessToken: string): Principal | null {
+  seen(accessToken: string, digest?: string): Principal | null {
     // A credential that its issuer is asked about has an answer of its own.
     if (
       this.#opaque !== null &&
       (this.#opaque.confirming !== null || this.#opaque.introspectorFor(accessToken) !== null)
     )
       return null;
-    return this.#verified.seen(accessToken);
+    return this.#verified.seen(accessToken, digest);
   }
 
   verify(accessToken: string): Principal | Promise<Principal> {

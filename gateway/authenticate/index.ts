@@ -4,7 +4,8 @@ import type { Authenticated, Received } from '../exchange.ts';
 import { anonymousPrincipal, type Principal } from '../principal.ts';
 import { principalByPassword } from './basic/index.ts';
 import { principalByCertificate } from './certificate/index.ts';
-import { checkSyntax, presentedCredential } from './credentials.ts';
+import { checkSyntax } from './credentials.ts';
+import { readCredential } from './read-credential.ts';
 import { checkSender, provesNothing } from './sender-constraint.ts';
 
 export type { Authentication, AuthenticationDeps, IssuerStatus } from './authentication.ts';
@@ -43,14 +44,15 @@ export { createStatedClaimsJudge, type StatedClaimsJudge } from './stated-claims
  * `insufficient_scope`, `credential_revoked`, `issuer_unavailable`, `directory_unavailable`
  */
 export function authenticate(received: Received): Authenticated | Promise<Authenticated> {
-  const { route, request, target, snapshot } = received;
+  const { route, snapshot } = received;
   if (route.anonymous) return authenticatedAs(received, anonymousPrincipal(received.callerAddress));
-  const credential = presentedCredential(request.rawHeaders, target.path, target.query);
-  if (credential === null) {
+  const read = readCredential(received);
+  if (read === null) {
     const byPassword = principalByPassword(received);
     if (byPassword !== null) return byPassword.then((principal) => authenticatedAs(received, principal));
     return authenticatedAs(received, principalByCertificate(received));
   }
+  const { credential, digest } = read;
   const admitted = (principal: Principal): Authenticated | Promise<Authenticated> =>
     provesNothing(received, credential, principal)
       ? authenticatedAs(received, principal)
@@ -59,7 +61,7 @@ export function authenticate(received: Received): Authenticated | Promise<Authen
           received.services.revocations.judge(principal);
           return authenticatedAs(received, principal);
         });
-  const seen = snapshot.authentication.seen(credential.accessToken);
+  const seen = snapshot.authentication.seen(credential.accessToken, digest);
   if (seen !== null) return admitted(seen);
   checkSyntax(credential);
   const principal = snapshot.authentication.verify(credential.accessToken);

@@ -87,8 +87,8 @@ export class VerifiedTokens {
   }
 
   /** The principal of an access token that is kept, or null. @throws as `principalOf` */
-  seen(accessToken: string): Principal | null {
-    return this.#kept(digestOf(accessToken));
+  seen(accessToken: string, digest = digestOf(accessToken)): Principal | null {
+    return this.#kept(digest);
   }
 
   /**
@@ -145,7 +145,7 @@ export class VerifiedTokens {
   }
 }
 
-// Of the forms of a digest, this one is the smallest: a character of one byte for each byte (latin1 by its older name).
-function digestOf(accessToken: string): string {
+/** By what an access token is kept: the SHA-256 of its whole text, in the smallest form: latin1, one byte a character. */
+export function digestOf(accessToken: string): string {
   return hash('sha256', accessToken, 'binary');
 }

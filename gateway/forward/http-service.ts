@@ -2,7 +2,7 @@
 // are ours: it is shown a request whose headers come from a fixed list, so that nothing the caller sends as `Trailer`,
 // `TE`, `Upgrade`, `Expect`, `Connection` or identity header ever reaches it, and it may not answer by itself.
 import { IncomingMessage, ServerResponse, type ClientRequest, type IncomingHttpHeaders } from 'node:http';
-import { createProxyMiddleware, type Plugin } from 'http-proxy-middleware';
+import type { Plugin } from 'http-proxy-middleware';
 import { GatewayError } from '../../core/errors.ts';
 import type { Guarded } from '../exchange.ts';
 import { BoundedRequest } from './bounded-request.ts';
@@ -33,8 +33,17 @@ type ServiceMiddleware = (
   next: (error?: unknown) => void,
 ) => Promise<void>;
 
-/** Prepares the middleware for one service; it opens one connection per request and keeps none. */
+/** One service; its middleware is loaded with the first request, opens one connection per request and keeps none. */
 export function createHttpService(options: HttpServiceOptions): HttpService {
+  let prepared: Promise<ServiceMiddleware> | null = null;
+  return async (guarded, request) => {
+    const middleware = await (prepared ??= prepareMiddleware(options));
+    await move({ guarded, request, middleware, firstByteMs: options.timeouts.first_byte_ms });
+  };
+}
+
+async function prepareMiddleware(options: HttpServiceOptions): Promise<ServiceMiddleware> {
+  const { createProxyMiddleware } = await import('http-proxy-middleware');
   const { origin, socketPath } = options.address;
   const { protocol, hostname, port } = new URL(origin);
   const events: Plugin = (server) => {
@@ -42,7 +51,7 @@ export function createHttpService(options: HttpServiceOptions): HttpService {
     server.on('proxyRes', (answer, request) => BoundedRequest.of(request)?.listener?.answered(answer));
     server.on('error', (error, request) => BoundedRequest.of(request)?.listener?.failed(error));
   };
-  const middleware = createProxyMiddleware({
+  return createProxyMiddleware({
     target: {
       protocol,
       host: hostname.replaceAll(/[[\]]/g, ''),
@@ -57,10 +66,7 @@ export function createHttpService(options: HttpServiceOptions): HttpService {
     selfHandleResponse: true,
     ejectPlugins: true,
     plugins: [events],
-    // The cast drops the library's WebSocket half, which is not used.
-  }) as ServiceMiddleware;
-  return (guarded, request) =>
-    move({ guarded, request, middleware, firstByteMs: options.timeouts.first_byte_ms });
+  });
 }
 
 /**

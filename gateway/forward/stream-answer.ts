@@ -79,15 +79,13 @@ class StreamAnswer implements AnswerSink {
 
   chunk(bytes: Buffer): void {
     this.#refusing?.chunk(bytes);
+    // Behind [DONE] nothing can come that anybody wants: such a connection is not worth keeping.
+    if (this.#isDone) this.#control?.abort();
     if (this.#refusing !== null || this.#isOver) return;
     const events: StreamEvent[] = [];
     const fault = this.#scanner.push(bytes, events);
     // What came in one read goes out in one write.
-    let text = '';
-    for (const event of events) {
-      text += this.#render(event);
-      if (this.#isDone || this.#fault !== null) break;
-    }
+    const text = this.#renderAll(events);
     if (this.#isDone) this.#finish(text);
     else if (text !== '') this.#write(text);
     if (this.#fault !== null) this.#break(this.#fault);
@@ -113,10 +111,19 @@ class StreamAnswer implements AnswerSink {
     this.#guarded.response.off('drain', this.#drained);
   }
 
+  /** Up to the first event that ends the stream; of comments, which may be shorter than our heartbeat, only one. */
+  #renderAll(events: readonly StreamEvent[]): string {
+    let text = '';
+    for (const event of events) {
+      if (event.kind === 'data') text += this.#render(event.text);
+      else if (text === '') text = heartbeat;
+      if (this.#isDone || this.#fault !== null) break;
+    }
+    return text;
+  }
+
   /** The event as the caller gets it; '' for one that is kept back or breaks the stream, which `#fault` tells. */
-  #render(event: StreamEvent): string {
-    if (event.kind === 'comment') return heartbeat;
-    const { text } = event;
+  #render(text: string): string {
     if (text === '[DONE]') {
       this.#isDone = true;
       this.#endHeartbeat();
@@ -133,8 +140,8 @@ class StreamAnswer implements AnswerSink {
         return '';
     }
     this.#endHeartbeat();
-    // Only white space between JSON members can hold a line break; such an event is written anew on one line.
-    return `data: ${text.includes('\n') ? JSON.stringify(json) : text}\n\n`;
+    // Only white space between JSON tokens can hold a line break, and JSON needs none of it.
+    return `data: ${text.includes('\n') ? text.replaceAll('\n', '') : text}\n\n`;
   }
 
   #endHeartbeat(): void {

@@ -5,7 +5,7 @@ import { GatewayError } from '../../core/errors.ts';
 import type { CallerRequest, CallerResponse } from '../caller.ts';
 import type { Snapshot } from '../snapshot.ts';
 import type { Destination } from './destination.ts';
-import { maxHeadBytes } from './head.ts';
+import { maxHeadBytes, mayBecomeHead } from './head.ts';
 import type { KnownHeads } from './known-heads.ts';
 import { IngressRequest } from './request.ts';
 import { IngressResponse, type AnswerPath } from './response.ts';
@@ -26,9 +26,12 @@ export interface ConnectionContext {
   readonly turn: () => number;
 }
 
-/** `silent`: nothing has come yet; `receiving`: the body is not whole; `ending`: waits for the caller to close. */
+/**
+ * `silent`: nothing has come yet; `heading`: the head is not whole; `receiving`: the body is not whole; `ending`: waits for
+ * the caller to close.
+ */
 export interface ConnectionState {
-  readonly kind: 'silent' | 'idle' | 'receiving' | 'answering' | 'ending';
+  readonly kind: 'silent' | 'idle' | 'heading' | 'receiving' | 'answering' | 'ending';
   readonly since: number;
 }
 
@@ -46,6 +49,9 @@ export class Connection implements AnswerPath {
   /** In the middle of #advance, which sees by itself that an answer is done. */
   #isAdvancing = false;
   #hasServed = false;
+  /** How often more of a head was waited for, and since when. */
+  #headReads = 0;
+  #headSince = 0;
   #idleSince: number;
 
   constructor(socket: Socket, context: ConnectionContext) {
@@ -64,6 +70,7 @@ export class Connection implements AnswerPath {
   get state(): ConnectionState {
     const request = this.#request;
     if (this.#isEnding) return { kind: 'ending', since: this.#idleSince };
+    if (this.#headReads > 0) return { kind: 'heading', since: this.#headSince };
     if (request === null) return { kind: this.#hasServed ? 'idle' : 'silent', since: this.#idleSince };
     return { kind: request.missingBytes > 0 ? 'receiving' : 'answering', since: request.since };
   }
@@ -94,6 +101,13 @@ export class Connection implements AnswerPath {
     else this.end(this.#context.onMalformed(refusal, this.socket, isUnderWay));
     this.#request?.cut();
     this.#leave();
+  }
+
+  /** Gives it to node:http, with what has come of a head. */
+  handOver(): void {
+    const unread = this.#unread;
+    this.#unread = null;
+    this.#context.handOver(this, unread);
   }
 
   /** Takes our listeners off; what comes from now on is read by somebody else. */
@@ -154,25 +168,39 @@ export class Connection implements AnswerPath {
   /** Begins with the next request while there is one; where nothing is left, waits for more. */
   #advance(): void {
     this.#isAdvancing = true;
-    while (this.#unread !== null && this.#request === null && !this.#isEnding) {
-      // A caller that reads no answer gets no further one.
-      if (this.socket.writableNeedDrain) break;
-      if (!this.#begin(this.#unread)) {
-        this.#isAdvancing = false;
-        this.#context.handOver(this, this.#unread);
-        return;
-      }
+    let isHeading = false;
+    // A caller that reads no answer gets no further one.
+    while (
+      this.#unread !== null &&
+      this.#request === null &&
+      !this.#isEnding &&
+      !this.socket.writableNeedDrain
+    ) {
+      const length = this.#unread.indexOf(emptyLine);
+      isHeading = length === -1 && this.#waitsForHead(this.#unread);
+      if (isHeading) break;
+      if (length !== -1 && this.#begin(this.#unread, length)) continue;
+      this.#isAdvancing = false;
+      this.handOver();
+      return;
     }
     this.#isAdvancing = false;
-    if (this.#unread !== null) this.socket.pause();
+    if (this.#unread !== null && !isHeading) this.socket.pause();
     else if (this.socket.isPaused()) this.socket.resume();
   }
 
-  /** Begins with a request; false when these bytes are not one of the simple shape. */
-  #begin(bytes: Buffer): boolean {
-    if (bytes[0] !== capitalP) return false;
-    const length = bytes.indexOf(emptyLine);
-    if (length === -1 || length > maxHeadBytes) return false;
+  /** Whether it pays to wait for the rest of a head: networks cut anywhere, but not often in one head. */
+  #waitsForHead(bytes: Buffer): boolean {
+    if (bytes.length > maxHeadBytes || this.#headReads === maxHeadReads) return false;
+    if (!mayBecomeHead(bytes.toString('latin1'))) return false;
+    if (this.#headReads === 0) this.#headSince = this.#context.turn();
+    this.#headReads++;
+    return true;
+  }
+
+  /** Begins with the request whose head is so long; false when it is not of the simple shape. */
+  #begin(bytes: Buffer, length: number): boolean {
+    if (length > maxHeadBytes || bytes[0] !== capitalP) return false;
     const { heads, current, turn, onRequest } = this.#context;
     const head = heads.find(bytes, length);
     const destination = head?.destinationUnder(current());
@@ -182,6 +210,7 @@ export class Connection implements AnswerPath {
     this.#request = request;
     this.#response = response;
     this.#hasServed = true;
+    this.#headReads = 0;
     const bodyStart = length + emptyLine.length;
     this.#unread = bodyStart < bytes.length ? request.feed(bytes.subarray(bodyStart)) : null;
     onRequest(request, response, destination);
@@ -189,11 +218,12 @@ export class Connection implements AnswerPath {
   }
 
   readonly #onEnd = (): void => {
-    if (this.#request !== null && this.#request.missingBytes > 0 && !this.#isEnding) {
+    const { kind } = this.state;
+    if (kind === 'heading' || kind === 'receiving') {
       this.refuseRequest(
         new GatewayError('malformed_request', {
           params: { problem: 'it is not valid HTTP' },
-          reason: 'body_cut_off',
+          reason: 'cut_off',
         }),
       );
       return;
@@ -225,6 +255,8 @@ export class Connection implements AnswerPath {
 }
 
 const emptyLine = '\r\n\r\n';
+/** So often more of one head is waited for; a caller that drips is left to node:http. */
+const maxHeadReads = 4;
 const capitalP = 'P'.charCodeAt(0);
 
 function ignore(): void {

@@ -10,6 +10,8 @@ export const maxHeadBytes = 16 * 1024;
 const maxFields = 100;
 
 const requestLine = /^POST (\/[\x21-\x7e]*) HTTP\/1\.1$/;
+const beginOfRequestLine = /^POST \/[\x21-\x7e]*(?: [HTP/.0-9]*\r?)?$/;
+const beginOfField = /^(?:[A-Za-z0-9-]*|[A-Za-z0-9-]+:[\t\x20-\x7e]*)\r?$/;
 const fieldName = /^[A-Za-z0-9-]+$/;
 /** No control character but the tab, nothing beyond ASCII: no obs-fold, no bare CR or LF, no NUL. */
 const fieldValue = /^[\t\x20-\x7e]*$/;
@@ -75,6 +77,23 @@ export function readHead(text: string): Head | null {
     at = end + 2;
   }
   return rawHeaders.length <= maxFields * 2 && isFramed(headers) ? new Head(url, headers, rawHeaders) : null;
+}
+
+/**
+ * Whether a head of the simple shape may begin with this text, so that it pays to wait for the rest.
+ * Checks: every line that is whole, as readHead does; the characters of the last one.
+ */
+export function mayBecomeHead(text: string): boolean {
+  const headers: IncomingHttpHeaders = {};
+  const rawHeaders: string[] = [];
+  const lines = text.split('\r\n');
+  const last = lines.pop() ?? '';
+  if (lines.length === 0) return beginOfRequestLine.test(last);
+  return (
+    lines.every((line, index) =>
+      index === 0 ? requestLine.test(line) : addField(line, headers, rawHeaders),
+    ) && beginOfField.test(last)
+  );
 }
 
 function addField(line: string, headers: IncomingHttpHeaders, rawHeaders: string[]): boolean {

@@ -102,6 +102,8 @@ class OpenConnections implements Ingress {
     const { kind, since } = connection.state;
     const lastedMs = (this.#turn - since - 1) * this.#limits.connectionsCheckingInterval;
     if (kind === 'silent' && lastedMs >= this.#limits.headersTimeout) connection.refuseRequest(tooSlow());
+    // Its own clock for slow heads begins then.
+    else if (kind === 'heading' && lastedMs >= 0) connection.handOver();
     else if (kind === 'receiving' && lastedMs >= this.#limits.requestTimeout)
       connection.refuseRequest(tooSlow());
     else if (kind === 'idle' && lastedMs >= this.#limits.keepAliveTimeout && connection.isFlushed)

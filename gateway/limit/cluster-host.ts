@@ -9,44 +9,33 @@ import { createWindowTables, takeFrom } from './window-tables.ts';
 const channel = 'sallyport_limits';
 
 const rule = z.object({ name: z.string(), quota: z.number(), windowMs: z.number() });
-const requestSchema = z.discriminatedUnion('kind', [
-  z.object({
-    channel: z.literal(channel),
-    kind: z.literal('take'),
-    id: z.number(),
-    asks: z.array(
-      z.object({
-        claim: z.object({ rule, key: z.string(), units: z.number(), isHeld: z.boolean() }),
-        extra: z.number(),
-        back: z.object({ units: z.number(), endMs: z.number() }),
-      }),
-    ),
-  }),
-  z.object({
-    channel: z.literal(channel),
-    kind: z.literal('adjust'),
-    rule,
-    key: z.string(),
-    endMs: z.number(),
-    units: z.number(),
-  }),
-]);
-
-/** What a worker says to its primary. */
-export type ClusterRequest = z.output<typeof requestSchema>;
-
-const grantsSchema = z.object({
-  channel: z.literal(channel),
+const take = z.object({
   id: z.number(),
-  grants: z.array(
+  asks: z.array(
     z.object({
-      permitted: z.boolean(),
-      granted: z.number(),
-      remaining: z.number(),
-      resetMs: z.number(),
-      endMs: z.number(),
+      claim: z.object({ rule, key: z.string(), units: z.number(), isHeld: z.boolean() }),
+      extra: z.number(),
+      back: z.object({ units: z.number(), endMs: z.number() }),
     }),
   ),
+});
+const adjust = z.object({ rule, key: z.string(), endMs: z.number(), units: z.number() });
+/** Everything of one turn of the worker's event loop, in its order: a message costs far more than what is in it. */
+const requestSchema = z.object({ channel: z.literal(channel), requests: z.array(z.union([take, adjust])) });
+
+/** One thing that a worker says to its primary. */
+type ClusterRequest = z.output<typeof requestSchema>['requests'][number];
+
+const grant = z.object({
+  permitted: z.boolean(),
+  granted: z.number(),
+  remaining: z.number(),
+  resetMs: z.number(),
+  endMs: z.number(),
+});
+const answerSchema = z.object({
+  channel: z.literal(channel),
+  answers: z.array(z.object({ id: z.number(), grants: z.array(grant) })),
 });
 
 /** Called once in the cluster primary, before it forks: holds the counters of all workers. */
@@ -54,23 +43,25 @@ export function hostClusterCounters(): void {
   new RateLimiterClusterMaster();
   const tables = createWindowTables();
   cluster.on('message', (worker: Worker, message: unknown) => {
-    const { success, data: request } = requestSchema.safeParse(message);
-    if (!success) return; // Another part's message.
-    if (request.kind === 'take') {
-      const grants = takeFrom(tables, request.asks);
-      if (worker.isConnected()) worker.send({ channel, id: request.id, grants });
-      return;
+    if (!isOurs(message)) return;
+    const answers: z.output<typeof answerSchema>['answers'] = [];
+    for (const request of requestSchema.parse(message).requests) {
+      if ('asks' in request) answers.push({ id: request.id, grants: [...takeFrom(tables, request.asks)] });
+      else tables.of(request.rule).adjust(request.key, request.units, request.endMs);
     }
-    tables.of(request.rule).adjust(request.key, request.units, request.endMs);
+    if (answers.length > 0 && worker.isConnected()) worker.send({ channel, answers });
   });
 }
+
+const isOurs = (message: unknown): boolean =>
+  typeof message === 'object' && message !== null && 'channel' in message && message.channel === channel;
 
 /** A worker's end of the channel. */
 export interface ClusterChannel {
   /** @throws Error when the primary does not answer within `timeoutMs` */
   take(asks: readonly Ask[], timeoutMs: number): Promise<readonly Grant[]>;
   /** Says so, without waiting. */
-  adjust(counted: Omit<Extract<ClusterRequest, { kind: 'adjust' }>, 'channel' | 'kind'>): void;
+  adjust(change: z.output<typeof adjust>): void;
 }
 
 /** Opens the channel of this worker. */
@@ -78,13 +69,19 @@ export function openClusterChannel(): ClusterChannel {
   const waiting = new Map<number, (grants: readonly Grant[]) => void>();
   let lastId = 0;
   process.on('message', (message: unknown) => {
-    const { success, data: answer } = grantsSchema.safeParse(message);
-    if (!success) return;
-    waiting.get(answer.id)?.(answer.grants);
-    waiting.delete(answer.id);
+    if (!isOurs(message)) return;
+    for (const { id, grants } of answerSchema.parse(message).answers) {
+      waiting.get(id)?.(grants);
+      waiting.delete(id);
+    }
   });
-  const send = (request: ClusterRequest): void => {
-    if (process.connected) process.send?.(request); // A worker outlives its primary by moments only.
+  let unsent: ClusterRequest[] = [];
+  const send = (): void => {
+    if (process.connected) process.send?.({ channel, requests: unsent }); // A worker outlives its primary by moments only.
+    unsent = [];
+  };
+  const say = (request: ClusterRequest): void => {
+    if (unsent.push(request) === 1) setImmediate(send);
   };
   return {
     take: (asks, timeoutMs) =>
@@ -98,8 +95,8 @@ export function openClusterChannel(): ClusterChannel {
           clearTimeout(late);
           resolve(grants);
         });
-        send({ channel, kind: 'take', id, asks: [...asks] });
+        say({ id, asks: [...asks] });
       }),
-    adjust: (counted) => send({ channel, kind: 'adjust', ...counted }),
+    adjust: say,
   };
 }

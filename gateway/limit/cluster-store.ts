@@ -10,8 +10,8 @@ import { afterConsume, afterPeek, storeUnavailable, windowCounters } from './win
 /** How long a worker waits for its primary; a busy machine is no reason to refuse, a primary that hangs is. */
 const answerTimeoutMs = 1_000;
 
-/** How long a worker holds units that it does not use. */
-const holdMs = 500;
+/** How long a worker holds units that it does not use; its neighbours are few and on the same machine. */
+const holdMs = 2_000;
 
 /** Counters of a worker; a primary that does not answer in time makes requests 503. */
 export function createClusterStore(): LimitStore {

@@ -2,7 +2,20 @@
 // A unit is counted as spent where all processes count before it is ever spent here, and it is spent only while the
 // window that it was taken from is certainly open: so together they never permit more than the quota. The price is that
 // units may lie unused here while others are refused (docs/decisions/0015-leases.md).
+import {
+  credit,
+  emptyLease,
+  isSameWindow,
+  keep,
+  remainingHere,
+  spentHere,
+  type Grant,
+  type Lease,
+  type Part,
+} from './lease.ts';
 import type { Claim, CountedIn, LimitRule, LimitState, Soon } from './store.ts';
+
+export type { Grant } from './lease.ts';
 
 /** A request to the shared counters. */
 export interface Ask {
@@ -11,12 +24,6 @@ export interface Ask {
   readonly extra: number;
   /** Unspent units that go back with the request, and the window that they are of. */
   readonly back: { readonly units: number; readonly endMs: number };
-}
-
-/** What was counted there; `remaining` is what is left for others. */
-export interface Grant extends LimitState {
-  /** Units of the claim and beyond. */
-  readonly granted: number;
 }
 
 /** Counters that several processes share. */
@@ -37,32 +44,10 @@ export interface Leases {
   close(): Promise<void>;
 }
 
-interface Lease {
-  readonly rule: LimitRule;
-  readonly key: string;
-  left: number;
-  /** Units that requests have of the window from here; no more can come back. */
-  spent: number;
-  /** The window, by the clock of the shared counters. */
-  endMs: number;
-  /** Until when units are spent, by the monotonic clock of this process: before the window ends. */
-  untilMs: number;
-  /** When the window ends, by that clock, for the headers. */
-  resetsAtMs: number;
-  /** What remained for others when last heard of. */
-  shared: number;
-  /** Units spent since unused ones were last returned: what is worth keeping. */
-  used: number;
-  /** Units that the next request for more asks for beyond its own. */
-  extra: number;
-  isAsking: boolean;
-}
-
-/** Ends of one window are computed from clocks in steps of a millisecond; windows last a second or more. */
-const sameWindowMs = 500;
-/** A lease that nobody renews ends after this time, so that clocks cannot drift apart. */
-const longestMs = 60_000;
+/** Leases at one time; further counters are asked for every request. */
 const maxLeases = 100_000;
+/** Leases that are looked through in one turn of the event loop. */
+const leasesAtOnce = 500;
 
 /** Takes leases; what is not used within `holdMs`, or twice that at most, goes back. */
 export function createLeases(
@@ -87,12 +72,16 @@ export function createLeases(
     return shared.adjust(lease, -units).catch(() => undefined);
   };
   const returnUnused = async (isLast: boolean): Promise<void> => {
-    const nowMs = now();
     const messages: Promise<void>[] = [];
+    let looked = 0;
     for (const leases of byName.values()) {
       for (const [key, lease] of leases) {
+        // Requests go first: this loop holds none of them up for longer than a moment.
+        if (!isLast && ++looked % leasesAtOnce === 0) await new Promise((resolve) => setImmediate(resolve));
+        const nowMs = now();
         const isOver = nowMs >= lease.untilMs;
-        const keeps = isLast || lease.untilMs - nowMs < 2 * holdMs ? 0 : Math.min(lease.left, lease.used);
+        // Twice what was used, so that steady use asks about once in this time and gives nothing back.
+        const keeps = isLast || lease.untilMs - nowMs < 2 * holdMs ? 0 : 2 * lease.used;
         if (!isOver && lease.left > keeps) messages.push(giveBack(lease, lease.left - keeps));
         if (!lease.isAsking && (isOver || (lease.left === 0 && lease.used === 0))) {
           leases.delete(key);
@@ -107,25 +96,14 @@ export function createLeases(
   const returning = setInterval(() => void returnUnused(false), holdMs).unref();
 
   /** The lease of a counter, made when there is none; a surplus of keys has leases that are forgotten at once. */
-  const leaseFor = ({ rule, key }: Claim): Lease => {
-    const leases = leasesOf(rule);
-    const known = leases.get(key);
+  const leaseFor = (claim: Claim): Lease => {
+    const leases = leasesOf(claim.rule);
+    const known = leases.get(claim.key);
     if (known !== undefined) return known;
-    const lease: Lease = {
-      rule,
-      key,
-      left: 0,
-      spent: 0,
-      endMs: 0,
-      untilMs: 0,
-      resetsAtMs: 0,
-      shared: 0,
-      used: 0,
-      extra: 0,
-      isAsking: size >= maxLeases, // Then it takes nothing in advance.
-    };
+    const lease = emptyLease(claim);
+    lease.isAsking = size >= maxLeases; // Then it takes nothing in advance.
     if (size < maxLeases) {
-      leases.set(key, lease);
+      leases.set(claim.key, lease);
       size++;
     }
     return lease;
@@ -153,28 +131,6 @@ export function createLeases(
       return returnUnused(true);
     },
   };
-}
-
-/** One claim and what its lease says to it; null: there is not enough. */
-interface Part {
-  readonly claim: Claim;
-  readonly lease: Lease;
-  readonly state: LimitState | null;
-}
-
-function spentHere(claim: Claim, lease: Lease, nowMs: number): Part {
-  if (nowMs >= lease.untilMs || lease.left < claim.units) return { claim, lease, state: null };
-  lease.left -= claim.units;
-  lease.spent += claim.units;
-  lease.used += claim.units;
-  const { endMs } = lease;
-  const state = {
-    permitted: true,
-    remaining: remainingHere(lease),
-    resetMs: lease.resetsAtMs - nowMs,
-    endMs,
-  };
-  return { claim, lease, state };
 }
 
 function statesOf(parts: readonly Part[]): readonly LimitState[] | null {
@@ -242,38 +198,3 @@ function granted(
   }
   return states;
 }
-
-/** Notes what a grant says, and puts what is beyond the claim into the lease. */
-function keep(
-  lease: Lease,
-  grant: Grant,
-  { sentAtMs, nowMs, units }: { readonly sentAtMs: number; readonly nowMs: number; readonly units: number },
-): void {
-  lease.shared = grant.remaining;
-  if (!grant.permitted) return;
-  lease.used += units;
-  lease.extra = Math.min(Math.max(units, lease.extra * 2), lease.rule.quota);
-  // The window was open for so long when the counters answered, which was after the request was sent: so this is early.
-  // The thousandth is for clocks that run apart.
-  const untilMs = sentAtMs + Math.min(grant.resetMs * 0.999 - 1, longestMs);
-  if (untilMs <= nowMs) return;
-  const isSame = nowMs < lease.untilMs && isSameWindow(lease.endMs, grant.endMs);
-  lease.left = (isSame ? lease.left : 0) + grant.granted - units;
-  lease.spent = (isSame ? lease.spent : 0) + units;
-  lease.untilMs = isSame ? Math.max(lease.untilMs, untilMs) : untilMs;
-  lease.endMs = grant.endMs;
-  lease.resetsAtMs = sentAtMs + grant.resetMs;
-}
-
-/** Undoes what was spent here, if it still can be spent. */
-function credit({ claim, lease, state }: Part, nowMs: number): void {
-  if (state === null || nowMs >= lease.untilMs || !isSameWindow(lease.endMs, state.endMs)) return;
-  lease.left += claim.units;
-  lease.spent = Math.max(lease.spent - claim.units, 0);
-  lease.used = Math.max(lease.used - claim.units, 0);
-}
-
-const isSameWindow = (one: number, other: number): boolean => Math.abs(one - other) <= sameWindowMs;
-
-/** As far as this process knows. */
-const remainingHere = ({ rule, left, shared }: Lease): number => Math.min(left + shared, rule.quota);

@@ -5,10 +5,8 @@ import cluster from 'node:cluster';
 import { join } from 'node:path';
 import type { Logger } from '../../core/log.ts';
 import { createBudgetStore, withBudgets } from './budget-store.ts';
-import { createClusterStore } from './cluster-store.ts';
 import type { Period } from './period.ts';
 import { createProcessStore } from './process-store.ts';
-import { createRedisStore } from './redis-store.ts';
 
 /** What a counter says. */
 export interface LimitState {
@@ -84,8 +82,13 @@ export async function createLimitStore(options: {
   folder: string;
   log: Logger;
 }): Promise<LimitStore> {
-  if (options.redisUrl !== null)
+  // Loaded where they are used: the clients of Redis and of the primary take megabytes.
+  if (options.redisUrl !== null) {
+    const { createRedisStore } = await import('./redis-store.ts');
     return createRedisStore({ url: options.redisUrl, leaseMs: options.leaseMs ?? null, log: options.log });
-  const windows = cluster.isWorker ? createClusterStore() : createProcessStore();
+  }
+  const windows = cluster.isWorker
+    ? (await import('./cluster-store.ts')).createClusterStore()
+    : createProcessStore();
   return withBudgets(windows, createBudgetStore(join(options.folder, 'budgets.sqlite')));
 }

@@ -10,6 +10,7 @@ import {
 import { createBatchComposer, type BatchComposer } from './batch-composer.ts';
 import { generate, type Generated } from './generation.ts';
 import type { BatchStatistics, EngineOptions, GenerationJob, ModelCard } from './messages.ts';
+import { createPassChoice, type PassChoice } from './pass-choice.ts';
 import { createSequenceSlots } from './sequence-slots.ts';
 import { createSteps } from './steps.ts';
 import { readVocabulary } from './vocabulary.ts';
@@ -34,7 +35,7 @@ export interface LoadedModel {
 /** What a test may replace, and who hears when the texts of a step are complete. */
 export interface LoadHooks {
   readonly onStep?: () => void;
-  readonly createComposer?: (expected: () => number) => BatchComposer;
+  readonly createComposer?: (expected: () => number, passes?: PassChoice) => BatchComposer;
 }
 
 /** Ids in one batch. */
@@ -70,7 +71,7 @@ export async function loadModel(options: EngineOptions, hooks: LoadHooks = {}): 
     promptChunk: options.promptChunk,
     onStep: hooks.onStep ?? (() => undefined),
   });
-  const composer = (hooks.createComposer ?? createBatchComposer)(steps.expected);
+  const composer = (hooks.createComposer ?? createBatchComposer)(steps.expected, passChoiceOf(options));
   const context = await model.createContext({
     contextSize,
     sequences: options.sequences,
@@ -138,6 +139,16 @@ export async function loadModel(options: EngineOptions, hooks: LoadHooks = {}): 
     generate: generateOne,
     embed,
   };
+}
+
+/** A GPU is for one pass. Threads that spin make CPU time meaningless, so with several of them the clock decides. */
+function passChoiceOf({ gpu, threads }: EngineOptions): PassChoice | undefined {
+  if (gpu !== 'off') return undefined;
+  if (threads > 1) return createPassChoice(() => performance.now());
+  return createPassChoice(() => {
+    const { user: inOurCode, system } = process.cpuUsage();
+    return inOurCode + system;
+  });
 }
 
 /** Special words in a caller's text stay text; an empty prompt is the begin id, so that there is something to continue. */

@@ -59,8 +59,8 @@ export function createSteps({ batchSize, promptChunk, onStep }: StepOptions): St
   const schedule = (): void => {
     if (isScheduled || waiting.length === 0 || waiting.length < present) return;
     isScheduled = true;
-    // Not a promise turn: node-llama-cpp must have seen an empty queue, and given its lock back, before the next batch.
-    setImmediate(begin);
+    // A tick comes after all promise turns: node-llama-cpp has seen an empty queue by then, and given its lock back.
+    process.nextTick(begin);
   };
 
   return {

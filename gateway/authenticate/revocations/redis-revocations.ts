@@ -1,6 +1,7 @@
 // Revocations among gateways that share a Redis: a stream that each process reads from its beginning and then follows, so
 // that nothing is missed, whatever connection broke in between. What has no end stands in a set beside it.
-import { Redis } from 'ioredis';
+import { createRequire } from 'node:module';
+import type * as Ioredis from 'ioredis';
 import type { Logger } from '../../../core/log.ts';
 import { parseRevocation, type Revocation } from './revocation.ts';
 
@@ -37,8 +38,8 @@ export function followRedis(options: RedisRevocationsOptions): RedisRevocations 
 
 class FollowedStream implements RedisRevocations {
   readonly #options: RedisRevocationsOptions;
-  readonly #reader: Redis;
-  readonly #writer: Redis;
+  readonly #reader: Ioredis.Redis;
+  readonly #writer: Ioredis.Redis;
   #isClosed = false;
   #problem: string | null = 'Redis is not connected yet';
 
@@ -87,7 +88,9 @@ class FollowedStream implements RedisRevocations {
     this.#writer.disconnect();
   }
 
-  #connect(): Redis {
+  #connect(): Ioredis.Redis {
+    // Loaded where it is used: a gateway without Redis never holds it. `require` is typed for anything, hence the cast.
+    const { Redis } = createRequire(import.meta.url)('ioredis') as typeof Ioredis;
     const client = new Redis(this.#options.url, {
       enableOfflineQueue: false,
       maxRetriesPerRequest: 0,

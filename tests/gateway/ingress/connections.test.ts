@@ -266,6 +266,41 @@ describe('a caller', () => {
   });
 });
 
+describe('a head', () => {
+  it('may come in two pieces, wherever it is cut, without the connection leaving the fast way', async () => {
+    handle = echo;
+    const caller = await connect();
+    const whole = head(2, 'X-A: b\r\n');
+    for (let cut = 'POST /'.length; cut < whole.length; cut += 7) {
+      caller.text = '';
+      caller.socket.write(whole.slice(0, cut));
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      caller.socket.write(`${whole.slice(cut)}ok`);
+      await caller.until(/ok$/);
+      assert.doesNotMatch(caller.text, /node/);
+    }
+  });
+  it('that is cut off is refused', async () => {
+    const caller = await connect();
+    caller.socket.end(head(2).slice(0, 50));
+    await caller.closed;
+    assert.deepEqual(malformed, ['malformed_request false']);
+  });
+  it('that drips, or does not go on, is left to node:http', async () => {
+    const [dripping, waiting] = await Promise.all([connect(), connect()]);
+    const whole = head(2).replace('POST /v1/chat/completions', 'POST /elsewhere');
+    waiting.socket.write(whole.slice(0, 30));
+    for (const byte of whole) {
+      dripping.socket.write(byte);
+      await new Promise((resolve) => setTimeout(resolve, 2));
+    }
+    await dripping.until(/node$/);
+    await new Promise((resolve) => setTimeout(resolve, 900));
+    waiting.socket.write(whole.slice(30));
+    await waiting.until(/node$/);
+  });
+});
+
 describe('what is no simple request', () => {
   it('is answered by node:http, also behind simple ones, and so is all that follows', async () => {
     handle = echo;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { readHead } from '../../../gateway/ingress/head.ts';
+import { mayBecomeHead, readHead } from '../../../gateway/ingress/head.ts';
 
 const lines = [
   'POST /v1/chat/completions?api-version=1 HTTP/1.1',
@@ -123,4 +123,37 @@ describe('a head is left to node:http', () => {
   it('but not one of 100 fields', () => {
     assert.ok(readHead(withField(Array.from({ length: 96 }, (_, index) => `a${index}: 1`).join('\r\n'))));
   });
+});
+
+describe('the beginning of a head', () => {
+  const whole = withField('X-A: b');
+  it('is waited for at every byte from the path on', () => {
+    for (let length = 'POST /'.length; length <= whole.length; length++)
+      assert.ok(mayBecomeHead(whole.slice(0, length)), whole.slice(0, length));
+    assert.ok(mayBecomeHead(`${whole}\r\n`) && mayBecomeHead(`${whole}\r\n\r`));
+  });
+  const begun = `${lines.slice(0, 3).join('\r\n')}\r\n`;
+  for (const text of [
+    '',
+    'P',
+    'POST',
+    'GET / HTTP/1.1\r\nHost: x',
+    'POST http://x',
+    'POST /v1 X',
+    'POST /v1 HTTP/1.0\r\n',
+    '\r\nPOST /v1',
+    `${begun}X_A`,
+    `${begun}X A`,
+    `${begun} X`,
+    `${begun}:`,
+    `${begun}X-A: a\nb`,
+    `${begun}X-A: a\rb`,
+    `${begun}X-A: \0`,
+    `${begun}X-A: \xe9`,
+    `${begun}host: other\r\nX`,
+    `${begun}Expect: 100-continue\r\nX`,
+    `${begun}X-A\r\nX`,
+  ]) {
+    it(`is left to node:http: ${JSON.stringify(text.slice(-40))}`, () => assert.ok(!mayBecomeHead(text)));
+  }
 });

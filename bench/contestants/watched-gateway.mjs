@@ -1,0 +1,43 @@
+// The gateway of the bench, which also tells how long its event loop was held up and what its memory holds.
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { getHeapSpaceStatistics, writeHeapSnapshot } from 'node:v8';
+import { start } from './gateway.mjs';
+import { ready } from './process.mjs';
+
+const delay = monitorEventLoopDelay({ resolution: 1 });
+const millis = (nanos) => nanos / 1e6;
+
+ready(import.meta.url, start, {
+  /** Begins to watch the event loop, or (false) ends it and tells. A timer of 1 ms is late by what held the loop up. */
+  watch: (isBeginning) => {
+    if (isBeginning) {
+      delay.reset();
+      delay.enable();
+      return { began: true };
+    }
+    delay.disable();
+    return {
+      p50: millis(delay.percentile(50)),
+      p99: millis(delay.percentile(99)),
+      p999: millis(delay.percentile(99.9)),
+      max: millis(delay.max),
+    };
+  },
+  /** What the heap holds, in MiB by space; with a path, a snapshot is written there. */
+  heap: (path) => {
+    if (typeof path === 'string') writeHeapSnapshot(path);
+    const mebibytes = (bytes) => Math.round(bytes / 104_857.6) / 10;
+    const spaces = getHeapSpaceStatistics()
+      .filter(({ space_size: size }) => size > 100_000)
+      .map(({ space_name: name, space_size: size, space_used_size: used }) => [
+        name,
+        { used: mebibytes(used), size: mebibytes(size) },
+      ]);
+    const { external, arrayBuffers } = process.memoryUsage();
+    return {
+      ...Object.fromEntries(spaces),
+      external: mebibytes(external),
+      arrayBuffers: mebibytes(arrayBuffers),
+    };
+  },
+});
