@@ -8,25 +8,27 @@ export function jsonHead(
   upstream: IncomingHttpHeaders,
   length: number,
 ): OutgoingHttpHeaders {
-  return { 'content-type': 'application/json', 'content-length': length, ...commonHead(guarded, upstream) };
+  return withCommon(guarded, upstream, { 'content-type': 'application/json', 'content-length': length });
 }
 
 /** Headers of an event stream. */
 export function streamHead(guarded: Guarded, upstream: IncomingHttpHeaders): OutgoingHttpHeaders {
-  return {
+  return withCommon(guarded, upstream, {
     'content-type': 'text/event-stream; charset=utf-8',
     'x-accel-buffering': 'no',
-    ...commonHead(guarded, upstream),
-  };
+  });
 }
 
-function commonHead(guarded: Guarded, upstream: IncomingHttpHeaders): OutgoingHttpHeaders {
+/** Completes `head`, which was made for this: spreading one object into another costs twice as much. */
+function withCommon(
+  { id, reservation }: Guarded,
+  upstream: IncomingHttpHeaders,
+  head: OutgoingHttpHeaders,
+): OutgoingHttpHeaders {
+  head['cache-control'] = 'no-store';
+  head['x-request-id'] = id;
+  Object.assign(head, reservation.headers);
   const processing = upstream['openai-processing-ms'];
-  const head: OutgoingHttpHeaders = {
-    'cache-control': 'no-store',
-    'x-request-id': guarded.id,
-    ...guarded.reservation.headers,
-  };
   if (typeof processing === 'string' && /^\d{1,9}$/.test(processing))
     head['openai-processing-ms'] = processing;
   return head;

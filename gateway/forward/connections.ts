@@ -218,7 +218,7 @@ class ConnectionPool implements Connections, ConnectionOwner, ExchangeOwner {
     this.#starting = [];
     this.#resting = [];
     for (const connection of starting) connection.send();
-    for (const connection of resting) if (this.#all.has(connection)) this.#hand(connection);
+    for (const connection of resting) if (!connection.isClosed) this.#hand(connection);
   };
 
   #onTick(): void {

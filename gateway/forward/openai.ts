@@ -15,12 +15,18 @@ const heartbeatMs = 15_000;
 
 /**
  * Forwards one request and settles when its answer has ended, or when the caller has gone.
- * @throws GatewayError; after streaming has begun the answer is still open for the renderer's last event.
+ * @throws GatewayError, or its promise rejects; after streaming has begun the answer is still open for the renderer's
+ * last event.
  */
-export async function forwardOpenAi(guarded: Guarded): Promise<void> {
+export function forwardOpenAi(guarded: Guarded): Promise<void> {
   const upstream = upstreamOf(guarded);
   const signed = assertionFor(guarded, upstream);
-  const assertion = signed instanceof Promise ? await signed : signed;
+  // Mostly known: an assertion serves its principal for a while.
+  if (signed instanceof Promise) return signed.then((assertion) => send(guarded, upstream, assertion));
+  return send(guarded, upstream, signed);
+}
+
+function send(guarded: Guarded, upstream: Upstream, assertion: string | null): Promise<void> {
   const isStream = guarded.body?.json['stream'] === true;
   const { bytes, addsUsage } =
     guarded.body === null
@@ -37,7 +43,7 @@ export async function forwardOpenAi(guarded: Guarded): Promise<void> {
     body: bytes,
     id: guarded.id,
   } as const;
-  await exchange(guarded, upstream, request, (done, failed) => {
+  return exchange(guarded, upstream, request, (done, failed) => {
     const isOurs = upstream.assertion !== null;
     if (isStream)
       return createStreamAnswer(guarded, {

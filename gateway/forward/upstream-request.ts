@@ -38,7 +38,7 @@ export function assertionFor(guarded: Guarded, upstream: Upstream): string | nul
   });
 }
 
-/** The whole head of an LLM request, names and values in turn; undici adds host, connection and content-length. */
+/** The whole head of an LLM request, names and values in turn; the client adds host, connection and content-length. */
 export function headFor(
   upstream: Upstream,
   assertion: string | null,

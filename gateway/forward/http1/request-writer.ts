@@ -20,6 +20,9 @@ const forbiddenInValue = /[^\t\x20-\x7e\x80-\xff]/;
 const target = /^\/[\x21-\x7e]*$/;
 // Names and paths come from the configuration and from policies: few, and the same for every request.
 const maxKnown = 1_000;
+// Values repeat, assertions of callers among them: a look-up costs a fortieth of checking 400 characters again.
+const maxKnownValues = 2_000;
+const longestKnownValue = 2_048;
 /** Larger bodies are handed over as they are: copying them would cost more than a second buffer in the write. */
 export const maxJoinedBody = 65_536;
 
@@ -29,6 +32,8 @@ export class RequestWriter {
   /** First lines that were checked, by method, path and whether the connection is to end. */
   readonly #starts = new Map<string, string>();
   readonly #names = new Set<string>();
+  /** Values that were checked. */
+  readonly #values = new Set<string>();
 
   constructor(host: string) {
     if (!target.test(`/${host}`)) throw new Error('not a host');
@@ -41,13 +46,13 @@ export class RequestWriter {
    * @throws Error; nothing was sent then
    */
   write(request: UpstreamRequest, closes: boolean): Buffer {
-    const { method, path, headers, body } = request;
+    const { method, path, headers, body, id } = request;
     let head = this.#start(method, path, closes);
     for (let at = 0; at < headers.length; at += 2) {
       const name = headers[at] ?? '';
       const value = headers[at + 1] ?? '';
       if (!this.#names.has(name)) this.#learn(name);
-      if (forbiddenInValue.test(value)) throw new Error(`${name} holds a byte that no field may hold`);
+      if (!this.#values.has(value)) this.#checkValue(name, value, id);
       head += `${name}: ${value}\r\n`;
     }
     if (body === null) return Buffer.from(`${head}\r\n`, 'latin1');
@@ -69,6 +74,14 @@ export class RequestWriter {
     if (this.#starts.size >= maxKnown) this.#starts.clear();
     this.#starts.set(key, start);
     return start;
+  }
+
+  #checkValue(name: string, value: string, id: string): void {
+    if (forbiddenInValue.test(value)) throw new Error(`${name} holds a byte that no field may hold`);
+    // The id is another one each time.
+    if (value === id || value.length > longestKnownValue) return;
+    if (this.#values.size >= maxKnownValues) this.#values.clear();
+    this.#values.add(value);
   }
 
   #learn(name: string): void {

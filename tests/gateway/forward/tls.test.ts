@@ -11,6 +11,8 @@ import { ask, codeOf, startStubGateway } from './stub-gateway.ts';
 describe('an upstream over https', () => {
   const folder = mkdtempSync(join(tmpdir(), 'sallyport-tls-'));
   const servers: Server[] = [];
+  /** Requests that arrived where no connection should have carried one. */
+  let arrived = 0;
   let good: string;
   let wrongName: string;
   before(async () => {
@@ -20,6 +22,7 @@ describe('an upstream over https', () => {
       const server = createServer(pair, (request, response) => {
         response.setHeader('x-request-id', request.headers['x-request-id'] ?? '');
         response.setHeader('content-type', 'application/json');
+        arrived++;
         request.resume().on('end', () => response.end('{"choices":[]}'));
       });
       servers.push(server);
@@ -65,8 +68,11 @@ describe('an upstream over https', () => {
         upstream: ca === null ? {} : { ca: join(folder, ca) },
         ...(http ? { route: { kind: 'http' } } : {}),
       });
+      arrived = 0;
       const answer = await ask(gateway);
       assert.equal(answer.status, expected);
+      // Not a byte of a request, whose head may hold our key, before the certificate was verified.
+      assert.equal(arrived, expected === 200 ? 1 : 0);
       if (expected === 502) assert.equal(codeOf(answer), 'upstream_unavailable');
       await gateway.close();
     });

@@ -105,12 +105,13 @@ describe('the writer of requests', () => {
   for (const host of ['a b', 'a\r\nx: y', 'a\0', '\xe4'])
     it(`refuses the host ${JSON.stringify(host)}`, () => assert.throws(() => new RequestWriter(host)));
 
-  it('forgets paths and names before they pile up, and still checks what it forgot', () => {
+  it('forgets paths, names and values before they pile up, and still checks what it forgot', () => {
     const crowded = new RequestWriter('x');
-    for (let at = 0; at < 2_500; at++)
-      crowded.write(request({ path: `/v1/${at}`, headers: [`x-${at}`, 'y'] }), false);
+    for (let at = 0; at < 5_000; at++)
+      crowded.write(request({ path: `/v1/${at}`, headers: [`x-${at}`, `y${at}`] }), false);
     assert.throws(() => crowded.write(request({ path: '/a b' }), false));
     assert.throws(() => crowded.write(request({ headers: ['host', 'y'] }), false));
+    assert.throws(() => crowded.write(request({ headers: ['x-1', 'y1\n'] }), false));
     assert.match(crowded.write(request(), false).toString(), /^POST \/v1\/x HTTP\/1\.1\r\n/);
   });
 });
