@@ -334,8 +334,10 @@ describe('a flood of mutations', () => {
     return Array.from({ length: count }, (_, index) => {
       let text = bases[pick(bases.length)] ?? '';
       for (let times = 1 + pick(3); times > 0; times--) text = mutated(text, random);
-      const cut = pick(text.length);
-      const pieces = pick(3) === 0 ? [text.slice(0, cut), text.slice(cut)] : [text];
+      const cuts = Array.from({ length: Math.max(pick(5) - 1, 0) }, () => pick(text.length)).sort(
+        (a, b) => a - b,
+      );
+      const pieces = [...cuts, text.length].map((cut, piece) => text.slice(cuts[piece - 1] ?? 0, cut));
       return { title: `mutation ${index} of seed ${seed}`, pieces };
     });
   }
