@@ -124,9 +124,10 @@ async function assertAlike(cases: readonly Case[]): Promise<void> {
     const batch = cases.slice(from, from + 40);
     const seen = await Promise.all(batch.map(async (each) => ({ each, ...(await both(each, 250)) })));
     for (const { each } of seen.filter(({ ours, theirs }) => !isAlike(ours, theirs))) {
-      const { ours, theirs } = await both(each, 2_500);
-      const shown = JSON.stringify({ pieces: each.pieces, ours, theirs }).slice(0, 2_000);
-      assert.ok(isAlike(ours, theirs), `${each.title}: ${shown}`);
+      let again = await both(each, 2_500);
+      if (!isAlike(again.ours, again.theirs)) again = await both(each, 15_000);
+      const shown = JSON.stringify({ pieces: each.pieces, ...again }).slice(0, 2_000);
+      assert.ok(isAlike(again.ours, again.theirs), `${each.title}: ${shown}`);
     }
   }
 }
@@ -236,7 +237,7 @@ describe('what is written by hand', () => {
 describe('a request behind a last answer', () => {
   it('is not run, which shows that the gateway under test reads for itself', async () => {
     const last = request({ fields: ['Connection: close'] });
-    const { answers, sent } = await exchange(fast, one('two requests', last + request()), 2_500);
+    const { answers, sent } = await exchange(fast, one('two requests', last + request()), 30_000);
     assert.deepEqual([answers.length, sent.length], [1, 1]);
   });
 });
