@@ -1,9 +1,10 @@
-// `node bench/memory.mjs [--requests 1000000] [--tokens 100000] [--node "FLAGS"]`: what one gateway process holds after a
+// `node bench/memory.mjs [--requests 1000000] [--tokens 100000] [--node=FLAGS]`: what one gateway process holds after a
 // million requests with 100,000 distinct access tokens, as the operating system counts it. Needs `npm run build` and
 // /proc. The tokens come in turn, so that each comes again after all others did. docs/decisions/0017-memory.md says what
 // bounds what.
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { gatewayEnvironment, gatewayNodeFlags } from '../dist/cli/gateway-process.js';
 import { accessTokens, signingKey } from './harness/access-tokens.mjs';
 import { cpuOf, endAll, startNodePart } from './harness/processes.mjs';
 
@@ -11,7 +12,7 @@ const { values } = parseArgs({
   options: {
     requests: { type: 'string', default: '1000000' },
     tokens: { type: 'string', default: '100000' },
-    node: { type: 'string', default: '' },
+    node: { type: 'string' },
     connections: { type: 'string', default: '32' },
     snapshot: { type: 'string' },
   },
@@ -43,11 +44,13 @@ function tell(when, pid, micros = null) {
 
 async function main() {
   const signing = await signingKey('ES256');
+  // Started as `sallyport serve gateway` is, unless other flags are asked for.
+  Object.assign(process.env, gatewayEnvironment(process.env));
   const load = await startNodePart('load.mjs', { jwks: signing.jwks });
   const gateway = await startNodePart(
     'contestants/watched-gateway.mjs',
     { upstreamPort: load.port, issuer: load.issuer, algorithms: ['ES256'] },
-    { execArgv: values.node.split(' ').filter((flag) => flag !== '') },
+    { execArgv: values.node?.split(' ').filter((flag) => flag !== '') ?? [...gatewayNodeFlags({})] },
   );
   console.log(
     '| requests | RSS MiB | PSS MiB | highest RSS MiB | CPU µs/request |\n| --- | --- | --- | --- | --- |',

@@ -87,19 +87,20 @@ async function benchPeers(options, folder) {
     pinned: cores !== null,
     load: loadavg()[0],
   };
-  const wantsFresh = options.names === null || options.names.includes('gateway');
+  const wantsFresh =
+    plan.freshTokens > 0 &&
+    (options.names === null || options.names.includes('gateway') || options.before !== null);
   const freshPerRound = wantsFresh ? Math.floor(plan.freshTokens / plan.rounds) : 0;
   const freshTokens = wantsFresh ? plan.freshWarm + freshPerRound * plan.rounds : 0;
   tell(`signing ${knownTokens + freshTokens} access tokens`);
   const { load, guard, context } = await prepare(folder, { freshTokens });
   const before = options.before === null ? null : resolve(options.before);
-  const { started, skipped } = await startContestants({ ...options, before }, context);
+  const { started, skipped } = await startContestants({ ...options, before, freshTokens }, context);
   for (const contestant of started) await checkGuard(contestant, guard);
   tell(
     `guards checked: ${started.map(({ name, guards }) => (guards ? name : `${name} (has none)`)).join(', ')}`,
   );
-  for (const contestant of started)
-    contestant.warmed = await warm(contestant, load, wantsFresh ? plan : { ...plan, freshWarm: 0 });
+  for (const contestant of started) contestant.warmed = await warm(contestant, load, plan);
   const rows = await requestRounds(started, load, {
     plan,
     freshPerRound,

@@ -23,24 +23,30 @@ export function readBody(authenticated: Authenticated): Parsed | Promise<Parsed>
     return parsed;
   }
   if (!isJsonRequest(request)) throw new GatewayError('unsupported_media_type');
-  const read = (bytes: Buffer): Parsed => {
-    parsed.body = parse(bytes);
-    if (route.kind !== 'revocations') parsed.model = modelOf(parsed.body, pathModel);
-    outcome.model = parsed.model;
-    return parsed;
-  };
   const bytes = collectBody(authenticated);
-  return bytes instanceof Promise ? bytes.then(read) : read(bytes);
+  return bytes instanceof Promise ? bytes.then((whole) => withBody(parsed, whole)) : withBody(parsed, bytes);
+}
+
+function withBody(
+  parsed: Authenticated & { body: RequestBody | null; model: string | null },
+  bytes: Buffer,
+): Parsed {
+  const { route, outcome, pathModel } = parsed;
+  const body = parse(bytes);
+  parsed.body = body;
+  if (route.kind !== 'revocations') parsed.model = modelOf(body, pathModel);
+  outcome.model = parsed.model;
+  return parsed;
 }
 
 /** Whether a request says that its body is plain JSON in UTF-8. */
 export function isJsonRequest({ headers }: Pick<CallerRequest, 'headers'>): boolean {
   const { 'content-type': contentType, 'content-encoding': encoding } = headers;
+  if (encoding !== undefined && encoding !== 'identity') return false;
+  if (contentType === 'application/json') return true;
   // Parameters other than charset=utf-8 are refused: utf-16 or utf-7 would be read as something else upstream.
   return (
-    contentType !== undefined &&
-    /^application\/json\s*(;\s*charset\s*=\s*"?utf-8"?\s*)?$/i.test(contentType) &&
-    (encoding === undefined || encoding === 'identity')
+    contentType !== undefined && /^application\/json\s*(;\s*charset\s*=\s*"?utf-8"?\s*)?$/i.test(contentType)
   );
 }
 

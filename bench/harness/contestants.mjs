@@ -10,9 +10,24 @@ const node =
   ({ core, pem: _, folder: __, ...options }, start = {}) =>
     startNodePart(`contestants/${file}.mjs`, { ...options, ...more }, { core, ...start });
 
+/** This gateway; with `everyTokenNew` a process of its own, because what it keeps would weigh on the other's figures. */
+const gateway = (name, more = {}) => ({
+  name,
+  guards: true,
+  guardsRequests: true,
+  caches: true,
+  everyTokenNew: false,
+  warmRequests: 30_000,
+  launch: node('gateway'),
+  streams: true,
+  ...more,
+});
+const everyTokenNew = { everyTokenNew: true, caches: false, streams: false };
+
 /**
- * `guards`: whether it checks access tokens, and `guardsRequests` what they ask for; both are tried before it is timed. `caches`: whether a token that was seen
- * before costs less. `warmRequests`: served before anything is timed, so that all of it is compiled.
+ * `guards`: whether it checks access tokens, and `guardsRequests` what they ask for; both are tried before it is timed.
+ * `caches`: whether a token that was seen before costs less. `warmRequests`: served before anything is timed, so that all
+ * of it is compiled.
  */
 const all = [
   { name: 'direct', guards: false, warmRequests: 20_000, launch: node('mock-upstream'), streams: true },
@@ -22,28 +37,23 @@ const all = [
   { name: 'obvious', guards: true, warmRequests: 10_000, launch: node('obvious'), streams: true },
   // Streams through Portkey are left out: each ends in an error of its own on a custom host.
   { name: 'portkey', guards: false, warmRequests: 1_500, ...portkey, streams: false },
-  {
-    name: 'gateway before',
-    guards: true,
-    guardsRequests: true,
-    caches: true,
-    warmRequests: 30_000,
-    launch: node('gateway'),
-    streams: true,
-  },
-  {
-    name: 'gateway',
-    guards: true,
-    guardsRequests: true,
-    caches: true,
-    warmRequests: 30_000,
-    launch: node('gateway'),
-    streams: true,
-  },
+  gateway('gateway before', { isBefore: true }),
+  gateway('gateway before, every token new', { isBefore: true, ...everyTokenNew }),
+  gateway('gateway'),
+  gateway('gateway, every token new', everyTokenNew),
 ];
 
-/** Names for --contestants. */
-export const contestantNames = all.map(({ name }) => name).filter((name) => name !== 'gateway before');
+/** Names for --contestants; `gateway` brings its row with new tokens along. */
+export const contestantNames = all
+  .filter((contestant) => contestant.isBefore !== true && contestant.everyTokenNew !== true)
+  .map(({ name }) => name);
+
+/** Whether a contestant was asked for. */
+function isAsked({ name, isBefore, everyTokenNew: isFresh }, { names, before, freshTokens }) {
+  if (isFresh === true && freshTokens === 0) return false;
+  if (isBefore === true) return before !== null;
+  return names === null || names.includes(name.replace(', every token new', ''));
+}
 
 /** How a peer that is missing may join. */
 const missing = {
@@ -54,25 +64,21 @@ const missing = {
 
 /**
  * Starts all that were asked for and are installed; a missing peer becomes a line for `skipped`.
+ * `asked` holds names, before, isSource and freshTokens (0: no rows with new tokens);
  * `context` holds upstreamPort, issuer, audience, role, pem, jwks, folder and core.
  */
-export async function startContestants({ names, before, isSource }, context) {
+export async function startContestants(asked, context) {
   const started = [];
   const skipped = [];
   for (const contestant of all) {
+    if (!isAsked(contestant, asked)) continue;
     const { name } = contestant;
-    if (name === 'gateway before' ? before === null : names !== null && !names.includes(name)) continue;
     if (contestant.isHere?.() === false) {
       skipped.push(`${name}: ${missing[name]}`);
       continue;
     }
-    const options =
-      name === 'gateway before'
-        ? { ...context, root: before }
-        : name === 'gateway'
-          ? { ...context, isSource }
-          : context;
-    started.push({ ...contestant, part: await contestant.launch(options) });
+    const options = contestant.isBefore === true ? { root: asked.before } : { isSource: asked.isSource };
+    started.push({ ...contestant, part: await contestant.launch({ ...context, ...options }) });
   }
   return { started, skipped };
 }

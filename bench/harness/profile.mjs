@@ -27,7 +27,8 @@ export function groupProfile(profile) {
   let total = 0;
   profile.samples.forEach((id, index) => {
     const { functionName, url } = nodes.get(id);
-    if (functionName === '(idle)') return;
+    // The profiler's own start and stop are no work of the gateway.
+    if (functionName === '(idle)' || url === 'node:inspector') return;
     const time = Math.max(0, profile.timeDeltas[index]);
     total += time;
     const name = groupOf(functionName, url);
@@ -50,10 +51,13 @@ function groupOf(functionName, url) {
 /** Runs the gateway under load with the profiler on, writes the profile and resolves with a table of its groups. */
 export async function profileGateway(options, { folder, prepare, tell }) {
   const { load, guard, context } = await prepare(folder, { freshTokens: 0 });
-  const { started } = await startContestants({ ...options, names: ['gateway'] }, context);
+  const { started } = await startContestants(
+    { ...options, names: ['gateway'], before: null, freshTokens: 0 },
+    context,
+  );
   const [gateway] = started;
   await checkGuard(gateway, guard);
-  await warm(gateway, load, { ...options.plan, freshWarm: 0 });
+  await warm(gateway, load, options.plan);
   const run = { connections: 32, durationMs: options.plan.seconds * 1000 };
   const plain = await measure(gateway, load, run);
   const file = resolve(options.profile);

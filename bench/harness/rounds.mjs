@@ -33,7 +33,7 @@ export async function warm(contestant, load, plan) {
   let served = 0;
   for (let tries = 0; served < enough && tries < 80; tries++)
     served += (await measure(contestant, load, { connections, durationMs: 250 })).count;
-  if (contestant.caches === true && plan.freshWarm > 0 && plan.freshTokens > 0)
+  if (contestant.everyTokenNew === true && plan.freshWarm > 0)
     await measure(contestant, load, { connections, pool: 'fresh', count: plan.freshWarm });
   return served;
 }
@@ -46,28 +46,30 @@ function sheet(contestants) {
 /** Turns a list by `by` places. */
 export const turned = (list, by) => list.map((_, index) => list[(index + by) % list.length]);
 
-/**
- * Requests: as fast as answers come, then at a calm rate; and for contestants with a cache once more with tokens that were
- * never seen, under the name `<name>, every token new`.
- */
+/** Requests: as fast as answers come, then at a calm rate; of contestants with `everyTokenNew` only the first. */
 export async function requestRounds(contestants, load, { plan, freshPerRound, onRound }) {
   const rows = sheet(contestants);
   for (let round = 0; round < plan.rounds; round++) {
     onRound(round);
     for (const contestant of turned(contestants, round)) {
-      const { name } = contestant;
-      const fast = await measure(contestant, load, { connections, durationMs: plan.seconds * 1000 });
+      const fast = await measure(
+        contestant,
+        load,
+        contestant.everyTokenNew === true
+          ? { connections, pool: 'fresh', from: plan.freshWarm + round * freshPerRound, count: freshPerRound }
+          : { connections, durationMs: plan.seconds * 1000 },
+      );
       const rate = fast.count / fast.seconds;
       // Where the rate cannot be kept, the latency would be that of a queue.
       const calm =
-        rate < calmRate * 1.3
+        contestant.everyTokenNew === true || rate < calmRate * 1.3
           ? null
           : await measure(contestant, load, {
               connections: calmConnections,
               rate: calmRate,
               durationMs: plan.latencySeconds * 1000,
             });
-      rows.get(name).push({
+      rows.get(contestant.name).push({
         cpu: fast.cpu / fast.count,
         rate,
         core: fast.cpu / 1e6 / fast.seconds,
@@ -75,24 +77,6 @@ export async function requestRounds(contestants, load, { plan, freshPerRound, on
         p50: calm?.p50 ?? null,
         memory: memoryOf(contestant.part.pid),
         requests: fast.count + (calm?.count ?? 0),
-      });
-      if (contestant.caches !== true || freshPerRound === 0) continue;
-      const fresh = await measure(contestant, load, {
-        connections,
-        pool: 'fresh',
-        from: plan.freshWarm + round * freshPerRound,
-        count: freshPerRound,
-      });
-      const freshName = `${name}, every token new`;
-      if (!rows.has(freshName)) rows.set(freshName, []);
-      rows.get(freshName).push({
-        cpu: fresh.cpu / fresh.count,
-        rate: fresh.count / fresh.seconds,
-        core: fresh.cpu / 1e6 / fresh.seconds,
-        loadCore: fresh.loadCore,
-        p50: null,
-        memory: memoryOf(contestant.part.pid),
-        requests: fresh.count,
       });
     }
   }

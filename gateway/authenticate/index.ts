@@ -68,8 +68,9 @@ export function authenticate(received: Received): Authenticated | Promise<Authen
   return principal instanceof Promise ? principal.then(admitted) : admitted(principal);
 }
 
-// The exchange is filled in place: the hot path copies nothing.
 function authenticatedAs(received: Received, principal: Principal): Authenticated {
-  received.outcome.principal = principal;
-  return Object.assign(received, { principal });
+  const authenticated = received as Received & { principal: Principal }; // Filled in place: see exchange.ts.
+  authenticated.outcome.principal = principal;
+  authenticated.principal = principal;
+  return authenticated;
 }

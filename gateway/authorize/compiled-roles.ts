@@ -1,6 +1,7 @@
 // Compiles roles.yaml into per-principal grants. A role's permissions hold on that role's models: two roles held side
 // by side never combine into something that neither permits alone.
 import { isStranger, type Principal } from '../principal.ts';
+import type { Reason } from './evaluation.ts';
 import { impliedIdentityType, isIdentityType } from './identity-type.ts';
 import { matchesAction, modelMatcher, resourceMatcher } from './patterns.ts';
 import type { RolesPolicy } from './roles-policy.ts';
@@ -19,8 +20,18 @@ export interface Authorization {
   permitsOn(principal: Principal, action: string, resource: ForeignResource): string | null;
   /** Two roles that the principal holds, or may hold, and nobody may combine; null when there are none. */
   conflictingDuties(principal: Principal): readonly [string, string] | null;
+  /** What a permit by this role says. */
+  permitBy(role: string): RolePermit;
   /** Line of a role in roles.yaml; 0 when that is not known. */
   lineOf(role: string): number;
+}
+
+/** A permit by a role: written once for each role. */
+export interface RolePermit {
+  readonly permitted: true;
+  /** `roles.<name>`. */
+  readonly by: string;
+  readonly reasons: readonly Reason[];
 }
 
 /** A resource of another service. */
@@ -62,6 +73,7 @@ export function compileRoles(
 ): Authorization {
   const ordered = closeRoles(policy, modelIds);
   const known = new Map(ordered.map((role) => [role.name, role]));
+  const rolePermits = new Map(ordered.map(({ name }) => [name, rolePermit(name, lines.get(name) ?? 0)]));
   const perPrincipal = new WeakMap<Principal, Grants>();
   // Principals with the same roles share one set of grants, so a hundred thousand callers cost a handful.
   const shared = new Map<string, Grants>();
@@ -72,9 +84,16 @@ export function compileRoles(
     return roles;
   };
 
+  // One decision asks four times about the same principal.
+  let latest: { readonly principal: Principal; readonly grants: Grants } | null = null;
   const grantsOf = (principal: Principal): Grants => {
-    const cached = perPrincipal.get(principal);
-    if (cached !== undefined) return cached;
+    if (latest !== null && latest.principal === principal) return latest.grants;
+    const grants = perPrincipal.get(principal) ?? grantsFor(principal);
+    latest = { principal, grants };
+    return grants;
+  };
+
+  const grantsFor = (principal: Principal): Grants => {
     const roles = closed(heldRoles(policy, principal));
     const uncertain = closed(rolesByUnknownGroups(policy, principal));
     for (const role of roles) uncertain.delete(role);
@@ -113,6 +132,7 @@ export function compileRoles(
     uncertainRoles: (principal) => grantsOf(principal).uncertain,
     permittedModels: (principal) => grantsOf(principal).models,
     conflictingDuties: (principal) => grantsOf(principal).conflict,
+    permitBy: (role) => rolePermits.get(role) ?? rolePermit(role, 0),
     lineOf: (role) => lines.get(role) ?? 0,
     permits(principal, action, model) {
       const grant = grantOf(grantsOf(principal), action);
@@ -122,6 +142,15 @@ export function compileRoles(
       const { roles } = grantOf(grantsOf(principal), action);
       return roles.find((role) => role.resources.some((matches) => matches(resource)))?.name ?? null;
     },
+  };
+}
+
+function rolePermit(role: string, line: number): RolePermit {
+  const by = `roles.${role}`;
+  return {
+    permitted: true,
+    by,
+    reasons: [{ rule: by, file: 'roles.yaml', line, condition: 'permits', code: 'role_permits' }],
   };
 }
 

@@ -184,13 +184,6 @@ function conflict(pair: readonly [string, string], authorization: Authorization)
 /** What the roles permit, and else what a permit rule adds; on routes open to anybody, everything. */
 function baseOf(facts: RuleFacts, { authorization, models }: DecisionParts, permits: readonly Rule[]): Base {
   const { principal, action, model, roles } = facts;
-  const inRoles = (rule: string, code: string, line = 0): Reason => ({
-    rule,
-    file: 'roles.yaml',
-    line,
-    condition: 'permits',
-    code,
-  });
   if (facts.request.subject.type === 'anonymous')
     return { permitted: true, by: 'anonymous', reasons: [inRoles('anonymous', 'route_is_anonymous')] };
   const { foreign } = facts.request;
@@ -199,14 +192,7 @@ function baseOf(facts: RuleFacts, { authorization, models }: DecisionParts, perm
       ? authorization.permits(principal, action, model)
       : authorization.permitsOn(principal, action, foreign.resource);
   // A role's models are configured ones; a permit rule must not reach beyond them either.
-  if (role !== null) {
-    const rule = `roles.${role}`;
-    return {
-      permitted: true,
-      by: rule,
-      reasons: [inRoles(rule, 'role_permits', authorization.lineOf(role))],
-    };
-  }
+  if (role !== null) return authorization.permitBy(role);
   const isKnown = model === null || models.has(model);
   let stepUp: Rule | null = null;
   for (const rule of isKnown ? permits : []) {
@@ -226,3 +212,11 @@ function baseOf(facts: RuleFacts, { authorization, models }: DecisionParts, perm
         : 'action_not_permitted';
   return { permitted: false, reason: inRoles('default', code), stepUp };
 }
+
+const inRoles = (rule: string, code: string): Reason => ({
+  rule,
+  file: 'roles.yaml',
+  line: 0,
+  condition: 'permits',
+  code,
+});

@@ -56,7 +56,11 @@ const audiences = {
   identity: assertionAudience.identity,
 } as const;
 const renewBeforeExpiryMs = 20_000;
-const mostKept = 10_000;
+const mostKept = 4_096;
+/** What kept assertions take, keys and subjects included: room for as many as principals are kept. */
+const mostKeptBytes = 4 * 1_048_576;
+/** Shortcuts to them, which keep what the other memory may have dropped. */
+const mostShortcuts = 2_048;
 
 /** An assertion that may be used again, and for whom. */
 interface Kept {
@@ -83,7 +87,7 @@ export async function openAssertionSigner(options: AssertionSignerOptions): Prom
     use: 'sig',
     alg: assertionAlgorithm,
   });
-  const kept = new LRUCache<string, Kept>({ max: mostKept });
+  const kept = new LRUCache<string, Kept>({ max: mostKept, maxSize: mostKeptBytes });
   // The last assertion for each subject: found without writing a key, which costs more than all the rest of a hit.
   const latest = { 'model-server': new Map<string, Kept>(), identity: new Map<string, Kept>() };
   const pending = new Map<string, Promise<string>>();
@@ -105,7 +109,11 @@ export async function openAssertionSigner(options: AssertionSignerOptions): Prom
     const input = `${header}.${claims}`;
     const assertion = `${input}.${await signature(input, key)}`;
     const freshUntilMs = (issuedAt + assertionLifetimeSeconds) * 1000 - renewBeforeExpiryMs;
-    kept.set(cacheKey, { subject, assertion, freshUntilMs });
+    kept.set(
+      cacheKey,
+      { subject, assertion, freshUntilMs },
+      { size: 600 + cacheKey.length + assertion.length },
+    );
     return assertion;
   };
   const isFresh = ({ freshUntilMs }: Kept): boolean => {
@@ -128,7 +136,7 @@ export async function openAssertionSigner(options: AssertionSignerOptions): Prom
       const known = kept.get(cacheKey);
       if (known !== undefined && isFresh(known)) {
         const shortcuts = latest[subject.service];
-        if (shortcuts.size >= mostKept) shortcuts.clear();
+        if (shortcuts.size >= mostShortcuts) shortcuts.clear();
         shortcuts.set(subject.subject, { ...known, subject });
         return known.assertion;
       }

@@ -84,7 +84,7 @@ export function limit(authorized: Authorized): Soon<Limited> {
     }
     claims.push({ limit: entry, rule: entry.rule, key: subjectKey(authorized, entry), units, isHeld });
   }
-  if (claims.length === 0) return Object.assign(authorized, { reservation: nothingReserved });
+  if (claims.length === 0) return limitedBy(authorized, nothingReserved);
   const states = authorized.services.limitStore.reserve(claims);
   return states instanceof Promise
     ? states.then((known) => reserved(authorized, claims, known))
@@ -112,7 +112,13 @@ function reserved(
     if (!state.permitted) throw exceeded(entry, counted, state);
     if (claim.isHeld) held.push({ rule, key, units, endMs: state.endMs });
   }
-  return Object.assign(authorized, { reservation: { headers: limitHeaders(counted), held } });
+  return limitedBy(authorized, { headers: limitHeaders(counted), held });
+}
+
+function limitedBy(authorized: Authorized, reservation: Reservation): Limited {
+  const limited = authorized as Authorized & { reservation: Reservation }; // Filled in place: see exchange.ts.
+  limited.reservation = reservation;
+  return limited;
 }
 
 function exceeded(

@@ -41,8 +41,10 @@ const shardCount = 8;
 const defaultKeysPerShard = 32_768;
 /** Counters in each shard for the keys beyond: they may be refused early, never late. */
 const sharedCounters = 64;
-/** Longer keys are counted by their digest, so that memory is bounded in bytes. */
-const longestKey = 128;
+/** Longer keys are counted by 16 bytes of their digest, so that a counter is small whoever is counted. */
+const longestKey = 24;
+/** Digests that are at hand, so that a caller who comes again is not hashed again. */
+const keptDigests = 4_096;
 
 interface Shard {
   readonly slots: Map<string, number>;
@@ -51,12 +53,13 @@ interface Shard {
   isFull: boolean;
 }
 
-/** Creates an empty table. It holds at most 2 × 8 × (keysPerShard + 64) counters, each about 60 bytes and its key. */
+/** Creates an empty table. It holds at most 2 × 8 × (keysPerShard + 64) counters, each about 90 bytes with its key. */
 export function createWindowTable(options: WindowTableOptions): WindowTable {
   const { windowMs, now = Date.now, keysPerShard = defaultKeysPerShard } = options;
   let current = newSpan();
   let previous = newSpan();
   let spanEndsMs = now() + windowMs;
+  const boundedKey = keyShortener();
 
   const turn = (nowMs: number): void => {
     if (nowMs < spanEndsMs) return;
@@ -150,8 +153,21 @@ function grown(numbers: Float64Array): Float64Array {
   return more;
 }
 
-const boundedKey = (key: string): string =>
-  key.length <= longestKey ? key : `sha256 ${hash('sha256', key, 'base64url')}`;
+/** Keys as they are counted. Nobody can choose a subject whose 128 bits are those of another. */
+function keyShortener(): (key: string) => string {
+  const digests = new Map<string, string>();
+  return (key) => {
+    if (key.length <= longestKey) return key;
+    const known = digests.get(key);
+    if (known !== undefined) return known;
+    // Latin1 by its older name: one byte for each byte. Read anew from bytes, since a slice would keep the whole digest.
+    const digest = hash('sha256', key, 'buffer').toString('latin1', 0, 16);
+    if (digests.size >= keptDigests) digests.clear();
+    // A longer key would make this memory as large as its callers like.
+    if (key.length <= 512) digests.set(key, digest);
+    return digest;
+  };
+}
 
 /** Two characters in which keys differ: the end of a subject or an IPv4 address, the middle of a network. */
 function shardOf(key: string): number {

@@ -74,6 +74,37 @@ describe('what one principal has sent before', () => {
     assert.equal(other.cached, 0);
   });
 
+  it('leaves no trace in what others are answered on the same sequence', async () => {
+    const alone = await startGateway({}, { sequences: 1 });
+    const other = 'The gate opened and the children ran out into the';
+    const body = { max_tokens: 40 };
+    await complete(newPrincipal(), beginning + ending, { on: alone, body });
+    const answered = await complete(newPrincipal(), other, { on: alone, body });
+    const back = await complete(newPrincipal(), `${beginning} again`, { on: alone, body });
+    await alone.close();
+    assert.deepEqual([answered.cached, back.cached], [0, 0]);
+    assert.equal(answered.text, (await complete(newPrincipal(), other, { on: fresh, body })).text);
+    assert.equal(back.text, (await complete(newPrincipal(), `${beginning} again`, { on: fresh, body })).text);
+  });
+
+  it('is found again in whichever of two engines it was read', async () => {
+    const two = await startGateway({}, { sequences: 2, engines: 2 });
+    const [alice, bob] = [newPrincipal(), newPrincipal()];
+    // At the same time, so that each is read in an engine of its own.
+    await Promise.all([
+      complete(alice, beginning, { on: two }),
+      complete(bob, ending + beginning, { on: two }),
+    ]);
+    const again = [
+      await complete(bob, ending + beginning + ending, { on: two }),
+      await complete(alice, beginning + ending, { on: two }),
+      await complete(bob, beginning + ending, { on: two }),
+    ];
+    await two.close();
+    assert.ok((again[0]?.cached ?? 0) > 16 && (again[1]?.cached ?? 0) > 16);
+    assert.equal(again[2]?.cached, 0);
+  });
+
   it('is nothing to the same principal through another client', async () => {
     const alice = newPrincipal();
     await complete(alice, beginning, { clientId: 'one' });

@@ -33,8 +33,9 @@ export interface IntrospectorOptions {
 /** Bounds of both memories. */
 export interface IntrospectionBounds {
   readonly maxEntries: number;
-  /** Characters of the answers, a measure for the memory that they take. */
-  readonly maxCharacters: number;
+  /** What the principals take in memory, as far as it can be told from the answers. */
+  readonly maxBytes: number;
+  /** A refusal takes about a kilobyte. */
   readonly maxRefused: number;
 }
 
@@ -51,9 +52,9 @@ interface Refused {
 }
 
 const defaultBounds: IntrospectionBounds = {
-  maxEntries: 20_000,
-  maxCharacters: 16 * 1_048_576,
-  maxRefused: 10_000,
+  maxEntries: 4_096,
+  maxBytes: 4 * 1_048_576,
+  maxRefused: 4_096,
 };
 /** Longest opaque credential that is looked up, characters. */
 const maxCredentialLength = 4_096;
@@ -69,10 +70,15 @@ export class Introspector {
 
   constructor(options: IntrospectorOptions) {
     this.#options = options;
-    const { maxEntries, maxCharacters, maxRefused } = options.bounds ?? defaultBounds;
-    this.#accepted = new LRUCache({ max: maxEntries, maxSize: maxCharacters, maxEntrySize: maxCharacters });
+    const { maxEntries, maxBytes, maxRefused } = options.bounds ?? defaultBounds;
+    this.#accepted = new LRUCache({ max: maxEntries, maxSize: maxBytes, maxEntrySize: maxBytes });
     this.#refused = new LRUCache({ max: maxRefused });
     this.#circuit = new Circuit(options.monotonic);
+  }
+
+  /** Answers that are kept, good ones and refusals. */
+  get size(): { readonly accepted: number; readonly refused: number } {
+    return { accepted: this.#accepted.size, refused: this.#refused.size };
   }
 
   /** Why the last question had no answer, in words for an operator; null when it had one. */
@@ -148,7 +154,7 @@ export class Introspector {
     const { judge, now, negativeMs, monotonic, onOutcome } = this.#options;
     try {
       const entry = { principal: judge(answer, now() / 1_000), askedAt, judgedAt: Number.NaN };
-      this.#accepted.set(digest, entry, { size: JSON.stringify(answer).length });
+      this.#accepted.set(digest, entry, { size: 1_000 + 4 * JSON.stringify(answer).length });
       const principal = this.#passed(entry);
       this.#refused.delete(digest);
       onOutcome('accepted');

@@ -99,4 +99,16 @@ describe('a table of windows', () => {
     assert.equal(counts.add('a', 6, 5).counted, false);
     assert.equal(counts.add('a', 5, 5).counted, true);
   });
+
+  it('tells long keys apart, and finds each again, after 100,000 others too', () => {
+    const counts = table();
+    const keyOf = (index: number): string => `https://issuer.example.test/tenant/v2.0 subject-${index}`;
+    for (let index = 0; index < 100_000; index++) counts.add(keyOf(index), 1, 10);
+    assert.equal(counts.size(), 100_000);
+    for (let index = 0; index < 100_000; index += 997) {
+      assert.equal(counts.peek(keyOf(index))?.spent, 1);
+      assert.equal(counts.add(keyOf(index), 1, 10).spent, 2);
+    }
+    assert.equal(counts.size(), 100_000);
+  });
 });
