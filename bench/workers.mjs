@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { policyEditor, raiseLimits } from './contestants/gateway-variants.mjs';
-import { accessTokens, signingKey } from './harness/access-tokens.mjs';
+import { accessTokens, badAccessTokens, signingKey } from './harness/access-tokens.mjs';
 import { checkGuard } from './harness/guard-check.mjs';
 import { endAll, freePort, startNodePart, startProgram } from './harness/processes.mjs';
 import { body, connections, measure, turned, warm } from './harness/rounds.mjs';
@@ -58,7 +58,14 @@ async function startGateway(folder, { count, load }) {
   const { pid, stop } = await startProgram(words, internalPort);
   const name = count === 1 ? 'one worker' : `${count} workers`;
   // Each worker has to see the tokens and compile what it runs.
-  return { name, guards: true, warmRequests: 30_000 * count, count, part: { pid, port, stop } };
+  return {
+    name,
+    guards: true,
+    guardsRequests: true,
+    warmRequests: 30_000 * count,
+    count,
+    part: { pid, port, stop },
+  };
 }
 
 async function main() {
@@ -68,13 +75,12 @@ async function main() {
     const load = await startNodePart('load.mjs', { jwks: key.jwks });
     const tokens = await accessTokens(100, { privateKey: key.privateKey, issuer: load.issuer });
     await load.ask({ keep: { pool: 'known', tokens } }, 'keep');
-    const other = await signingKey();
-    const [foreign] = await accessTokens(1, { privateKey: other.privateKey, issuer: load.issuer });
+    const bad = await badAccessTokens({ privateKey: key.privateKey, pem: key.pem, issuer: load.issuer });
     const gateways = [
       await startGateway(folder, { count: 1, load }),
       await startGateway(folder, { count: workers, load }),
     ];
-    for (const gateway of gateways) await checkGuard(gateway, { body, valid: tokens[0], foreign });
+    for (const gateway of gateways) await checkGuard(gateway, { body, valid: tokens[0], bad });
     for (const gateway of gateways) await warm(gateway, load, plan);
     const rows = gateways.map(() => []);
     for (let round = 0; round < plan.rounds; round++) {

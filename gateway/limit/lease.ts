@@ -83,7 +83,7 @@ export function keep(
   lease.shared = grant.remaining;
   if (!grant.permitted) return;
   lease.used += units;
-  lease.extra = Math.min(Math.max(units, lease.extra * 2), lease.rule.quota);
+  lease.extra = Math.min(Math.max(units, lease.extra * 4), lease.rule.quota);
   // The window was open for so long when the counters answered, which was after the request was sent: so this is early.
   // The thousandth is for clocks that run apart.
   const untilMs = sentAtMs + Math.min(grant.resetMs * 0.999 - 1, longestMs);

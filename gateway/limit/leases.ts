@@ -83,12 +83,13 @@ export function createLeases(
         // Twice what was used, so that steady use asks about once in this time and gives nothing back.
         const keeps = isLast || lease.untilMs - nowMs < 2 * holdMs ? 0 : 2 * lease.used;
         if (!isOver && lease.left > keeps) messages.push(giveBack(lease, lease.left - keeps));
-        if (!lease.isAsking && (isOver || (lease.left === 0 && lease.used === 0))) {
+        // What was used is what is asked for next; a pause is not forgotten at once.
+        lease.extra = Math.max(lease.used, Math.floor(lease.extra / 4));
+        lease.used = 0;
+        if (!lease.isAsking && (isOver || lease.left === 0) && lease.extra === 0) {
           leases.delete(key);
           size--;
         }
-        lease.extra = lease.used;
-        lease.used = 0;
       }
     }
     await Promise.all(messages);

@@ -129,10 +129,28 @@ describe('the identity assertion', () => {
     assert.notEqual(await signer.sign(alice), first);
   });
 
+  it('tells apart who asks in turn under one subject, however often each is asked for', async () => {
+    const signer = await openAssertionSigner(place());
+    const others: AssertionSubject[] = [
+      alice,
+      { ...alice, clientId: 'other' },
+      { ...alice, credential: 'api_key' },
+      { ...alice, roles: new Set(['LLM.Admin']) },
+      { ...alice, service: 'identity' },
+    ];
+    const first = await Promise.all(others.map(async (other) => signer.sign(other)));
+    assert.equal(new Set(first).size, others.length);
+    for (let round = 0; round < 4; round++)
+      assert.deepEqual(await Promise.all(others.map(async (other) => signer.sign(other))), first);
+    // The same roles in another set, as after a swap of the policies.
+    assert.equal(await signer.sign({ ...alice, roles: new Set(alice.roles) }), first[0]);
+  });
+
   it('is signed anew when the clock was set back', async () => {
     let now = 1_800_000_000_000;
     const signer = await openAssertionSigner({ ...place(), now: () => now });
     const first = await signer.sign(alice);
+    for (let again = 0; again < 3; again++) assert.equal(signer.sign(alice), first);
     now -= 600_000;
     assert.notEqual(await signer.sign(alice), first);
   });
