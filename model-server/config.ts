@@ -18,7 +18,7 @@ const model = z.strictObject({
   /** Requests decoded together, per engine. Each holds the memory of one context: 18 MiB for GPT-2 at 512 tokens. */
   sequences: z.int().min(1).max(64).default(6),
   /**
-   * Engine processes of this model, with `threads` each; the file is in memory once, contexts are not. On two cores two
+   * Engine processes of this model; the file is in memory once, contexts are not. On two cores two
    * engines of one thread answer nearly twice as much as one; two threads do not.
    */
   engines: z.int().min(1).max(64).default(1),
@@ -32,7 +32,7 @@ const model = z.strictObject({
    * alike; nobody else ever builds on it. 0: nothing is kept.
    */
   keep_prefix_ms: z.int().min(0).max(86_400_000).default(300_000),
-  /** Threads of this model alone; absent: `model_server.threads`. */
+  /** Threads of each engine of this model; absent: `model_server.threads`, shared out among its engines. */
   threads: z.int().min(1).max(256).optional(),
   /** Candidates sampled from when a request names no `top_k`; 0: all. 40 is what GPT-2's own samples used. */
   default_top_k: z.int().min(0).max(1000).default(40),
@@ -63,7 +63,7 @@ export const modelServerConfigSchema = z.strictObject({
     model,
   ),
   /**
-   * Threads per engine. The default leaves a core free, on purpose: llama.cpp's threads wait for one another by
+   * Threads per model, shared out among its engines. The default leaves a core free, on purpose: llama.cpp's threads wait for one another by
    * spinning, and with more threads than free cores speed collapses (measured beside one busy process on 2 cores:
    * 1,000 tokens/s with 1 thread, 1 token/s with 2). Use further cores with further `engines`.
    */
@@ -85,5 +85,13 @@ export const modelServerConfigSchema = z.strictObject({
   /** How long a stop waits for running completions. */
   drain_ms: z.int().min(0).max(600_000).default(10_000),
 });
+/** Threads of one engine: more threads than cores over all engines would spin in vain. */
+export function threadsOfEngine(
+  model: Pick<ModelConfig, 'threads' | 'engines'>,
+  { threads }: { readonly threads: number },
+): number {
+  return model.threads ?? Math.max(1, Math.floor(threads / model.engines));
+}
+
 /** The validated section. */
 export type ModelServerConfig = z.output<typeof modelServerConfigSchema>;

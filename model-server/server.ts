@@ -3,7 +3,7 @@ import type { Server } from 'node:http';
 import { assertionAudience, createAssertionVerifier } from '../core/assertion.ts';
 import { followCertificate } from '../core/certificate-renewal.ts';
 import { createLog, type Logger } from '../core/log.ts';
-import type { ModelConfig, ModelServerConfig } from './config.ts';
+import { threadsOfEngine, type ModelConfig, type ModelServerConfig } from './config.ts';
 import { createEngine } from './engine/engine.ts';
 import { startEnginePool, type EnginePool } from './engine/engine-pool.ts';
 import { prepareListener } from './listener.ts';
@@ -111,7 +111,7 @@ function startEngines(
     modelPath: model.path,
     context: model.context ?? null,
     sequences: model.sequences,
-    threads: model.threads ?? config.threads,
+    threads: threadsOfEngine(model, config),
     promptChunk: model.prompt_chunk,
     keepPrefixMs: model.keep_prefix_ms,
     gpu: model.gpu,

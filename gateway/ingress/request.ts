@@ -25,7 +25,6 @@ export class IngressRequest implements CallerRequest {
   /** Turn of the clock at which it began. */
   readonly since: number;
   #pieces: Buffer[] = [];
-  #isTaken = false;
   #isCut = false;
   #collector: Collector | null = null;
 
@@ -40,9 +39,9 @@ export class IngressRequest implements CallerRequest {
     this.since = since;
   }
 
-  /** Whether nothing of it is left on the connection; a body that nobody asked for is left, even if it has come. */
+  /** Whether nothing of it is left; a body that nobody asked for is left, even if it has come. */
   get complete(): boolean {
-    return this.#isTaken && this.missingBytes === 0;
+    return this.missingBytes === 0 && this.#pieces.length === 0;
   }
 
   /** Whether the body was asked for. */
@@ -70,7 +69,6 @@ export class IngressRequest implements CallerRequest {
     if (Number(this.headers['content-length']) > maxBytes)
       throw new GatewayError('body_too_large', { params: { limit: maxBytes } });
     if (this.#isCut) throw cutOff();
-    this.#isTaken = true;
     if (this.missingBytes === 0) return this.#joined();
     this.socket.resume();
     return new Promise((resolve, reject) => {

@@ -9,7 +9,7 @@ import '../../cli/supervisor/reflect-metadata.ts';
 import { SubjectAlternativeNameExtension, X509CertificateGenerator } from '@peculiar/x509';
 import { createLog } from '../../core/log.ts';
 import { packageRoot } from '../../core/package.ts';
-import { defaultThreads, modelServerConfigSchema } from '../../model-server/config.ts';
+import { defaultThreads, modelServerConfigSchema, threadsOfEngine } from '../../model-server/config.ts';
 import { startModelServer } from '../../model-server/server.ts';
 import { createGatewayKeys, modelPath } from './start.ts';
 
@@ -241,5 +241,13 @@ describe('the settings of the model server', () => {
 
   it('leave a core free by default, and use one where there is only one', () => {
     assert.deepEqual([defaultThreads(1), defaultThreads(2), defaultThreads(8)], [1, 1, 7]);
+  });
+
+  it('share threads out among the engines of a model, at least one each, unless the model says otherwise', () => {
+    const shared = [1, 2, 3, 16].map((engines) =>
+      threadsOfEngine({ engines, threads: undefined }, { threads: 7 }),
+    );
+    assert.deepEqual(shared, [7, 3, 2, 1]);
+    assert.equal(threadsOfEngine({ engines: 4, threads: 5 }, { threads: 7 }), 5);
   });
 });

@@ -124,9 +124,10 @@ async function assertAlike(cases: readonly Case[]): Promise<void> {
     const batch = cases.slice(from, from + 40);
     const seen = await Promise.all(batch.map(async (each) => ({ each, ...(await both(each, 250)) })));
     for (const { each } of seen.filter(({ ours, theirs }) => !isAlike(ours, theirs))) {
-      const { ours, theirs } = await both(each, 2_500);
-      const shown = JSON.stringify({ pieces: each.pieces, ours, theirs }).slice(0, 2_000);
-      assert.ok(isAlike(ours, theirs), `${each.title}: ${shown}`);
+      let again = await both(each, 2_500);
+      if (!isAlike(again.ours, again.theirs)) again = await both(each, 15_000);
+      const shown = JSON.stringify({ pieces: each.pieces, ...again }).slice(0, 2_000);
+      assert.ok(isAlike(again.ours, again.theirs), `${each.title}: ${shown}`);
     }
   }
 }
@@ -236,7 +237,7 @@ describe('what is written by hand', () => {
 describe('a request behind a last answer', () => {
   it('is not run, which shows that the gateway under test reads for itself', async () => {
     const last = request({ fields: ['Connection: close'] });
-    const { answers, sent } = await exchange(fast, one('two requests', last + request()), 2_500);
+    const { answers, sent } = await exchange(fast, one('two requests', last + request()), 30_000);
     assert.deepEqual([answers.length, sent.length], [1, 1]);
   });
 });
@@ -334,8 +335,10 @@ describe('a flood of mutations', () => {
     return Array.from({ length: count }, (_, index) => {
       let text = bases[pick(bases.length)] ?? '';
       for (let times = 1 + pick(3); times > 0; times--) text = mutated(text, random);
-      const cut = pick(text.length);
-      const pieces = pick(3) === 0 ? [text.slice(0, cut), text.slice(cut)] : [text];
+      const cuts = Array.from({ length: Math.max(pick(5) - 1, 0) }, () => pick(text.length)).sort(
+        (a, b) => a - b,
+      );
+      const pieces = [...cuts, text.length].map((cut, piece) => text.slice(cuts[piece - 1] ?? 0, cut));
       return { title: `mutation ${index} of seed ${seed}`, pieces };
     });
   }
