@@ -52,6 +52,8 @@ function planOf(name) {
   };
 }
 
+const warm = new Set();
+
 /** Why a contestant is not there, or undefined. */
 function absenceOf(name) {
   if (without.has(name)) return 'left out';
@@ -60,17 +62,18 @@ function absenceOf(name) {
   return undefined;
 }
 
-async function contestantsOf(workbench, names) {
+/** Those of a scenario that are there, each after some work that is not measured: the first pays for compiling. */
+async function contestantsOf(workbench, plan, warmUp) {
   const contestants = [];
-  for (const name of names) {
+  for (const name of plan.scenario.contestants) {
     const absence = absenceOf(name);
     if (absence !== undefined) {
       process.stderr.write(`${name}: skipped: ${absence}\n`);
       continue;
     }
     const contestant = await workbench.get(name);
-    // Not measured: the first completions pay for what is compiled and allocated late.
-    await contestant.run(['in a cold hall', 'to an old door'], 8);
+    if (!warm.has(contestant)) await contestant.run(warmUp, plan.newTokens);
+    warm.add(contestant);
     contestants.push(contestant);
   }
   return contestants;
@@ -89,7 +92,7 @@ async function main() {
         workbenches.set(plan.file, await createWorkbench({ file: plan.file, context, sequences }));
       }
       const workbench = workbenches.get(plan.file);
-      const contestants = await contestantsOf(workbench, plan.scenario.contestants);
+      const contestants = await contestantsOf(workbench, plan, prompts(Math.min(8, Math.max(...counts))));
       for (let round = 0; round < rounds; round++) {
         // Another one goes first in each round.
         const rotated = contestants.map((_, index) => contestants[(index + round) % contestants.length]);

@@ -11,7 +11,7 @@ import { load } from './load.mjs';
 /** Where llama.cpp's own server is, or null. */
 export function llamaServerPath() {
   const path =
-    process.env.SALLYPORT_BENCH_LLAMA_SERVER ?? join(cacheFolder(), 'llama-server', 'llama-server');
+    process.env.SALLYPORT_BENCH_LLAMA_SERVER || join(cacheFolder(), 'llama-server', 'llama-server');
   return existsSync(path) ? path : null;
 }
 

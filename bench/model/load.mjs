@@ -1,5 +1,5 @@
 // Clients of a completion endpoint: all start together, or `spacingMs` apart, and note when each piece of text comes.
-// Also a program that measures any server, for instance a Python one on a machine that has Python (bench/README.md):
+// Also a program that measures any server, for instance a Python one on a machine that has Python (docs/performance-model-server.md):
 //   node bench/model/load.mjs --url http://127.0.0.1:8000/generate --clients 8 --max-tokens 50 [--pid PID] [--rounds 3]
 // An URL that ends in /completions is spoken to as OpenAI's (streamed); any other gets {prompt, max_length} and answers whole.
 import { Agent, request as httpRequest } from 'node:http';

@@ -6,7 +6,12 @@ export function quantile(values, share) {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? null;
 }
 
-export const median = (values) => quantile(values, 0.5);
+/** Of an even number the mean of the two in the middle: two rounds have no better one. */
+export function median(values) {
+  const sorted = [...values].sort((left, right) => left - right);
+  const middle = (sorted.length - 1) / 2;
+  return (sorted[Math.floor(middle)] + sorted[Math.ceil(middle)]) / 2;
+}
 
 /**
  * One row of the table. A stream is `{ startedAt, texts: [times], endedAt, completionTokens, promptTokens }`, in ms.
