@@ -30,7 +30,7 @@ function requestSource({ port, pool, tokens, from = 0, body, headers = {} }) {
   const after = `\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`;
   const write = (accessToken) => Buffer.from(`${before}${accessToken}${after}`, 'latin1');
   let sent = 0;
-  if (all.length > 1_000) return () => write(all[from + sent++]);
+  if (all.length > 1_000) return () => write(all[(from + sent++) % all.length]);
   const written = all.map(write);
   return () => written[sent++ % written.length];
 }

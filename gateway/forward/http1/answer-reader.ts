@@ -1,7 +1,8 @@
 // Reads one HTTP/1.1 answer after another from the bytes of a connection: head, body, end, and whether anything stands
 // behind it. Knows no sockets; whoever feeds it says when an answer may begin.
 import { ChunkedBody } from './chunked-body.ts';
-import { HeadReader, type AnswerHead, type HeadFault } from './head-reader.ts';
+import { cr, lf } from './bytes.ts';
+import { HeadReader, maxHeadBytes, type AnswerHead, type HeadFault } from './head-reader.ts';
 
 /** Hears of the parts of one answer, in order; may call `stop` in between. */
 export interface AnswerReceiver {
@@ -34,8 +35,9 @@ export class AnswerReader {
   readonly #chunks = new ChunkedBody();
   #phase = over;
   #left = 0;
-  /** An unfinished line of a head. */
-  #rest: Buffer | null = null;
+  /** An unfinished line of a head, in the pieces that it came in. */
+  #rest: Buffer[] = [];
+  #restBytes = 0;
 
   constructor(to: AnswerReceiver) {
     this.#to = to;
@@ -44,14 +46,14 @@ export class AnswerReader {
   /** Begins with the next answer. */
   next(): void {
     this.#phase = beforeHead;
-    this.#rest = null;
+    this.#rest = [];
+    this.#restBytes = 0;
     this.#heads.next(false);
   }
 
   /** The receiver hears nothing more of this answer. */
   stop(): void {
     this.#phase = over;
-    this.#rest = null;
   }
 
   /** Whether no byte of the answer has come. */
@@ -68,10 +70,21 @@ export class AnswerReader {
   push(given: Buffer, count: number): AnswerFault | null {
     if (this.#phase > inHead) return this.#body(given, 0, count);
     this.#phase = inHead;
-    if (this.#rest === null) return this.#head(given, count);
-    const joined = Buffer.concat([this.#rest, given.subarray(0, count)]);
-    this.#rest = null;
+    if (this.#restBytes === 0) return this.#head(given, count);
+    const piece = Buffer.from(given.subarray(0, count));
+    // A field line that comes byte by byte is read once, when its end has come, not again with every byte.
+    const isField = this.#rest[0]?.[0] !== cr;
+    if (isField && this.#restBytes + count <= maxHeadBytes && !piece.includes(lf)) return this.#keep(piece);
+    const joined = Buffer.concat([...this.#rest, piece]);
+    this.#rest = [];
+    this.#restBytes = 0;
     return this.#head(joined, joined.length);
+  }
+
+  #keep(piece: Buffer): null {
+    this.#rest.push(piece);
+    this.#restBytes += piece.length;
+    return null;
   }
 
   /** The peer has ended the connection: the end of an answer without a length, and too early for any other. */
@@ -88,8 +101,7 @@ export class AnswerReader {
       if (at === -1) return this.#heads.fault;
       const { head } = this.#heads;
       if (head === null) {
-        if (at < to) this.#rest = Buffer.from(bytes.subarray(at, to));
-        return null;
+        return at < to ? this.#keep(Buffer.from(bytes.subarray(at, to))) : null;
       }
       if (head.status >= 200) {
         this.#begin(head);
@@ -97,8 +109,9 @@ export class AnswerReader {
       }
       if (head.status === 100) return '100';
       if (head.status === 101) return '101';
-      // RFC 9110 §8.6, RFC 9112 §6.1: no length and no coding in an answer that has no body.
-      if (head.length !== -1 || head.isChunked) return 'bad_interim';
+      // RFC 9110 §8.6, RFC 9112 §6.1: no length and no coding in an answer that has no body; nor an end of the connection,
+      // which would leave the answer itself behind the end.
+      if (head.length !== -1 || head.isChunked || head.closes) return 'bad_interim';
       this.#heads.next(true);
     }
   }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { AnswerFault } from '../../../../gateway/forward/http1/answer-reader.ts';
+import { corpus, mutated, randomFrom } from './mutated-answers.ts';
 import { readAnswer } from './read-answer.ts';
 
 const sizes = [1, 2, 3, 7, 1_000_000];
@@ -205,6 +206,12 @@ describe('the reader of answers refuses', () => {
       'HTTP/1.1 103 x\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n',
       'bad_interim',
     ],
+    [
+      'an interim answer that ends the connection',
+      `HTTP/1.1 103 x\r\nconnection: close\r\n\r\n${ok}\r\n`,
+      'bad_interim',
+    ],
+    ['an interim answer of HTTP/1.0', `HTTP/1.0 103 x\r\n\r\n${ok}\r\n`, 'bad_interim'],
     ['a chunk without a size', `${chunked}\r\n0\r\n\r\n`, 'bad_chunk'],
     ['a size that is no number', `${chunked}zz\r\n`, 'bad_chunk'],
     ['a size with a sign', `${chunked}+2\r\n{}\r\n0\r\n\r\n`, 'bad_chunk'],
@@ -254,5 +261,20 @@ describe('the reader of answers refuses', () => {
     assert.equal(readAnswer('HTTP/1.1 7').fault, null);
     assert.equal(readAnswer('HTTP/1.1 7a').fault, 'bad_status_line');
     assert.equal(readAnswer(`${ok}x \0`).fault, 'bad_field');
+  });
+});
+
+describe('the reader of answers', () => {
+  it('reads an answer alike however it is cut, also a mutated one', () => {
+    const random = randomFrom(Number(process.env['SEED'] ?? 4));
+    const texts = [...corpus, ...Array.from({ length: 800 }, () => mutated(random))];
+    // Which of two faults is met first may depend on the cut; where the end is may not.
+    const reading = (text: string, size: number): object => {
+      const { fault, head, body, hasEnded } = readAnswer(text, { size, closes: true });
+      return fault === null ? { head, body, hasEnded } : { hasEnded };
+    };
+    for (const text of texts)
+      for (const size of [1, 2 + random(20), 20 + random(200)])
+        assert.deepEqual(reading(text, size), reading(text, 1_000_000), JSON.stringify(text.slice(0, 400)));
   });
 });
