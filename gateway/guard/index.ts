@@ -1,7 +1,7 @@
 // Fifth stage: is this content allowed, are the parameters within their ceilings. The types of the parameters that
 // decide are checked on every judged body; the guards that the route names follow in the order in which it names them.
 import { GatewayError } from '../../core/errors.ts';
-import type { Guarded, Limited, RequestBody } from '../exchange.ts';
+import type { Authorized, Guarded, Limited, RequestBody } from '../exchange.ts';
 import type { Obligations } from '../authorize/index.ts';
 import type { Guards } from './compiled-guards.ts';
 import type { Objection } from './guard.ts';
@@ -53,4 +53,20 @@ function refuse(by: string, objection: Objection | null): void {
     reason: `${by}: ${objection.reason}`,
     ...(objection.param === undefined ? {} : { param: objection.param }),
   });
+}
+
+/**
+ * Refuses a body with a parameter above a ceiling of its route or of a rule; nothing else is looked at. For a refusal on
+ * the way here that would tell the caller to come again with what is never accepted.
+ */
+export function refuseAboveCeiling({ body, route, snapshot, effective }: Authorized): void {
+  if (body === null) return;
+  checkParameterTypes(body.json, route);
+  for (const name of route.guards) {
+    const objection = snapshot.guards.byName.get(name)?.check(body.json) ?? null;
+    if (objection?.code === 'parameter_above_ceiling') refuse(`guards.${name}`, objection);
+  }
+  const { obligations } = effective;
+  if (obligations?.ceilingTest != null)
+    refuse('obligations.ceilings', ceilingObjection(obligations.ceilingTest, body.json));
 }

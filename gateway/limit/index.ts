@@ -4,6 +4,7 @@
 import { formatDuration } from '../../core/duration.ts';
 import { GatewayError, type ErrorCode } from '../../core/errors.ts';
 import type { Authorized, Limited, Received } from '../exchange.ts';
+import { refuseAboveCeiling } from '../guard/index.ts';
 import { addressKey } from './address-key.ts';
 import { estimatedAnswer, estimatedPrompt } from './estimated-tokens.ts';
 import { limitHeaders, waitHeaders, waitSeconds, type Counted } from './headers.ts';
@@ -65,7 +66,8 @@ export function countFailedAuthentication(received: Received, code: ErrorCode): 
  * that is exceeded refuses it, the later ones are not counted, and model tokens reserved by the earlier ones are given
  * back. Returns at once where the counters are in this process.
  * Does not check: model tokens of requests without a parsed body (kind http), which have none that we know.
- * @throws GatewayError `rate_limit_exceeded`, `insufficient_quota`, `limit_store_unavailable`
+ * @throws GatewayError `rate_limit_exceeded`, `insufficient_quota`, `limit_store_unavailable`; `parameter_above_ceiling` and
+ * `body_invalid` in place of a limit on model tokens, where waiting would not help
  */
 export function limit(authorized: Authorized): Soon<Limited> {
   const claims: LimitClaim[] = [];
@@ -109,7 +111,11 @@ function reserved(
     if (claim === undefined || state === undefined) continue;
     const { limit: entry, rule, key, units } = claim;
     counted.push({ limit: entry, state });
-    if (!state.permitted) throw exceeded(entry, counted, state);
+    if (!state.permitted) {
+      // What is above a ceiling fits into no window, so the caller is not told to wait for one.
+      if (claim.isHeld) refuseAboveCeiling(authorized);
+      throw exceeded(entry, counted, state);
+    }
     if (claim.isHeld) held.push({ rule, key, units, endMs: state.endMs });
   }
   return limitedBy(authorized, { headers: limitHeaders(counted), held });
