@@ -45,7 +45,7 @@ const upstream = z.strictObject({
     })
     .prefault({}),
   /** Connections kept to this upstream. */
-  max_connections: z.int().min(1).default(128),
+  max_connections: z.int().min(1).default(1024),
   /** `ask`: usage is asked for in every stream and removed again where the caller did not want it. */
   stream_usage: z.enum(['ask', 'leave']).default('ask'),
   /** Reuses connections of an upstream that does not echo x-request-id: a stray answer can reach a wrong caller. */
