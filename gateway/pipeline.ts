@@ -9,7 +9,7 @@ import { readBody } from './body.ts';
 import { refuse } from './error-response.ts';
 import type { Received } from './exchange.ts';
 import { forward } from './forward/index.ts';
-import { guard } from './guard/index.ts';
+import { guard, refuseAboveCeiling } from './guard/index.ts';
 import { admit, countFailedAuthentication, limit, settle } from './limit/index.ts';
 
 /**
@@ -26,7 +26,7 @@ export async function handle(received: Received): Promise<void> {
     const parsed = reading instanceof Promise ? await reading : reading;
     const authorizing = authorizeAsking(parsed);
     const authorized = authorizing instanceof Promise ? await authorizing : authorizing;
-    const limiting = limit(oblige(authorized));
+    const limiting = limit(oblige(authorized), refuseAboveCeiling);
     const limited = limiting instanceof Promise ? await limiting : limiting;
     const forwarding = forward(guard(limited));
     if (forwarding instanceof Promise) await forwarding;

@@ -4,7 +4,6 @@
 import { formatDuration } from '../../core/duration.ts';
 import { GatewayError, type ErrorCode } from '../../core/errors.ts';
 import type { Authorized, Limited, Received } from '../exchange.ts';
-import { refuseAboveCeiling } from '../guard/index.ts';
 import { addressKey } from './address-key.ts';
 import { estimatedAnswer, estimatedPrompt } from './estimated-tokens.ts';
 import { limitHeaders, waitHeaders, waitSeconds, type Counted } from './headers.ts';
@@ -65,11 +64,14 @@ export function countFailedAuthentication(received: Received, code: ErrorCode): 
  * Counts the request against the limits of its route, in their order, then against those that rules oblige to; the first
  * that is exceeded refuses it, the later ones are not counted, and model tokens reserved by the earlier ones are given
  * back. Returns at once where the counters are in this process.
+ * `refuseForGood` is asked before a limit on model tokens refuses, and may throw what waiting would not mend.
  * Does not check: model tokens of requests without a parsed body (kind http), which have none that we know.
- * @throws GatewayError `rate_limit_exceeded`, `insufficient_quota`, `limit_store_unavailable`; `parameter_above_ceiling` and
- * `body_invalid` in place of a limit on model tokens, where waiting would not help
+ * @throws GatewayError `rate_limit_exceeded`, `insufficient_quota`, `limit_store_unavailable`
  */
-export function limit(authorized: Authorized): Soon<Limited> {
+export function limit(
+  authorized: Authorized,
+  refuseForGood: (authorized: Authorized) => void = passes,
+): Soon<Limited> {
   const claims: LimitClaim[] = [];
   let promptTokens: number | null = null; // Read from the body once, however many limits count it.
   for (const name of limitsOf(authorized.route.limits, authorized.effective.obligations)) {
@@ -89,19 +91,25 @@ export function limit(authorized: Authorized): Soon<Limited> {
   if (claims.length === 0) return limitedBy(authorized, nothingReserved);
   const states = authorized.services.limitStore.reserve(claims);
   return states instanceof Promise
-    ? states.then((known) => reserved(authorized, claims, known))
-    : reserved(authorized, claims, states);
+    ? states.then((known) => reserved(authorized, { claims, refuseForGood }, known))
+    : reserved(authorized, { claims, refuseForGood }, states);
 }
 
 interface LimitClaim extends Claim {
   readonly limit: CompiledLimit;
 }
 
+interface Reserving {
+  readonly claims: readonly LimitClaim[];
+  readonly refuseForGood: (authorized: Authorized) => void;
+}
+
+const passes = (): void => undefined;
 const nothingReserved: Reservation = { headers: {}, held: [] };
 
 function reserved(
   authorized: Authorized,
-  claims: readonly LimitClaim[],
+  { claims, refuseForGood }: Reserving,
   states: readonly LimitState[],
 ): Limited {
   const counted: Counted[] = [];
@@ -113,7 +121,7 @@ function reserved(
     counted.push({ limit: entry, state });
     if (!state.permitted) {
       // What is above a ceiling fits into no window, so the caller is not told to wait for one.
-      if (claim.isHeld) refuseAboveCeiling(authorized);
+      if (claim.isHeld) refuseForGood(authorized);
       throw exceeded(entry, counted, state);
     }
     if (claim.isHeld) held.push({ rule, key, units, endMs: state.endMs });
