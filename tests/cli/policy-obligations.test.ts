@@ -150,7 +150,7 @@ describe('policy explain', () => {
   it('says what a permit is bound to, and by which rule', async () => {
     const { code, stdout } = await explain('chat.completions.create', '--roles', 'LLM.User');
     assert.equal(code, 0);
-    assert.match(stdout, /limits of the route: requests-per-principal; of rules: few/);
+    assert.match(stdout, /limits of the route: requests-per-principal, tokens-per-principal; of rules: few/);
     assert.match(
       stdout,
       /· bound +limits few; ceilings max_tokens 50; system message "Be brief\."; .* \(by rules\.briefly\)/,
