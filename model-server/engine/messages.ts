@@ -49,6 +49,8 @@ export interface GenerationJob {
   readonly sampling: Sampling;
   /** Texts that end the completion and are not part of it. */
   readonly stop: readonly string[];
+  /** The caller expects the same text again (a seed of its own, temperature 0): never the cheaper way with other rounding. */
+  readonly isReproducible: boolean;
 }
 
 export type EngineRequest =

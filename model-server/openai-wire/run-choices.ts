@@ -82,6 +82,7 @@ export function jobsOf(
       maxTokens,
       sampling: { ...choices.sampling, seed: seedOf(choices.seed, prompt * choices.perPrompt + choice) },
       stop: choices.stop,
+      isReproducible: choices.seed !== undefined || choices.sampling.temperature === 0,
     }));
   });
 }

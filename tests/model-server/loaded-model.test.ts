@@ -44,9 +44,11 @@ const begin = (model: LoadedModel, promptIds: readonly number[], maxTokens: numb
       if (state.texts === 1) state.firstInBatch = model.statistics.batches - batchesBefore;
     },
   };
-  const done = model.generate({ promptIds, maxTokens, sampling, stop: [] }, call).finally(() => {
-    state.isDone = true;
-  });
+  const done = model
+    .generate({ promptIds, maxTokens, sampling, stop: [], isReproducible: false }, call)
+    .finally(() => {
+      state.isDone = true;
+    });
   return { state, done, leave: () => leaving.abort() };
 };
 

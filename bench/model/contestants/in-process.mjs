@@ -27,6 +27,7 @@ async function generate(prompt, maxTokens) {
       logitBias: [],
     },
     stop: [],
+    isReproducible: false,
   };
   const { completionTokens } = await model.generate(job, {
     owner: null,
