@@ -1,4 +1,4 @@
-// `node bench/cold-tokens.mjs [--rate 2000] [--seconds 10] [--known]`: what access tokens cost that the gateway never saw:
+// `node bench/cold-tokens.mjs [--rate 2000] [--seconds 10] [--rounds 3]`: what access tokens cost that the gateway never saw:
 // so many new ones a second, each used once. Needs `npm run build` and /proc. The event loop's delay is measured in the
 // gateway, and beside it in the same gateway under the same rate of known tokens, which tells what the machine adds.
 import { parseArgs } from 'node:util';

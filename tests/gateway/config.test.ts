@@ -99,6 +99,8 @@ describe('a fault in the configuration of the gateway', () => {
       /env:NAME/,
     ],
     ['a password for Redis', 'redis: { url: "redis://:hush@x:6379" }\n', 1, 'redis.url', /env:NAME/],
+    ['a lease of nothing', 'redis: { url: "redis://x", lease: 0s }\n', 1, 'redis.lease', /100ms/],
+    ['a lease that is too long', 'redis: { url: "redis://x", lease: 11s }\n', 1, 'redis.lease', /10s/],
     ['a Redis that is none', 'redis: { url: "http://x" }\n', 1, 'redis.url', /redis:\/\//],
     ['no port', 'listen: 127.0.0.1\n', 1, 'listen', /host:port/],
     ['a port out of range', 'listen: 127.0.0.1:65536\n', 1, 'listen', /host:port/],

@@ -58,6 +58,21 @@ describe('limits at a gateway that counts in its own memory', () => {
     assert.ok((await verifyAuditLog(gateway.auditFolder)).ok);
   });
 
+  it('tells of a ceiling instead of asking to come again, when model tokens have run short as well', async () => {
+    const headers = {
+      authorization: `Bearer ${await gateway.mint({ sub: 'above' })}`,
+      'content-type': 'application/json',
+    };
+    const codeOf = async (maxTokens: number): Promise<unknown> => {
+      const body = JSON.stringify({ model: 'tiny-gpt2', prompt: 'a', max_tokens: maxTokens });
+      const answer = await fetch(`${gateway.url}/v1/completions`, { method: 'POST', headers, body });
+      return answer.ok ? 'ok' : ((await answer.json()) as { error: { code: unknown } }).error.code;
+    };
+    assert.equal(await codeOf(900), 'ok'); // What the upstream reports of it stays used.
+    assert.equal(await codeOf(1024), 'rate_limit_exceeded');
+    assert.equal(await codeOf(1025), 'parameter_above_ceiling');
+  });
+
   it('tells the limits on refusals of requests that were counted, and on no others', async () => {
     const headers = {
       authorization: `Bearer ${await gateway.mint({ sub: 'refused' })}`,
