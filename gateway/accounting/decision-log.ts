@@ -34,6 +34,8 @@ export interface DecisionLogOptions extends DecisionRetention {
 }
 
 const groupMs = 200;
+/** With so much text a group is full before its time: what keeps the lines then need not grow, and is used again. */
+const fullGroupBytes = 512 * 1024;
 const pruneMs = 3_600_000;
 
 /** Opens the log. @throws the system's error when the folder cannot be made */
@@ -105,7 +107,8 @@ class FileLog implements DecisionLog {
     segment.bytes += bytes;
     segment.decisions++;
     this.#buffered += bytes;
-    this.#schedule();
+    if (this.#buffered < fullGroupBytes) this.#schedule();
+    else if (this.#writing === null) this.#beginWriting();
   }
 
   async close(): Promise<void> {
@@ -140,14 +143,17 @@ class FileLog implements DecisionLog {
 
   #schedule(): void {
     if (this.#timer !== null || this.#writing !== null || this.#closed) return;
-    this.#timer = setTimeout(() => {
-      this.#timer = null;
-      this.#writing = this.#write().finally(() => {
-        this.#writing = null;
-        if (this.#buffered > 0) this.#schedule();
-      });
-    }, groupMs);
+    this.#timer = setTimeout(() => this.#beginWriting(), groupMs);
     this.#timer.unref();
+  }
+
+  #beginWriting(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+    this.#writing = this.#write().finally(() => {
+      this.#writing = null;
+      if (this.#buffered > 0) this.#schedule();
+    });
   }
 
   /** Writes every segment's text; one that fails is dropped as a whole, and a new file begins. Never rejects. */
