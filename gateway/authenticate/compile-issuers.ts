@@ -1,4 +1,5 @@
 // Compiles issuers.yaml into the Authentication of a snapshot. Opens nothing and reads nothing: that begins with start().
+import { inPlaceTime } from '../in-place-time.ts';
 import type { Principal } from '../principal.ts';
 import type {
   AcceptedIssuerName,
@@ -214,6 +215,7 @@ class CompiledAuthentication implements Authentication {
     const verification = {
       issuers: accepted,
       signatures: this.signatures,
+      inPlace: inPlaceTime,
       queue: new VerificationQueue(),
       now,
     };

@@ -1,5 +1,6 @@
 // The checks of one access token in their order: form, issuer, algorithm and type, key, signature, claims, required
 // claims. Runs for each token whose principal is not kept (verified-tokens.ts); its signature is checked once.
+import type { InPlaceTime } from '../in-place-time.ts';
 import type { Principal } from '../principal.ts';
 import type { GroupDirectory } from './directory/group-directory.ts';
 import { parseAccessToken, type UnverifiedAccessToken } from './access-token.ts';
@@ -9,7 +10,7 @@ import type { IssuerRules } from './issuer-rules.ts';
 import { checkHeader, judgeClaims } from './judge-claims.ts';
 import type { KeySet } from './key-set.ts';
 import type { KnownSignatures } from './known-signatures.ts';
-import { isSignedBy } from './signature.ts';
+import { isSignedBy, isSignedByInPlace } from './signature.ts';
 import type { VerificationQueue } from './verification-queue.ts';
 import type { VerifiedAccessToken } from './verified-tokens.ts';
 
@@ -25,13 +26,16 @@ export interface AcceptedIssuer {
 export interface Verification {
   readonly issuers: ReadonlyMap<string, AcceptedIssuer>;
   readonly signatures: KnownSignatures;
+  /** What may be checked in place; the rest waits for the thread pool. */
+  readonly inPlace: InPlaceTime;
   readonly queue: VerificationQueue;
   /** Epoch ms. */
   readonly now: () => number;
 }
 
 /**
- * Verifies an access token; `digest` is its SHA-256 in latin1. At once where its signature was found good before.
+ * Verifies an access token; `digest` is its SHA-256 in latin1. At once where its signature was found good before, or is
+ * checked in place.
  * Checks: everything that makes it valid here; a valid one that lacks a required claim is `insufficient_scope`.
  * Does not check: revocation, roles (authorize).
  * @throws GatewayError `invalid_token`, `insufficient_scope`, `issuer_unavailable`, `directory_unavailable`,
@@ -52,11 +56,19 @@ export function verifyAccessToken(
   if (known !== undefined) {
     checkKey(known, unverified, accepted.rules);
     if (signatures.has(digest, known)) return judged(unverified, accepted, known, verification);
+    const isGood = known.isQuick
+      ? verification.inPlace.spend(() => isSignedByInPlace(accessToken, known))
+      : null;
+    if (isGood === false) throw invalidToken('signature');
+    if (isGood === true) {
+      signatures.add(digest, known);
+      return judged(unverified, accepted, known, verification);
+    }
   }
   return firstSight({ accessToken, digest, unverified, accepted }, verification);
 }
 
-/** An access token whose signature was never checked, with its parts. */
+/** An access token whose signature was never checked and is not checked in place, with its parts. */
 interface FirstSight {
   readonly accessToken: string;
   readonly digest: string;
