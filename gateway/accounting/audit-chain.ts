@@ -19,15 +19,22 @@ export function chainLine(
   position: ChainPosition,
   record: Readonly<Record<string, unknown>>,
 ): { line: string; next: ChainPosition } {
-  return chainText(position, asciiJson(JSON.stringify(record).slice(1, -1)));
+  const { body, end, next } = chainText(position, asciiJson(JSON.stringify(record).slice(1, -1)));
+  return { line: body + end, next };
 }
 
-/** As `chainLine`, of a record whose members are ASCII JSON text already, without the braces. */
-export function chainText(position: ChainPosition, members: string): { line: string; next: ChainPosition } {
+/**
+ * As `chainLine`, of a record whose members are ASCII JSON text already, without the braces. The line is `body` and `end`:
+ * hashing has laid the pieces of `body` out as one text, which joining it with its end would do a second time.
+ */
+export function chainText(
+  position: ChainPosition,
+  members: string,
+): { body: string; end: string; next: ChainPosition } {
   const seq = position.seq + 1;
   const body = `{"seq":${seq},"prev":"${position.hash}"${members === '' ? '' : ','}${members}`;
   const digest = hash('sha256', body);
-  return { line: `${body}${hashMember}${digest}"}`, next: { seq, hash: digest } };
+  return { body, end: `${hashMember}${digest}"}`, next: { seq, hash: digest } };
 }
 
 /** What a line says of its place in the chain. */

@@ -1,6 +1,6 @@
 // The hash-chained audit log: one JSON line for every request and every policy swap. Appending only builds the line;
 // writing happens in groups, off the request's way. A disk that fails is a problem that closes the gateway's door.
-import { constants, mkdirSync } from 'node:fs';
+import { constants, fstatSync, mkdirSync } from 'node:fs';
 import { open, rename, stat, writeFile, type FileHandle } from 'node:fs/promises';
 import type { Logger } from '../../core/log.ts';
 import { chainText, type ChainPosition } from './audit-chain.ts';
@@ -155,7 +155,7 @@ class ChainedLog implements AuditLog {
   }
 
   #chain(members: string): void {
-    const { line, next } = chainText(this.#position, members);
+    const { body, end, next } = chainText(this.#position, members);
     this.#position = next;
     this.#turnDay();
     let group = this.#groups.at(-1);
@@ -163,10 +163,10 @@ class ChainedLog implements AuditLog {
       group = { day: this.#day, lines: new LineBuffer(), end: next, taken: null };
       this.#groups.push(group);
     }
-    group.lines.add(line);
-    group.lines.add('\n');
+    group.lines.add(body);
+    group.lines.add(`${end}\n`);
     group.end = next;
-    this.#bufferedBytes += line.length + 1; // Lines are ASCII.
+    this.#bufferedBytes += body.length + end.length + 1; // Lines are ASCII.
   }
 
   /** A clock that goes back does not reopen the file of an older day. */
@@ -221,7 +221,8 @@ class ChainedLog implements AuditLog {
     group.taken ??= { bytes: group.lines.take(), end: group.end };
     const { bytes, end } = group.taken;
     const file = await this.#fileOf(day);
-    if ((await file.handle.stat()).size !== file.size) throw this.#shared();
+    // What the system knows of an open file is there at once; asking in the thread pool cost ten times as much.
+    if (fstatSync(file.handle.fd).size !== file.size) throw this.#shared();
     for (let at = 0; at < bytes.length;) {
       at += (await file.handle.write(bytes, at, bytes.length - at, file.size + at)).bytesWritten;
     }

@@ -93,17 +93,18 @@ class FileLog implements DecisionLog {
     }
     const segment = this.#newest();
     let lines = this.#lines.get(principal);
-    let line = '';
+    let bytes = 0;
     if (lines === undefined) {
       lines = new DecisionLines(++this.#named);
       this.#lines.set(principal, lines);
-      line = principalLine(principal, this.#named, this.#omitted);
+      const line = principalLine(principal, this.#named, this.#omitted);
+      segment.lines.add(line);
+      bytes = line.length; // Lines are ASCII.
     }
-    line += lines.lineOf(record);
-    segment.lines.add(line);
-    segment.bytes += line.length; // Lines are ASCII.
+    bytes += lines.addTo(segment.lines, record);
+    segment.bytes += bytes;
     segment.decisions++;
-    this.#buffered += line.length;
+    this.#buffered += bytes;
     this.#schedule();
   }
 

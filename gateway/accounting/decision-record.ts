@@ -6,6 +6,7 @@ import { requestFacts, type RequestFacts } from '../request-facts.ts';
 import type { Parsed, Received } from '../exchange.ts';
 import type { Principal } from '../principal.ts';
 import { asciiJson } from './ascii-json.ts';
+import type { LineBuffer } from './line-buffer.ts';
 
 /** One decision as it was made. */
 export interface DecisionRecord {
@@ -73,24 +74,31 @@ export class DecisionLines {
   readonly #number: number;
   #last: DecisionRecord | null = null;
   #rest = '';
+  #facts: RequestFacts | null = null;
+  #numbers: string;
 
   /** `number` stands for the principal in this file. */
   constructor(number: number) {
     this.#number = number;
+    this.#numbers = numbersOf(number, null);
   }
 
-  /** The line of a decision; texts that a caller chose are quoted, the others are ours. */
-  lineOf(record: DecisionRecord): string {
+  /** Adds the line of a decision; texts that a caller chose are quoted, the others are ours. @returns its bytes */
+  addTo(lines: LineBuffer, record: DecisionRecord): number {
     if (this.#last === null || !isAlike(this.#last, record)) {
       this.#last = record;
       this.#rest = restOf(record);
     }
     const { id, at, facts } = record;
-    const numbers =
-      facts === null
-        ? ''
-        : `,"facts":{"stream":${facts.stream},"max_tokens":${facts.max_tokens},"n":${facts.n},"message_count":${facts.message_count},"prompt_count":${facts.prompt_count},"tool_count":${facts.tool_count}}`;
-    return `{"id":"${id}","at":${at},"p":${this.#number}${numbers}${this.#rest}`;
+    if (!haveLikeFacts(this.#facts, facts)) {
+      this.#facts = facts;
+      this.#numbers = numbersOf(this.#number, facts);
+    }
+    const start = `{"id":"${id}","at":${at}${this.#numbers}`;
+    // One after the other: joined, the long one would be copied twice.
+    lines.add(start);
+    lines.add(this.#rest);
+    return start.length + this.#rest.length; // Lines are ASCII.
   }
 }
 
@@ -104,6 +112,22 @@ function isAlike(left: DecisionRecord, right: DecisionRecord): boolean {
     left.by === right.by &&
     left.policy === right.policy
   );
+}
+
+function haveLikeFacts(left: RequestFacts | null, right: RequestFacts | null): boolean {
+  if (left === null || right === null) return left === right;
+  return (
+    left.stream === right.stream &&
+    left.max_tokens === right.max_tokens &&
+    left.n === right.n &&
+    left.message_count === right.message_count &&
+    left.prompt_count === right.prompt_count &&
+    left.tool_count === right.tool_count
+  );
+}
+
+function numbersOf(principal: number, facts: RequestFacts | null): string {
+  return `,"p":${principal}${facts === null ? '' : `,"facts":${JSON.stringify(facts)}`}`;
 }
 
 function restOf({ route, action, model, from, decision, code, by, policy }: DecisionRecord): string {

@@ -1,15 +1,15 @@
 // Heads that came lately: a caller's next head is byte for byte its last one, so it is compared instead of read. Reading
-// is a pure function of the bytes, and the whole text is compared, so a known head is never taken for another.
+// is a pure function of the bytes, and all of them are compared, so a known head is never taken for another.
 import { readHead, type Head } from './head.ts';
 
 const sets = 512;
 /** Longer heads are read each time, so that the memory stays below sets × 2 × this, twice. */
 const longestKept = 4096;
-/** Turns of the clock that a head is kept without being used: its text holds a credential. */
+/** Turns of the clock that a head is kept without being used: it holds a credential. */
 const keptTurns = 15;
 
 interface KnownHead {
-  readonly text: string;
+  readonly bytes: Buffer;
   readonly head: Head;
   usedAt: number;
 }
@@ -21,16 +21,15 @@ export class KnownHeads {
 
   /** The head in the first `length` bytes, or null when it is not of the simple shape. */
   find(bytes: Buffer, length: number): Head | null {
-    const text = bytes.toString('latin1', 0, length);
     const place = fingerprint(bytes, length) * 2;
     const first = this.#places[place] ?? null;
-    if (first !== null && first.text === text) return this.#used(first);
+    if (first !== null && isSame(first.bytes, bytes, length)) return this.#used(first);
     const second = this.#places[place + 1] ?? null;
-    if (second !== null && second.text === text) return this.#used(second);
-    const head = readHead(text);
+    if (second !== null && isSame(second.bytes, bytes, length)) return this.#used(second);
+    const head = readHead(bytes.toString('latin1', 0, length));
     if (head === null || length > longestKept) return head;
     this.#places[place + 1] = first;
-    this.#places[place] = { text, head, usedAt: this.#now };
+    this.#places[place] = { bytes: copyOf(bytes, length), head, usedAt: this.#now };
     return head;
   }
 
@@ -47,7 +46,19 @@ export class KnownHeads {
   }
 }
 
-/** Sixteen bytes from all over the head; it only chooses a place, equality is decided by the whole text. */
+/** As bytes: text of a head would be made for each request, for this alone, and thrown away. */
+function isSame(known: Buffer, bytes: Buffer, length: number): boolean {
+  return known.length === length && bytes.compare(known, 0, length, 0, length) === 0;
+}
+
+/** In memory of its own: a part of the pool, or of what was read, would keep all of that. */
+function copyOf(bytes: Buffer, length: number): Buffer {
+  const copy = Buffer.allocUnsafeSlow(length);
+  bytes.copy(copy, 0, 0, length);
+  return copy;
+}
+
+/** Sixteen bytes from all over the head; it only chooses a place, equality is decided by all of it. */
 function fingerprint(bytes: Buffer, length: number): number {
   let sum = length;
   const stride = Math.max(length >> 4, 1);

@@ -25,6 +25,8 @@ export interface Lease {
   shared: number;
   /** Units spent since unused ones were last returned: what is worth keeping. */
   used: number;
+  /** Requests that spent them. */
+  uses: number;
   /** Units that the next request for more asks for beyond its own. */
   extra: number;
   isAsking: boolean;
@@ -34,6 +36,9 @@ export interface Lease {
 const sameWindowMs = 500;
 /** A lease that nobody renews ends after this time, so that clocks cannot drift apart. */
 const longestMs = 60_000;
+/** Requests between two looks that make it worth while to renew a lease before it runs out. */
+const usesThatRenew = 4;
+
 /** A lease that holds nothing yet. */
 export function emptyLease({ rule, key }: Claim): Lease {
   return {
@@ -46,6 +51,7 @@ export function emptyLease({ rule, key }: Claim): Lease {
     resetsAtMs: 0,
     shared: 0,
     used: 0,
+    uses: 0,
     extra: 0,
     isAsking: false,
   };
@@ -64,6 +70,7 @@ export function spentHere(claim: Claim, lease: Lease, nowMs: number): Part {
   lease.left -= claim.units;
   lease.spent += claim.units;
   lease.used += claim.units;
+  lease.uses++;
   const { endMs } = lease;
   const state = {
     permitted: true,
@@ -83,10 +90,9 @@ export function keep(
   lease.shared = grant.remaining;
   if (!grant.permitted) return;
   lease.used += units;
+  lease.uses++;
   lease.extra = Math.min(Math.max(units, lease.extra * 4), lease.rule.quota);
-  // The window was open for so long when the counters answered, which was after the request was sent: so this is early.
-  // The thousandth is for clocks that run apart.
-  const untilMs = sentAtMs + Math.min(grant.resetMs * 0.999 - 1, longestMs);
+  const untilMs = endOfUse(grant, sentAtMs);
   if (untilMs <= nowMs) return;
   const isSame = nowMs < lease.untilMs && isSameWindow(lease.endMs, grant.endMs);
   lease.left = (isSame ? lease.left : 0) + grant.granted - units;
@@ -95,6 +101,34 @@ export function keep(
   lease.endMs = grant.endMs;
   lease.resetsAtMs = sentAtMs + grant.resetMs;
 }
+
+/**
+ * Units that a lease should take before it runs out; 0 for one that few requests use, as these may as well ask. Twice what
+ * was used since the last look are kept, so that steady use never waits.
+ */
+export function renewalOf({ left, used, uses, isAsking }: Lease): number {
+  return isAsking || uses < usesThatRenew || left >= 1.5 * used ? 0 : 2 * used - left;
+}
+
+/** Puts the units of a renewal into the lease; false when they are of another window than the lease is by now. */
+export function renewed(
+  lease: Lease,
+  grant: Grant,
+  { sentAtMs, nowMs }: { readonly sentAtMs: number; readonly nowMs: number },
+): boolean {
+  if (nowMs >= lease.untilMs || !isSameWindow(lease.endMs, grant.endMs)) return false;
+  lease.shared = grant.remaining;
+  lease.left += grant.granted;
+  lease.untilMs = Math.max(lease.untilMs, endOfUse(grant, sentAtMs));
+  return true;
+}
+
+/**
+ * The window was open for so long when the counters answered, which was after the question was sent: so this is early. The
+ * thousandth is for clocks that run apart.
+ */
+const endOfUse = ({ resetMs }: Grant, sentAtMs: number): number =>
+  sentAtMs + Math.min(resetMs * 0.999 - 1, longestMs);
 
 /** Undoes what was spent here, if it still can be spent. */
 export function credit({ claim, lease, state }: Part, nowMs: number): void {

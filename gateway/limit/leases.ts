@@ -8,6 +8,8 @@ import {
   isSameWindow,
   keep,
   remainingHere,
+  renewalOf,
+  renewed,
   spentHere,
   type Grant,
   type Lease,
@@ -17,7 +19,7 @@ import type { Claim, CountedIn, LimitRule, LimitState, Soon } from './store.ts';
 
 export type { Grant } from './lease.ts';
 
-/** A request to the shared counters. */
+/** A request to the shared counters. One of no units, alone, renews: only in the window that `back` names. */
 export interface Ask {
   readonly claim: Claim;
   /** Units beyond those of the claim, of which at most a tenth of what remains is granted. */
@@ -38,8 +40,11 @@ export interface SharedCounters {
 export interface Leases {
   reserve(claims: readonly Claim[]): Soon<readonly LimitState[]>;
   adjust(counted: CountedIn, units: number): Soon<void>;
-  /** Gives back what was not used since the last time, and forgets what has ended; every `holdMs` by itself. */
-  returnUnused(): Promise<void>;
+  /**
+   * Gives back what was not used since the last time, takes for what is used steadily, and forgets what has ended; every
+   * `holdMs` by itself, with one message for many leases.
+   */
+  review(): Promise<void>;
   /** Gives everything back. */
   close(): Promise<void>;
 }
@@ -71,7 +76,24 @@ export function createLeases(
     // What cannot be given back lapses with its window.
     return shared.adjust(lease, -units).catch(() => undefined);
   };
-  const returnUnused = async (isLast: boolean): Promise<void> => {
+  /** Takes units before they run out, so that requests of a busy caller need not ask, each by itself. */
+  const renew = async (lease: Lease, extra: number): Promise<void> => {
+    const { rule, key, endMs } = lease;
+    const sentAtMs = now();
+    lease.isAsking = true;
+    try {
+      const claim = { rule, key, units: 0, isHeld: false };
+      const [grant] = await shared.take([{ claim, extra, back: { units: 0, endMs } }]);
+      if (grant === undefined || grant.granted === 0) return;
+      if (!renewed(lease, grant, { sentAtMs, nowMs: now() }))
+        await shared.adjust({ rule, key, endMs: grant.endMs }, -grant.granted);
+    } catch {
+      // The store tells of it itself, and what was granted without an answer lapses; the next request asks.
+    } finally {
+      lease.isAsking = false;
+    }
+  };
+  const review = async (isLast: boolean): Promise<void> => {
     const messages: Promise<void>[] = [];
     let looked = 0;
     for (const leases of byName.values()) {
@@ -80,12 +102,15 @@ export function createLeases(
         if (!isLast && ++looked % leasesAtOnce === 0) await new Promise((resolve) => setImmediate(resolve));
         const nowMs = now();
         const isOver = nowMs >= lease.untilMs;
-        // Twice what was used, so that steady use asks about once in this time and gives nothing back.
-        const keeps = isLast || lease.untilMs - nowMs < 2 * holdMs ? 0 : 2 * lease.used;
+        const endsSoon = isLast || lease.untilMs - nowMs < 2 * holdMs;
+        const keeps = endsSoon ? 0 : 2 * lease.used;
+        const lacks = endsSoon ? 0 : renewalOf(lease);
         if (!isOver && lease.left > keeps) messages.push(giveBack(lease, lease.left - keeps));
+        else if (lacks > 0) messages.push(renew(lease, lacks));
         // What was used is what is asked for next; a pause is not forgotten at once.
         lease.extra = Math.max(lease.used, Math.floor(lease.extra / 4));
         lease.used = 0;
+        lease.uses = 0;
         if (!lease.isAsking && (isOver || lease.left === 0) && lease.extra === 0) {
           leases.delete(key);
           size--;
@@ -94,7 +119,7 @@ export function createLeases(
     }
     await Promise.all(messages);
   };
-  const returning = setInterval(() => void returnUnused(false), holdMs).unref();
+  const reviewing = setInterval(() => void review(false), holdMs).unref();
 
   /** The lease of a counter, made when there is none; a surplus of keys has leases that are forgotten at once. */
   const leaseFor = (claim: Claim): Lease => {
@@ -126,10 +151,10 @@ export function createLeases(
       lease.spent += here;
       return here === units ? undefined : shared.adjust(counted, units - here);
     },
-    returnUnused: () => returnUnused(false),
+    review: () => review(false),
     close() {
-      clearInterval(returning);
-      return returnUnused(true);
+      clearInterval(reviewing);
+      return review(true);
     },
   };
 }

@@ -7,8 +7,9 @@ import type { Redis } from 'ioredis';
  * Counts against all keys, in their order, or refuses. ARGV has seven numbers for each key: units, quota, ms that a new
  * counter lives, 1 where the units are given back when a later key refuses, units to take in advance (of which it grants at
  * most a tenth of what remains, so that the last ones are shared one by one), and unspent units that come back with the end
- * of their window. Answers spent, ms left, 1 or 0 (permitted) and units granted for each key up to the first that refuses,
- * then its clock. Windows last a second or more, so half of one tells them apart.
+ * of their window. Where the units are 0 that end names the window of a renewal, which is granted nothing once it is over.
+ * Answers spent, ms left, 1 or 0 (permitted) and units granted for each key up to the first that refuses, then its clock.
+ * Windows last a second or more, so half of one tells them apart.
  */
 const reserveSource = `
 local time = redis.call('TIME')
@@ -35,6 +36,7 @@ for i = 1, #KEYS do
     break
   end
   local extra = math.max(math.min(tonumber(ARGV[at + 5]), math.floor((quota - spent - units) / 10)), 0)
+  if units == 0 and (spent == 0 or math.abs(now + left - tonumber(ARGV[at + 7])) > 500) then extra = 0 end
   answers[i] = {spent + units + extra, left, 1, units + extra}
 end
 for i = 1, #answers do

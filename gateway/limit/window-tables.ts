@@ -1,5 +1,6 @@
 // The tables of all limits of one process, and what several workers ask of them together: the counters of the process
 // store and of the cluster primary.
+import { isSameWindow } from './lease.ts';
 import type { Ask, Grant } from './leases.ts';
 import type { LimitRule } from './store.ts';
 import { remainingOf } from './window-counter.ts';
@@ -40,6 +41,8 @@ export function createWindowTables(now?: () => number): WindowTables {
 
 /** `SharedCounters.take` on tables, at once and therefore atomic: judges all asks first, then counts. */
 export function takeFrom(tables: WindowTables, asks: readonly Ask[]): readonly Grant[] {
+  const [first] = asks;
+  if (first?.claim.units === 0) return [renewedFrom(tables, first)];
   for (const { claim, back } of asks)
     if (back.units > 0) tables.of(claim.rule).adjust(claim.key, -back.units, back.endMs);
   const extras: number[] = [];
@@ -57,4 +60,15 @@ export function takeFrom(tables: WindowTables, asks: readonly Ask[]): readonly G
     if (isRefused && isHeld && counted) table.adjust(key, -granted, endMs);
     return { permitted: counted, granted, remaining: remainingOf(rule, spent), resetMs, endMs };
   });
+}
+
+/** A window begins with a request: a renewal that comes after the end of its window is granted nothing and begins none. */
+function renewedFrom(tables: WindowTables, { claim: { rule, key }, extra, back }: Ask): Grant {
+  const table = tables.of(rule);
+  const open = table.peek(key);
+  if (open === null || !isSameWindow(open.endMs, back.endMs))
+    return { permitted: true, granted: 0, remaining: rule.quota, resetMs: 0, endMs: back.endMs };
+  const granted = Math.max(Math.min(extra, Math.floor((rule.quota - open.spent) / largestPart)), 0);
+  const { spent, endMs, resetMs } = table.add(key, granted, rule.quota);
+  return { permitted: true, granted, remaining: remainingOf(rule, spent), resetMs, endMs };
 }

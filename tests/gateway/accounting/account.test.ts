@@ -129,6 +129,20 @@ describe('accounting for a request', () => {
     }
   });
 
+  it('writes durations in milliseconds to three places', () => {
+    const { services: deps, records } = services();
+    const outcome = { principal: alice };
+    for (const firstByteMs of [0, 0.0004, 0.001, 0.02, 0.3, 1, 1.0996, 12.34, 61_000.05])
+      account({
+        ...received({ services: deps, outcome: { ...outcome, firstByteAt: firstByteMs } }),
+        startedAt: 0,
+      });
+    assert.deepEqual(
+      records.map((record) => record['first_byte_ms']),
+      [0, 0, 0.001, 0.02, 0.3, 1, 1.1, 12.34, 61_000.05],
+    );
+  });
+
   it('writes what a caller chose as ASCII, cut to a length', () => {
     const model = `\u202e"\u2028${'é'.repeat(300)}`;
     const { services: deps } = services();

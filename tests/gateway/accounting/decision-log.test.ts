@@ -193,6 +193,22 @@ describe('a decision log', () => {
     );
   });
 
+  it('keeps the numbers of each body, whatever the one before held', async () => {
+    const { folder, log } = openLog();
+    const bodies = [{ n: 2 }, { n: 2, max_tokens: 7 }, null, { stream: true }, { n: 2 }];
+    for (const [index, json] of bodies.entries()) {
+      const received = request(`req_${index}`);
+      log.append(Object.assign(received, { body: json === null ? null : { json } }));
+    }
+    await log.close();
+    assert.deepEqual(
+      (await all(folder)).map(({ facts }) =>
+        facts === null ? null : [facts.n, facts.max_tokens, facts.stream],
+      ),
+      [[2, 0, false], [2, 7, false], null, [1, 0, true], [2, 0, false]],
+    );
+  });
+
   it('begins a new file when one is full, and each file names its principals', async () => {
     const { folder, log } = openLog({ fileBytes: 2_000 });
     for (let index = 0; index < 100; index++) log.append(request(`req_${index}`));
