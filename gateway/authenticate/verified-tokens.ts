@@ -15,8 +15,6 @@ export interface VerifiedAccessToken {
   readonly keySet: KeySet;
   /** Epoch ms; from then on it is verified anew, since what others said of the principal may be out of date. */
   readonly usableUntil: number;
-  /** Whether its signature had never been checked before. */
-  readonly isFirstSight: boolean;
 }
 
 /** Verifies an access token of which the SHA-256 (latin1) is known. */
@@ -137,16 +135,10 @@ export class VerifiedTokens {
   }
 
   #keep(digest: string, verified: VerifiedAccessToken, bytes: number): Principal {
-    const { principal, usableUntil, isFirstSight } = verified;
-    // Many tokens are used once, and a principal that is kept for a moment costs the collector more than a second
-    // judgement: its room is given from the second sight on. The signature is known by then.
-    if (isFirstSight) {
-      this.#revocations.judgeSigned(principal);
-      return principal;
-    }
+    const { principal, key, keySet, usableUntil } = verified;
     const liveUntil = Math.min(principal.expiresAt * 1000, usableUntil);
-    const kept = { ...verified, liveUntil, judgedAt: Number.NaN };
-    // A revoked one is kept too: to refuse it again costs no judgement of its claims.
+    const kept = { principal, key, keySet, usableUntil, liveUntil, judgedAt: Number.NaN };
+    // A revoked one is kept too: to refuse it again costs no signature.
     this.#entries.set(digest, kept, { size: bytes });
     this.#judge(kept);
     return principal;
