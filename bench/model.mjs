@@ -2,7 +2,7 @@
 //   npm run bench -- --only model [--short …], or node bench/model.mjs after a build
 // It judges ratios within a round and never fails on time: docs/performance-model-server.md.
 //   --short            the shipped tiny model alone, seconds
-//   --scenarios a,b    some of: streams, engines, joining, prefix, trained, cold
+//   --scenarios a,b    some of: streams, engines, joining, prefix, trained, cold; python only when it is named
 //   --without a,b      leaves contestants out
 //   --counts 1,8,32    streams that start together
 //   --rounds N, --new-tokens N, --padded (vocabulary of 50,272)
@@ -12,7 +12,7 @@ import { availableParallelism, cpus, loadavg } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { endAll } from './harness/processes.mjs';
-import { createWorkbench, llamaServerPath } from './model/contestants.mjs';
+import { createWorkbench, llamaServerPath, pythonPath } from './model/contestants.mjs';
 import { gpt2File } from './model/gpt2-file.mjs';
 import { createPrompts } from './model/prompts.mjs';
 import { reportOf } from './model/report.mjs';
@@ -47,9 +47,15 @@ function planOf(name) {
     model: isTiny ? 'trained' : 'gpt2',
     file: isTiny ? tinyFile : gpt2File({ padded: flags.padded }),
     counts: name === 'trained' && !flags.short ? [8] : counts,
-    newTokens: Number(flags['new-tokens'] ?? (flags.short ? 24 : isTiny ? 256 : 64)),
+    newTokens: Number(flags['new-tokens'] ?? newTokensOf(name, isTiny)),
     joining: flags.short ? 4 : 16,
   };
+}
+
+function newTokensOf(name, isTiny) {
+  if (flags.short) return 24;
+  if (name === 'python') return 50;
+  return isTiny ? 256 : 64;
 }
 
 const warm = new Set();
@@ -59,6 +65,8 @@ function absenceOf(name) {
   if (without.has(name)) return 'left out';
   if (name === 'llama-server' && llamaServerPath() === null)
     return 'not installed (node bench/model/build-llama-server.mjs, or SALLYPORT_BENCH_LLAMA_SERVER=path)';
+  if (name === 'python service' && pythonPath() === null)
+    return 'no Python with its packages (docs/performance-model-server.md, SALLYPORT_BENCH_PYTHON=path)';
   return undefined;
 }
 

@@ -1,11 +1,19 @@
 // Starts what is compared, each in processes of its own, and knows how to ask each for completions and for its CPU time.
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { canReadProcesses, cpuOf, freePort, memoryOf, startNodePart } from '../harness/processes.mjs';
+import { fileURLToPath } from 'node:url';
+import {
+  canReadProcesses,
+  cpuOf,
+  freePort,
+  memoryOf,
+  startNodePart,
+  startProgram,
+} from '../harness/processes.mjs';
 import { createAccess } from './access.mjs';
-import { cacheFolder } from './gpt2-file.mjs';
+import { cacheFolder, gpt2Vocabulary } from './gpt2-file.mjs';
 import { load } from './load.mjs';
 
 /** Where llama.cpp's own server is, or null. */
@@ -13,6 +21,13 @@ export function llamaServerPath() {
   const path =
     process.env.SALLYPORT_BENCH_LLAMA_SERVER || join(cacheFolder(), 'llama-server', 'llama-server');
   return existsSync(path) ? path : null;
+}
+
+/** A Python that has what the service needs, or null. */
+export function pythonPath() {
+  const path = process.env.SALLYPORT_BENCH_PYTHON || 'python3';
+  const modules = 'import bcrypt, fastapi, jwt, multipart, torch, transformers, uvicorn';
+  return spawnSync(path, ['-c', modules], { stdio: 'ignore' }).status === 0 ? path : null;
 }
 
 /**
@@ -80,7 +95,28 @@ export async function createWorkbench({ file, context, sequences }) {
       return overHttp({ url: child.url, children: [child] });
     },
     'llama-server': async () => overHttp(await startLlamaServer()),
+    'python service': startPythonService,
   };
+
+  /** Answers are whole, so that its first text is its last. */
+  async function startPythonService() {
+    const port = await freePort();
+    const program = fileURLToPath(new URL('contestants/python_service.py', import.meta.url));
+    const words = [pythonPath(), program, '--port', String(port), '--vocabulary', gpt2Vocabulary()];
+    const child = await startProgram(words, port);
+    children.push(child);
+    const origin = `http://127.0.0.1:${port}`;
+    const credentials = new URLSearchParams({ username: 'bench', password: 'bench' });
+    const answer = await fetch(`${origin}/token`, { method: 'POST', body: credentials });
+    const { access_token: accessToken } = await answer.json();
+    const url = `${origin}/generate`;
+    const authorization = `Bearer ${accessToken}`;
+    return {
+      run: (prompts, maxTokens) =>
+        load({ url, prompts, maxTokens, headers: prompts.map(() => ({ authorization })) }),
+      usage: () => usageOf([child]),
+    };
+  }
 
   /** min_p 0: its default of 0.05 would be a fourth filter that the others do not have. */
   const startLlamaServer = async () => {

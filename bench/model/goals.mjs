@@ -25,6 +25,10 @@ streams | 1 stream, tokens/s: gateway + ours, to in process        | tokensPerSe
 streams | 1 stream, CPU per token: gateway + ours, to in process   | cpuPerThousand  | gateway + ours 1  | in process 1    |
 streams | 32 streams, CPU per token: ours, to in process           | cpuPerThousand  | ours 32           | in process 32   |
 streams | 32 streams: slowest to fastest                           | fairness        | ours 32           | 1               | >= 0.9 0.94
+python  | 8 clients, tokens/s, to the Python service              | tokensPerSecond | ours 8            | python service 8 | >= 4.5 5
+python  | 8 clients, CPU per token: the Python service, to ours   | cpuPerThousand  | python service 8  | ours 8          | >= 8 9.5
+python  | 1 client: the Python service's first text, to ours      | firstTextP50Ms  | python service 1  | ours 1          | >= 20 25
+python  | 8 clients: the Python service's first text, to ours     | firstTextP50Ms  | python service 8  | ours 8          | >= 25 30
 engines | 32 streams, tokens/s: two engines, to one                | tokensPerSecond | ours, two engines 32 | ours 32      | >= 1.7
 engines | 32 streams, CPU per token: two engines, to one           | cpuPerThousand  | ours, two engines 32 | ours 32      |
 joining | long prompts join: gap p99, to llama-server              | gapP99Ms        | ours 16           | llama-server 16 | <= 0.9 0.35

@@ -2,7 +2,7 @@
 // and types of the tensors, not on their values. Seeded: the same file on every machine, never committed (136 MB).
 //   node bench/model/gpt2-file.mjs [--padded] [--out FILE]
 // `--padded` adds 15 unused ids, so that the vocabulary is a multiple of 32 (Intel's AMX kernels want that).
-import { closeSync, existsSync, mkdirSync, openSync, renameSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, renameSync, writeFileSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -29,6 +29,19 @@ export function gpt2File({ padded = false, folder = cacheFolder() } = {}) {
 /** Where large files that only a bench needs are kept between runs. */
 export function cacheFolder() {
   return process.env.SALLYPORT_BENCH_CACHE ?? join(tmpdir(), 'sallyport-bench');
+}
+
+/** A folder with the same vocabulary as the file's, as Python's tokenizers read it. */
+export function gpt2Vocabulary(folder = cacheFolder()) {
+  const path = join(folder, 'gpt2-vocabulary');
+  mkdirSync(path, { recursive: true });
+  const { pieces, merges } = createVocabulary();
+  writeFileSync(
+    join(path, 'vocab.json'),
+    JSON.stringify(Object.fromEntries(pieces.map((piece, id) => [piece, id]))),
+  );
+  writeFileSync(join(path, 'merges.txt'), ['#version: 0.2', ...merges, ''].join('\n'));
+  return path;
 }
 
 /** Writes the file under another name first, so that a broken run leaves no half of a model. */

@@ -39,6 +39,20 @@ export const scenarios = {
     },
   },
 
+  /** The service that tutorials build, on all cores, beside ours on one thread. */
+  python: {
+    contestants: ['ours', 'python service'],
+    round: async (bench, plan) => {
+      const samples = [];
+      for (const streams of [1, 8])
+        for (const contestant of bench.contestants) {
+          const work = { prompts: () => bench.prompts(streams, promptWords), newTokens: plan.newTokens };
+          samples.push({ ...(await measured(contestant, work)), streams });
+        }
+      return samples;
+    },
+  },
+
   /** The most streams on one engine process, and on two that share the streams. */
   engines: {
     contestants: ['ours', 'ours, two engines'],

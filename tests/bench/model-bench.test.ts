@@ -14,6 +14,8 @@ import { packageRoot } from '../../core/package.ts';
 const folder = mkdtempSync(join(tmpdir(), 'sallyport-bench-test-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
 
+const hasPython = spawnSync('python3', ['--version'], { stdio: 'ignore' }).status === 0;
+
 /** A part of the bench; plain JavaScript without types. */
 // eslint-disable-next-line @typescript-eslint/no-explicit-any
 const part = (name: string): Promise<any> =>
@@ -70,6 +72,40 @@ describe('the bench of the model server', () => {
     assert.match(stdout, /\| gateway \+ ours \| 4 \|/);
     assert.match(stdout, /\| cold start to the first text, seconds \|/);
     assert.match(stderr, /llama-server: skipped/);
+  });
+
+  it('leaves the Python service out where its packages are missing', () => {
+    const words = ['--short', '--scenarios', 'python'];
+    const { status, stdout, stderr } = spawnSync(
+      process.execPath,
+      [join(packageRoot, 'bench/model.mjs'), ...words],
+      {
+        encoding: 'utf8',
+        timeout: 300_000,
+        env: { ...process.env, SALLYPORT_BENCH_PYTHON: join(folder, 'no-python') },
+      },
+    );
+    assert.equal(status, 0, stderr);
+    assert.match(stderr, /python service: skipped: no Python/);
+    assert.match(stdout, /\| ours \| 8 \|/);
+  });
+
+  it('brings a Python service that parses', { skip: hasPython ? false : 'no python3' }, () => {
+    const path = join(packageRoot, 'bench/model/contestants/python_service.py');
+    const parse = 'import ast, sys; ast.parse(open(sys.argv[1]).read())';
+    const { status, stderr } = spawnSync('python3', ['-c', parse, path], { encoding: 'utf8' });
+    assert.equal(status, 0, stderr);
+  });
+
+  it('gives the Python service the vocabulary of the file that ours reads', async () => {
+    const { gpt2Vocabulary } = await part('gpt2-file.mjs');
+    const path = gpt2Vocabulary(folder) as string;
+    const vocabulary = JSON.parse(readFileSync(join(path, 'vocab.json'), 'utf8')) as Record<string, number>;
+    const [version, first] = readFileSync(join(path, 'merges.txt'), 'utf8').split('\n');
+    assert.equal(Object.keys(vocabulary).length, 50_257);
+    assert.equal(vocabulary['<|endoftext|>'], 50_256);
+    assert.match(version ?? '', /^#version/);
+    assert.match(first ?? '', /^\S+ \S+$/);
   });
 
   it('refuses a scenario that it does not know', () => {
