@@ -240,6 +240,9 @@ async function openServices(
     ]);
     throw error;
   }
+  // What is known of failures is asked for now, so that the first request need not wait for it.
+  const looking = limitStore.peek(policies.current().limits.failedAuthentications, '');
+  if (looking instanceof Promise) looking.catch(() => undefined); // The store tells of a fault itself.
   const services: Services = {
     log,
     get publicUrl() {

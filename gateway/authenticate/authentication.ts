@@ -1,5 +1,4 @@
 // What the authenticate stage offers to the rest of the gateway: the compiled issuers.yaml and how its issuers stand.
-import type { Dispatcher } from 'undici';
 import type { Logger } from '../../core/log.ts';
 import type { Principal } from '../principal.ts';
 import type { IdentityApi } from './identity-api.ts';
@@ -72,8 +71,6 @@ export interface AuthenticationDeps {
   readonly log: Logger;
   /** PEM text of a further certificate authority for the issuers. */
   readonly issuerCa?: string | undefined;
-  /** Connections to the issuers; default: one of our own, with `issuerCa`. */
-  readonly dispatcher?: Dispatcher | undefined;
   /** What no longer works; default: nothing. */
   readonly revocations?:
     Pick<Revocations, 'generation' | 'judgeSigned' | 'isRevoked' | 'isFeedLost'> | undefined;

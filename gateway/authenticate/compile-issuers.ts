@@ -9,7 +9,7 @@ import type {
 } from './authentication.ts';
 import { createDirectoryClient } from './directory/directory-client.ts';
 import { createGroupDirectory, type GroupDirectory } from './directory/group-directory.ts';
-import { documentFetcher, issuerDispatcher } from './fetch-document.ts';
+import { documentFetcher } from './fetch-document.ts';
 import {
   checkIntrospection,
   compileIntrospection,
@@ -104,7 +104,7 @@ function keySetName(name: string, entry: IssuerPolicy, { source }: IssuerForm): 
 type OptionsOf = (entry: IssuerPolicy, source: KeySource) => KeySetOptions;
 
 function keySetOptions(deps: AuthenticationDeps): OptionsOf {
-  const fetchDocument = documentFetcher(deps.dispatcher ?? issuerDispatcher(deps.issuerCa));
+  const fetchDocument = documentFetcher(deps.issuerCa);
   const { dataDir = null, log, now = Date.now, monotonic = () => performance.now() } = deps;
   return (entry, form) => ({
     form,
@@ -154,7 +154,7 @@ function namedDirectory(
     clientId: asked.client_id,
     clientSecret: asked.client_secret,
     timeoutMs: asked.timeout,
-    dispatcher: deps.dispatcher ?? issuerDispatcher(issuerCa),
+    issuerCa,
     now,
   });
   const options = { ask, cacheMs: asked.cache, timeoutMs: asked.timeout, name, log, now };

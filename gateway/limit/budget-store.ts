@@ -13,7 +13,6 @@ export interface BudgetStore {
   consume(rule: PeriodRule, key: string, units: number): LimitState;
   /** Corrects the count of the period that ends at `endMs`; once it is over, nothing is given back. */
   adjust(rule: PeriodRule, key: string, change: { readonly units: number; readonly endMs: number }): void;
-  peek(rule: PeriodRule, key: string): LimitState;
   problem(): string | null;
   close(): void;
 }
@@ -68,11 +67,6 @@ export function createBudgetStore(file: string, now: () => number = Date.now): B
         statements.change.run(slotName(rule, key, startMs), endMs, units);
       });
     },
-    peek(rule, key) {
-      const { startMs, endMs } = spanOf(rule.period, now());
-      const spent = asked(({ get }) => Number(get.get(slotName(rule, key, startMs))?.['spent'] ?? 0));
-      return { permitted: spent < rule.quota, ...stateOf(rule, spent, endMs) };
-    },
     problem: () => problem,
     close() {
       opened?.database.close();
@@ -100,8 +94,10 @@ export function withBudgets(windows: LimitStore, budgets: BudgetStore): LimitSto
         ? reserveRuns(runsOf(claims, storeOf))
         : windows.reserve(claims),
     adjust: (counted, units) => storeOf(counted.rule).adjust(counted, units),
-    consume: (rule, key) => (hasPeriod(rule) ? budgets.consume(rule, key, 1) : windows.consume(rule, key)),
-    peek: (rule, key) => (hasPeriod(rule) ? budgets.peek(rule, key) : windows.peek(rule, key)),
+    // Neither events nor failures have a period.
+    consume: (rule, key) => windows.consume(rule, key),
+    countFailure: (rule, key) => windows.countFailure(rule, key),
+    peek: (rule, key) => windows.peek(rule, key),
     problem: () => windows.problem() ?? budgets.problem(),
     async close() {
       budgets.close();

@@ -45,10 +45,9 @@ export function createClusterStore(): LimitStore {
     kind: 'cluster',
     reserve: (claims) => leases.reserve(claims),
     adjust: (counted, units) => leases.adjust(counted, units),
-    async consume(rule, key) {
-      const state = afterConsume(rule, await asked(eventsOf(rule).consume(key)));
-      cache.counted(rule, key, state);
-      return state;
+    consume: async (rule, key) => afterConsume(rule, await asked(eventsOf(rule).consume(key))),
+    async countFailure(rule, key) {
+      cache.counted(rule, key, afterConsume(rule, await asked(eventsOf(rule).consume(key))));
     },
     peek: (rule, key) =>
       cache.peek(rule, key, async () => afterPeek(rule, await asked(eventsOf(rule).get(key)))),

@@ -55,7 +55,7 @@ export function countFailedAuthentication(received: Received, code: ErrorCode): 
   const { authorization, 'api-key': apiKey } = received.request.headers;
   if (authorization === undefined && apiKey === undefined && code === 'missing_credentials') return;
   const rule = received.snapshot.limits.failedAuthentications;
-  const counting = received.services.limitStore.consume(rule, addressKey(received.callerAddress));
+  const counting = received.services.limitStore.countFailure(rule, addressKey(received.callerAddress));
   // A store that is down tells of it itself; the caller already has a 401.
   if (counting instanceof Promise) counting.catch(() => undefined);
 }

@@ -20,6 +20,9 @@ export function createProcessStore(): LimitStore {
     reserve: (claims) => reserveInTurn(claims, counters),
     adjust,
     consume: (rule, key) => count({ rule, key, units: 1, isHeld: false }),
+    countFailure(rule, key) {
+      count({ rule, key, units: 1, isHeld: false });
+    },
     peek: (rule, key) => {
       const found = tables.of(rule).peek(key);
       const resetMs = found === null ? rule.windowMs : Math.max(found.endMs - Date.now(), 0);

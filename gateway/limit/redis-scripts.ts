@@ -72,6 +72,57 @@ local spent = tonumber(redis.call('GET', KEYS[1]) or 0)
 redis.call('DECRBY', KEYS[1], math.min(spent, -units))
 return 1`;
 
+/**
+ * Counts a failure: KEYS are counts and ends of windows, by address; ARGV has the address and the ms of a window. Answers its
+ * failures and the ms left. What has ended goes meanwhile, and both keys with the last window.
+ */
+const failSource = `
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+for _, ended in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0, 100)) do
+  redis.call('ZREM', KEYS[1], ended)
+  redis.call('ZREM', KEYS[2], ended)
+end
+local ends = tonumber(redis.call('ZSCORE', KEYS[2], ARGV[1]) or 0)
+if ends <= now then
+  ends = now + tonumber(ARGV[2])
+  redis.call('ZADD', KEYS[2], ends, ARGV[1])
+  redis.call('ZREM', KEYS[1], ARGV[1])
+end
+local spent = tonumber(redis.call('ZINCRBY', KEYS[1], 1, ARGV[1]))
+for i = 1, 2 do
+  if redis.call('PTTL', KEYS[i]) < tonumber(ARGV[2]) then redis.call('PEXPIRE', KEYS[i], ARGV[2]) end
+end
+return {spent, ends - now}`;
+
+/** The same keys; ARGV has one address. Answers its failures in the open window, and the ms left. */
+const failuresOfSource = `
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local ends = tonumber(redis.call('ZSCORE', KEYS[2], ARGV[1]) or 0)
+if ends <= now then return {0, 0} end
+return {tonumber(redis.call('ZSCORE', KEYS[1], ARGV[1]) or 0), ends - now}`;
+
+/**
+ * The same keys; ARGV has a number of failures and the greatest length of the list. Answers 1 when all are listed, else 0,
+ * then the addresses that have failed as often, each followed by the ms left of its window.
+ */
+const failuresSource = `
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local longest = tonumber(ARGV[2])
+local found = redis.call('ZRANGEBYSCORE', KEYS[1], ARGV[1], '+inf', 'LIMIT', 0, longest + 1)
+local answer = {1}
+if #found > longest then answer[1] = 0 end
+for i = 1, math.min(#found, longest) do
+  local left = tonumber(redis.call('ZSCORE', KEYS[2], found[i]) or 0) - now
+  if left > 0 then
+    answer[#answer + 1] = found[i]
+    answer[#answer + 1] = left
+  end
+end
+return answer`;
+
 /** A script that Redis runs by its digest. */
 export type RedisScript = (keys: readonly string[], values: readonly (string | number)[]) => Promise<unknown>;
 
@@ -79,11 +130,20 @@ export type RedisScript = (keys: readonly string[], values: readonly (string | n
 export interface RedisScripts {
   readonly reserve: RedisScript;
   readonly adjust: RedisScript;
+  readonly fail: RedisScript;
+  readonly failuresOf: RedisScript;
+  readonly failures: RedisScript;
 }
 
 /** Prepares the scripts; the text is sent only to a Redis that does not know it, after its restart for example. */
 export function redisScripts(client: Redis): RedisScripts {
-  return { reserve: script(client, reserveSource), adjust: script(client, adjustSource) };
+  return {
+    reserve: script(client, reserveSource),
+    adjust: script(client, adjustSource),
+    fail: script(client, failSource),
+    failuresOf: script(client, failuresOfSource),
+    failures: script(client, failuresSource),
+  };
 }
 
 function script(client: Redis, source: string): RedisScript {

@@ -1,23 +1,14 @@
 // Counters in Redis, for several gateways that share their limits. Fails closed: a Redis that is down or hangs makes
 // requests 503, the hung one within the command timeout.
 import { Redis } from 'ioredis';
-import { RateLimiterRedis } from 'rate-limiter-flexible';
 import { z } from 'zod';
 import type { Logger } from '../../core/log.ts';
 import { createLeases, type Ask, type Grant, type SharedCounters } from './leases.ts';
-import { createPeekCache } from './peek-cache.ts';
+import { followFailures } from './known-failures.ts';
+import { redisFailures } from './redis-failures.ts';
 import { redisScripts } from './redis-scripts.ts';
 import type { Claim, LimitStore } from './store.ts';
-import {
-  afterConsume,
-  afterPeek,
-  opaqueKey,
-  prefixOf,
-  remainingOf,
-  slotOf,
-  storeUnavailable,
-  windowCounters,
-} from './window-counter.ts';
+import { opaqueKey, prefixOf, remainingOf, slotOf, storeUnavailable } from './window-counter.ts';
 
 /** Connects, waiting at most the connect timeout; an unreachable Redis is a problem, not an error. */
 export async function createRedisStore(options: {
@@ -52,10 +43,6 @@ export async function createRedisStore(options: {
   await client.connect().catch(() => undefined); // Reported by the events above; ioredis goes on trying.
 
   const scripts = redisScripts(client);
-  const eventsOf = windowCounters(
-    (window) => new RateLimiterRedis({ ...window, storeClient: client, rejectIfRedisNotReady: true }),
-  );
-  const cache = createPeekCache();
   const asked = async <T>(ask: () => Promise<T>): Promise<T> => {
     try {
       const value = await ask();
@@ -90,25 +77,25 @@ export async function createRedisStore(options: {
         await scripts.adjust([`${prefixOf(rule)}:${slot.key}`], [units, endMs, slot.lastsMs]);
       }),
   };
+  const failures = redisFailures(scripts, asked);
+  const known = followFailures(failures, { nameOf: opaqueKey });
   const leases = options.leaseMs === null ? null : createLeases(shared, { holdMs: options.leaseMs });
   return {
     kind: 'redis',
     reserve: (claims) => (leases === null ? shared.take(claims.map(withoutLease)) : leases.reserve(claims)),
     adjust: (counted, units) => (leases ?? shared).adjust(counted, units),
     async consume(rule, key) {
-      const digest = opaqueKey(key);
-      const state = afterConsume(rule, await asked(() => eventsOf(rule).consume(digest)));
-      cache.counted(rule, digest, state);
+      const [state] = await shared.take([withoutLease({ rule, key, units: 1, isHeld: false })]);
+      if (state === undefined) throw new RangeError('Redis has not answered for the event');
       return state;
     },
-    peek(rule, key) {
-      const digest = opaqueKey(key);
-      return cache.peek(rule, digest, async () =>
-        afterPeek(rule, await asked(() => eventsOf(rule).get(slotOf(rule, digest).key))),
-      );
+    async countFailure(rule, key) {
+      known.counted(rule, key, await failures.count(rule, opaqueKey(key)));
     },
+    peek: (rule, key) => known.peek(rule, key),
     problem: () => problem,
     async close() {
+      known.close();
       await leases?.close();
       client.disconnect();
     },

@@ -61,9 +61,15 @@ export interface LimitStore {
   reserve(claims: readonly Claim[]): Soon<readonly LimitState[]>;
   /** Corrects an earlier count: gives back below zero, adds above. Into a window that is over nothing is given back. */
   adjust(counted: CountedIn, units: number): Soon<void>;
-  /** Counts one event that is never given back, such as a failed authentication. */
+  /** Counts one event that is never given back, such as the use of a DPoP proof. */
   consume(rule: LimitRule, key: string): Soon<LimitState>;
-  /** Looks without counting; `permitted` says whether one more would be. May be a second old in `cluster` and `redis`. */
+  /** Counts a failed authentication, beyond the quota too. */
+  countFailure(rule: LimitRule, key: string): Soon<void>;
+  /**
+   * Looks at what `countFailure` has counted, without counting; `permitted` says whether another attempt is looked at. What
+   * other processes count is known at most a second later in `cluster` and `redis`; no request waits for it there, except
+   * the first of a rule. `remaining` is told only of a refusal.
+   */
   peek(rule: LimitRule, key: string): Soon<LimitState>;
   /** For /readyz: null when well, else words for an operator. */
   problem(): string | null;

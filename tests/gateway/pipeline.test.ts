@@ -70,6 +70,7 @@ function services(
         kind: 'process',
         reserve: () => [],
         consume: () => Promise.resolve(state),
+        countFailure: () => undefined,
         adjust: () => Promise.resolve(),
         peek: failing.limitStore ?? (() => Promise.resolve(state)),
         problem: () => null,

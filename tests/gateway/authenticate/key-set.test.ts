@@ -6,7 +6,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Agent } from 'undici';
 import type { Authentication, AuthenticationDeps } from '../../../gateway/authenticate/index.ts';
 import type { KeySource } from '../../../gateway/authenticate/issuer-url.ts';
 import { KeySet, type KeySetOptions } from '../../../gateway/authenticate/key-set.ts';
@@ -589,7 +588,7 @@ describe('an issuer that cannot be reached', () => {
   });
 
   it('is told apart by name from other faults', async () => {
-    const fetchDocument = documentFetcher(new Agent());
+    const fetchDocument = documentFetcher();
     const cases: [string, RegExp][] = [
       ['http://nobody.invalid/x', /host name/],
       [`https://127.0.0.1:${issuer.port}/x?secret=1`, /x: .+/],
@@ -781,7 +780,7 @@ function optionsFor(changes: Partial<KeySetOptions>): KeySetOptions {
     refreshMs: 60_000,
     timeoutMs: 4_000,
     allowsPlainHttp: false,
-    fetchDocument: documentFetcher(new Agent()),
+    fetchDocument: documentFetcher(),
     lastGood: null,
     log: createLog('gateway', 'silent'),
     now: Date.now,

@@ -254,6 +254,7 @@ describe('the gate before authenticate', () => {
       adjust: () => Promise.resolve(),
       reserve: down,
       consume: down,
+      countFailure: down,
       peek: down,
       problem: () => 'down',
       close: () => Promise.resolve(),

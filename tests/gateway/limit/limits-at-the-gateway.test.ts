@@ -196,7 +196,12 @@ describe('limits at gateways that count in Redis', { skip: redisMissing ?? false
 
   it('refuse with 503 and Retry-After while Redis hangs, and say so', async () => {
     redis.hang();
-    const refused = await ask(one, await one.mint({ sub: 'hung' }));
+    // The address has failed too often before; that is known for a second without Redis.
+    let refused = await ask(one, await one.mint({ sub: 'hung' }));
+    for (let attempt = 0; refused.status === 429 && attempt < 100; attempt++) {
+      await delay(100);
+      refused = await ask(one, await one.mint({ sub: 'hung' }));
+    }
     assert.equal(refused.status, 503);
     assert.equal(refused.headers.get('retry-after'), '1');
     assert.equal(

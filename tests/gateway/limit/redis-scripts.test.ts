@@ -1,6 +1,7 @@
 // The script that counts, asked directly: what a renewal may do and what it may not.
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { redisScripts, type RedisScripts } from '../../../gateway/limit/redis-scripts.ts';
 import { redisMissing, startRedis, type PrivateRedis } from '../../support/redis.ts';
@@ -49,5 +50,45 @@ describe('the script of limits in Redis', { skip: redisMissing ?? false }, () =>
     assert.equal((await reserve('used', 0, 50, endMs))[2], 0);
     assert.equal((await reserve('used', 1, 0, 0))[1], 0);
     assert.equal(await client.get('used'), '100');
+  });
+
+  const fail = async (address: string, windowMs = 60_000): Promise<unknown> => {
+    const answer = await scripts.fail(['counts', 'ends'], [address, windowMs]);
+    assert.ok(Array.isArray(answer));
+    return answer[0];
+  };
+  const failures = (quota: number, longest = 10): Promise<unknown> =>
+    scripts.failures(['counts', 'ends'], [quota, longest]);
+
+  it('counts failures by address, and lists who has reached any quota', async () => {
+    for (let count = 1; count <= 7; count++) assert.equal(await fail('often'), count);
+    assert.equal(await fail('once'), 1);
+    const [isWhole, ...listed] = (await failures(5)) as [number, ...unknown[]];
+    assert.deepEqual([isWhole, listed.length, listed[0]], [1, 2, 'often']);
+    // A stricter rule counts what was counted under the looser one.
+    assert.equal(((await failures(1)) as unknown[]).length, 5);
+    assert.deepEqual(await failures(8), [1]);
+    const [spent, left] = (await scripts.failuresOf(['counts', 'ends'], ['often'])) as number[];
+    assert.ok(spent === 7 && (left ?? 0) > 0 && (left ?? 0) <= 60_000);
+    assert.deepEqual(await scripts.failuresOf(['counts', 'ends'], ['never']), [0, 0]);
+  });
+
+  it('says when the list is longer than it may be', async () => {
+    assert.equal(((await failures(1, 1)) as unknown[])[0], 0);
+    assert.equal(((await failures(1, 2)) as unknown[])[0], 1);
+  });
+
+  it('begins a new window after the last one, and forgets what has ended', async () => {
+    for (let count = 0; count < 3; count++) await scripts.fail(['c', 'e'], ['short', 300]);
+    assert.equal(((await scripts.failures(['c', 'e'], [3, 10])) as unknown[])[1], 'short');
+    await client.persist('c');
+    await client.persist('e');
+    while (((await scripts.failures(['c', 'e'], [3, 10])) as unknown[]).length > 1) await delay(50);
+    await scripts.fail(['c', 'e'], ['another', 300]);
+    assert.equal(await client.zscore('e', 'short'), null);
+    assert.equal(await client.zscore('c', 'short'), null);
+    assert.equal(((await scripts.fail(['c', 'e'], ['short', 300])) as unknown[])[0], 1);
+    // Nothing outlives the last window.
+    assert.ok((await client.pttl('c')) > 0 && (await client.pttl('e')) <= 300);
   });
 });
