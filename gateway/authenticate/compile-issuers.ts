@@ -195,7 +195,7 @@ class CompiledAuthentication implements Authentication {
 
   constructor(
     { accepted, keySets, directories, scopesSupported, opaque }: CompiledParts,
-    { now = Date.now, revocations, previous }: AuthenticationDeps,
+    { now = Date.now, inPlace = inPlaceTime, revocations, previous }: AuthenticationDeps,
   ) {
     this.#accepted = accepted;
     this.keySets = keySets;
@@ -215,7 +215,7 @@ class CompiledAuthentication implements Authentication {
     const verification = {
       issuers: accepted,
       signatures: this.signatures,
-      inPlace: inPlaceTime,
+      inPlace,
       queue: new VerificationQueue(),
       now,
     };

@@ -55,14 +55,14 @@ export function verifyAccessToken(
   const known = accepted.keySet.knownKey(unverified.keyId);
   if (known !== undefined) {
     checkKey(known, unverified, accepted.rules);
-    if (signatures.has(digest, known)) return judged(unverified, accepted, known, verification);
+    if (signatures.has(digest, known)) return judged(unverified, accepted, known, verification, false);
     const isGood = known.isQuick
       ? verification.inPlace.spend(() => isSignedByInPlace(accessToken, known))
       : null;
     if (isGood === false) throw invalidToken('signature');
     if (isGood === true) {
       signatures.add(digest, known);
-      return judged(unverified, accepted, known, verification);
+      return judged(unverified, accepted, known, verification, true);
     }
   }
   return firstSight({ accessToken, digest, unverified, accepted }, verification);
@@ -85,7 +85,7 @@ async function firstSight(
   checkKey(key, unverified, rules);
   if (!(await verification.queue.run(() => isSignedBy(accessToken, key)))) throw invalidToken('signature');
   verification.signatures.add(digest, key);
-  return judged(unverified, accepted, key, verification);
+  return judged(unverified, accepted, key, verification, true);
 }
 
 function checkKey(key: IssuerKey, { algorithm }: UnverifiedAccessToken, { entra }: IssuerRules): void {
@@ -101,8 +101,9 @@ function judged(
   { rules, keySet, directory }: AcceptedIssuer,
   key: IssuerKey,
   { now }: Verification,
+  isFirstSight: boolean,
 ): VerifiedAccessToken | Promise<VerifiedAccessToken> {
-  const principal = judgeClaims(unverified, rules, now() / 1000);
+  const principal = judgeClaims(unverified, rules, now() / 1000, isFirstSight);
   const { tenantId, groupsUnknown, identityType } = principal;
   if (directory === null || groupsUnknown !== true || tenantId === null)
     return { principal, key, keySet, usableUntil: Number.POSITIVE_INFINITY };

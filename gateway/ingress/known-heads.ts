@@ -36,6 +36,7 @@ export class KnownHeads {
       this.#seen[set] = sum;
       return head;
     }
+    head.isKept = true;
     this.#places[place + 1] = first;
     this.#places[place] = { bytes: copyOf(bytes, length), head, usedAt: this.#now };
     return head;
