@@ -55,14 +55,15 @@ export function verifyAccessToken(
   const known = accepted.keySet.knownKey(unverified.keyId);
   if (known !== undefined) {
     checkKey(known, unverified, accepted.rules);
-    if (signatures.has(digest, known)) return judged(unverified, accepted, known, verification, false);
+    if (signatures.has(digest, known))
+      return judged(unverified, accepted, { key: known, isPassing: false }, verification);
     const isGood = known.isQuick
       ? verification.inPlace.spend(() => isSignedByInPlace(accessToken, known))
       : null;
     if (isGood === false) throw invalidToken('signature');
     if (isGood === true) {
       signatures.add(digest, known);
-      return judged(unverified, accepted, known, verification, true);
+      return judged(unverified, accepted, { key: known, isPassing: true }, verification);
     }
   }
   return firstSight({ accessToken, digest, unverified, accepted }, verification);
@@ -85,7 +86,7 @@ async function firstSight(
   checkKey(key, unverified, rules);
   if (!(await verification.queue.run(() => isSignedBy(accessToken, key)))) throw invalidToken('signature');
   verification.signatures.add(digest, key);
-  return judged(unverified, accepted, key, verification, true);
+  return judged(unverified, accepted, { key, isPassing: true }, verification);
 }
 
 function checkKey(key: IssuerKey, { algorithm }: UnverifiedAccessToken, { entra }: IssuerRules): void {
@@ -99,11 +100,10 @@ function checkKey(key: IssuerKey, { algorithm }: UnverifiedAccessToken, { entra 
 function judged(
   unverified: UnverifiedAccessToken,
   { rules, keySet, directory }: AcceptedIssuer,
-  key: IssuerKey,
+  { key, isPassing }: { readonly key: IssuerKey; readonly isPassing: boolean },
   { now }: Verification,
-  isFirstSight: boolean,
 ): VerifiedAccessToken | Promise<VerifiedAccessToken> {
-  const principal = judgeClaims(unverified, rules, now() / 1000, isFirstSight);
+  const principal = judgeClaims(unverified, rules, now() / 1000, isPassing);
   const { tenantId, groupsUnknown, identityType } = principal;
   if (directory === null || groupsUnknown !== true || tenantId === null)
     return { principal, key, keySet, usableUntil: Number.POSITIVE_INFINITY };
