@@ -5,7 +5,7 @@ import { mkdirSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import type { Logger } from '../../core/log.ts';
 import type { Received } from '../exchange.ts';
-import type { Principal } from '../principal.ts';
+import { PrincipalMemo } from '../principal-memo.ts';
 import { decisionFilePath, pruneDecisionFiles, type DecisionRetention } from './decision-files.ts';
 import { LineBuffer } from './line-buffer.ts';
 import { DecisionLines, decisionRecord, principalLine } from './decision-record.ts';
@@ -63,7 +63,7 @@ class FileLog implements DecisionLog {
   #segments: Segment[] = [];
   #buffered = 0;
   /** The principals that the newest segment names. */
-  #lines = new WeakMap<Principal, DecisionLines>();
+  #lines = new PrincipalMemo<DecisionLines>();
   #named = 0;
   #files = 0;
   #timer: NodeJS.Timeout | null = null;
@@ -135,7 +135,7 @@ class FileLog implements DecisionLog {
     );
     const segment: Segment = { path, lines: new LineBuffer(), decisions: 0, bytes: 0 };
     this.#segments.push(segment);
-    this.#lines = new WeakMap();
+    this.#lines = new PrincipalMemo();
     this.#named = 0;
     if (this.#files > 1) void this.#prune();
     return segment;
