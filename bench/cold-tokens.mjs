@@ -3,7 +3,7 @@
 // gateway, and beside it in the same gateway under the same rate of known tokens, which tells what the machine adds.
 import { parseArgs } from 'node:util';
 import { accessTokens, signingKey } from './harness/access-tokens.mjs';
-import { cpuOf, endAll, startNodePart } from './harness/processes.mjs';
+import { asGateway, cpuOf, endAll, startNodePart } from './harness/processes.mjs';
 
 const { values } = parseArgs({
   options: {
@@ -29,10 +29,11 @@ const body = JSON.stringify({
 async function main() {
   const signing = await signingKey();
   const load = await startNodePart('load.mjs', { jwks: signing.jwks });
-  const gateway = await startNodePart('contestants/watched-gateway.mjs', {
-    upstreamPort: load.port,
-    issuer: load.issuer,
-  });
+  const gateway = await startNodePart(
+    'contestants/watched-gateway.mjs',
+    { upstreamPort: load.port, issuer: load.issuer },
+    asGateway,
+  );
   const keep = async (pool, count) =>
     load.ask(
       { keep: { pool, tokens: await accessTokens(count, { ...signing, issuer: load.issuer }) } },

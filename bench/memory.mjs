@@ -4,9 +4,8 @@
 // bounds what.
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { gatewayEnvironment, gatewayNodeFlags } from '../dist/cli/gateway-process.js';
 import { accessTokens, signingKey } from './harness/access-tokens.mjs';
-import { cpuOf, endAll, startNodePart } from './harness/processes.mjs';
+import { asGateway, cpuOf, endAll, startNodePart } from './harness/processes.mjs';
 
 const { values } = parseArgs({
   options: {
@@ -45,12 +44,16 @@ function tell(when, pid, micros = null) {
 async function main() {
   const signing = await signingKey('ES256');
   // Started as `sallyport serve gateway` is, unless other flags are asked for.
-  Object.assign(process.env, gatewayEnvironment(process.env));
   const load = await startNodePart('load.mjs', { jwks: signing.jwks });
   const gateway = await startNodePart(
     'contestants/watched-gateway.mjs',
     { upstreamPort: load.port, issuer: load.issuer, algorithms: ['ES256'] },
-    { execArgv: values.node?.split(' ').filter((flag) => flag !== '') ?? [...gatewayNodeFlags({})] },
+    {
+      ...asGateway,
+      ...(values.node === undefined
+        ? {}
+        : { execArgv: values.node.split(' ').filter((flag) => flag !== '') }),
+    },
   );
   console.log(
     '| requests | RSS MiB | PSS MiB | highest RSS MiB | CPU µs/request |\n| --- | --- | --- | --- | --- |',

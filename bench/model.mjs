@@ -2,8 +2,9 @@
 //   npm run bench -- --only model [--short …], or node bench/model.mjs after a build
 // It judges ratios within a round and never fails on time: docs/performance-model-server.md.
 //   --short            the shipped tiny model alone, seconds
-//   --scenarios a,b    some of: streams, engines, joining, prefix, trained, cold; python only when it is named
+//   --scenarios a,b    some of: streams, engines, joining, prefix, trained, cold; python and kernels only when they are named
 //   --without a,b      leaves contestants out
+//   --kernels NAME     whose kernels the scenario `kernels` compares with llama.cpp's choice (alderlake)
 //   --counts 1,8,32    streams that start together
 //   --rounds N, --new-tokens N, --padded (vocabulary of 50,272)
 //   --json FILE        writes the samples; --report FILE… only prints the tables of such files, taken together
@@ -30,6 +31,7 @@ const { values: flags, positionals } = parseArgs({
     counts: { type: 'string', default: '1,8,32' },
     rounds: { type: 'string' },
     'new-tokens': { type: 'string' },
+    kernels: { type: 'string', default: 'alderlake' },
     padded: { type: 'boolean', default: false },
     json: { type: 'string' },
     report: { type: 'boolean', default: false },
@@ -97,7 +99,10 @@ async function main() {
       if (plan.scenario === undefined) throw new Error(`there is no scenario ${name}`);
       if (!workbenches.has(plan.file)) {
         const sequences = Math.max(flags.short ? 4 : 16, ...counts);
-        workbenches.set(plan.file, await createWorkbench({ file: plan.file, context, sequences }));
+        workbenches.set(
+          plan.file,
+          await createWorkbench({ file: plan.file, context, sequences, kernels: flags.kernels }),
+        );
       }
       const workbench = workbenches.get(plan.file);
       const contestants = await contestantsOf(workbench, plan, prompts(Math.min(8, Math.max(...counts))));

@@ -10,7 +10,7 @@ import { parseArgs } from 'node:util';
 import { policyEditor, raiseLimits } from './contestants/gateway-variants.mjs';
 import { accessTokens, badAccessTokens, signingKey } from './harness/access-tokens.mjs';
 import { checkGuard } from './harness/guard-check.mjs';
-import { endAll, freePort, startNodePart, startProgram } from './harness/processes.mjs';
+import { asGateway, endAll, freePort, startNodePart, startProgram } from './harness/processes.mjs';
 import { body, connections, measure, turned, warm } from './harness/rounds.mjs';
 import { median, ratio, spread } from './harness/statistics.mjs';
 
@@ -53,9 +53,10 @@ async function startGateway(folder, { count, load }) {
     },
   };
   writeFileSync(file, JSON.stringify({ gateway }));
-  const words = [process.execPath, join(here, 'dist/cli/main.js'), 'serve', 'gateway', '--config', file];
+  const command = [join(here, 'dist/cli/main.js'), 'serve', 'gateway', '--config', file];
+  const words = [process.execPath, ...asGateway.execArgv, ...command];
   // With workers the internal listener is the last that opens.
-  const { pid, stop } = await startProgram(words, internalPort);
+  const { pid, stop } = await startProgram(words, internalPort, { env: asGateway.env });
   const name = count === 1 ? 'one worker' : `${count} workers`;
   // Each worker has to see the tokens and compile what it runs.
   return {

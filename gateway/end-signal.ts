@@ -6,14 +6,19 @@ import type { EndSignal } from './caller.ts';
 export class RequestSignal implements EndSignal {
   aborted = false;
   reason: unknown = undefined;
-  #listeners: readonly (() => void)[] = none;
+  /** Mostly there is one. */
+  #first: (() => void) | null = null;
+  #further: readonly (() => void)[] = none;
 
   addEventListener(_event: 'abort', listener: () => void): void {
-    if (!this.aborted) this.#listeners = [...this.#listeners, listener];
+    if (this.aborted) return;
+    if (this.#first === null && this.#further.length === 0) this.#first = listener;
+    else this.#further = [...this.#further, listener];
   }
 
   removeEventListener(_event: 'abort', listener: () => void): void {
-    if (this.#listeners.length > 0) this.#listeners = this.#listeners.filter((each) => each !== listener);
+    if (this.#first === listener) this.#first = null;
+    else if (this.#further.length > 0) this.#further = this.#further.filter((each) => each !== listener);
   }
 
   /** Gives the signal, once; each listener hears it once. */
@@ -21,9 +26,12 @@ export class RequestSignal implements EndSignal {
     if (this.aborted) return;
     this.aborted = true;
     this.reason = reason;
-    const listeners = this.#listeners;
-    this.#listeners = none;
-    for (const listener of listeners) listener();
+    const first = this.#first;
+    const further = this.#further;
+    this.#first = null;
+    this.#further = none;
+    first?.();
+    for (const listener of further) listener();
   }
 }
 

@@ -14,6 +14,7 @@ import { handle } from './pipeline.ts';
 import { newRequestId } from './request-id.ts';
 import { checkHead } from './request-head.ts';
 import { parseTarget } from './request-target.ts';
+import { RunningRequest, RunningRequests } from './running-requests.ts';
 import type { Services } from './services.ts';
 import type { Snapshot } from './snapshot.ts';
 
@@ -45,15 +46,9 @@ export function createEntry(options: EntryOptions): Entry {
   return new RequestEntry(options);
 }
 
-/** A request under way: what ends it, and whose it is. */
-interface Running {
-  readonly signal: RequestSignal;
-  readonly outcome: Outcome;
-}
-
 class RequestEntry implements Entry {
   readonly #options: EntryOptions;
-  readonly #running = new Set<Running>();
+  readonly #running = new RunningRequests();
 
   constructor(options: EntryOptions) {
     this.#options = options;
@@ -100,7 +95,7 @@ class RequestEntry implements Entry {
   }
 
   abortAll(): void {
-    for (const { signal } of this.#running) signal.abort();
+    for (const { signal } of this.#running.all()) signal.abort();
   }
 
   #receive(request: IncomingMessage, response: ServerResponse): void {
@@ -142,7 +137,7 @@ class RequestEntry implements Entry {
   /** Ends what runs on a credential that no longer works: its caller learns why, streams included. */
   #cutRevoked(): void {
     const { revocations } = this.#options.services;
-    for (const { signal, outcome } of this.#running) {
+    for (const { signal, outcome } of this.#running.all()) {
       if (outcome.principal !== null && revocations.isRevoked(outcome.principal))
         signal.abort(new GatewayError('credential_revoked', { reason: 'revoked_in_mid_request' }));
     }
@@ -151,10 +146,10 @@ class RequestEntry implements Entry {
   /** Aborts when the caller goes away before the answer is whole, when `abortAll` is called, or with a refusal as its reason. */
   #signalFor(response: CallerResponse, outcome: Outcome): RequestSignal {
     const signal = new RequestSignal();
-    const running: Running = { signal, outcome };
-    this.#running.add(running);
+    const running = new RunningRequest(signal, outcome);
+    this.#running.join(running);
     response.once('close', () => {
-      this.#running.delete(running);
+      this.#running.leave(running);
       if (response.writableFinished) return;
       outcome.aborted = true;
       signal.abort();

@@ -10,35 +10,48 @@ export function defaultThreads(cores = availableParallelism()): number {
   return Math.max(1, cores - 1);
 }
 
-const model = z.strictObject({
-  /** The GGUF file; relative to the folder in which the command runs. */
-  path: z.string().min(1),
-  /** Prompt and completion together, per request, in model tokens; at most what the model was trained on. */
-  context: z.int().min(16).max(1_048_576).optional(),
-  /** Requests decoded together, per engine. Each holds the memory of one context: 18 MiB for GPT-2 at 512 tokens. */
-  sequences: z.int().min(1).max(64).default(6),
-  /**
-   * Engine processes of this model; the file is in memory once, contexts are not. On two cores two
-   * engines of one thread answer nearly twice as much as one; two threads do not.
-   */
-  engines: z.int().min(1).max(64).default(1),
-  /**
-   * Model tokens of prompts read in one step while others generate: less makes their pauses shorter (128 by a third), more
-   * reads long prompts in fewer steps (128 costs a seventh more per token).
-   */
-  prompt_chunk: z.int().min(16).max(512).default(256),
-  /**
-   * How long the state of an answered request is kept for the next prompt of the same principal and client that begins
-   * alike; nobody else ever builds on it. 0: nothing is kept.
-   */
-  keep_prefix_ms: z.int().min(0).max(86_400_000).default(300_000),
-  /** Threads of each engine of this model; absent: `model_server.threads`, shared out among its engines. */
-  threads: z.int().min(1).max(256).optional(),
-  /** Candidates sampled from when a request names no `top_k`; 0: all. 40 is what GPT-2's own samples used. */
-  default_top_k: z.int().min(0).max(1000).default(40),
-  /** `auto` lets llama.cpp use a GPU whose package is installed (docs/how-to/gpu.md). */
-  gpu: z.enum(['off', 'auto', 'cuda', 'vulkan', 'metal']).default('off'),
-});
+const model = z
+  .strictObject({
+    /** The GGUF file; relative to the folder in which the command runs. */
+    path: z.string().min(1),
+    /** Prompt and completion together, per request, in model tokens; at most what the model was trained on. */
+    context: z.int().min(16).max(1_048_576).optional(),
+    /** Requests decoded together, per engine. Each holds the memory of one context: 18 MiB for GPT-2 at 512 tokens. */
+    sequences: z.int().min(1).max(64).default(6),
+    /**
+     * Engine processes of this model; the file is in memory once, contexts are not. On two cores two
+     * engines of one thread answer nearly twice as much as one; two threads do not.
+     */
+    engines: z.int().min(1).max(64).default(1),
+    /**
+     * Model tokens of prompts read in one step while others generate: less makes their pauses shorter (128 by a third), more
+     * reads long prompts in fewer steps (128 costs a seventh more per token).
+     */
+    prompt_chunk: z.int().min(16).max(512).default(256),
+    /**
+     * How long the state of an answered request is kept for the next prompt of the same principal and client that begins
+     * alike; nobody else ever builds on it. 0: nothing is kept.
+     */
+    keep_prefix_ms: z.int().min(0).max(86_400_000).default(300_000),
+    /** Threads of each engine of this model; absent: `model_server.threads`, shared out among its engines. */
+    threads: z.int().min(1).max(256).optional(),
+    /** Candidates sampled from when a request names no `top_k`; 0: all. 40 is what GPT-2's own samples used. */
+    default_top_k: z.int().min(0).max(1000).default(40),
+    /** `auto` lets llama.cpp use a GPU whose package is installed (docs/how-to/gpu.md). */
+    gpu: z.enum(['off', 'auto', 'cuda', 'vulkan', 'metal']).default('off'),
+    /**
+     * The processor whose kernels llama.cpp uses without a GPU; `auto`: the newest that runs here, which is not always the
+     * fastest (docs/performance-model-server.md, "Kernels"). On Linux alone: `alderlake`, `haswell`, `zen4` and others.
+     */
+    cpu_kernels: z
+      .string()
+      .regex(/^[a-z0-9]{1,32}$/, 'auto, or a processor such as alderlake')
+      .default('auto'),
+  })
+  .refine((settings) => settings.cpu_kernels === 'auto' || settings.gpu === 'off', {
+    path: ['cpu_kernels'],
+    message: 'kernels of a CPU are chosen only with `gpu: off`',
+  });
 /** One model and how its engine process runs it. */
 export type ModelConfig = z.output<typeof model>;
 

@@ -92,7 +92,7 @@ async function startModel(
   const pool = await startEngines(id, model, config, log).catch((error: unknown) => {
     const problem = error instanceof Error ? error.message : String(error);
     // The engine names the setting when it is not the file that is at fault.
-    const sentence = problem.startsWith('gpu: ')
+    const sentence = /^(?:gpu|cpu_kernels): /.test(problem)
       ? problem
       : `path: ${model.path} cannot be loaded: ${problem}`;
     throw new Error(`${settings}.${sentence}`, { cause: error });
@@ -114,6 +114,7 @@ function startEngines(
     threads: threadsOfEngine(model, config),
     promptChunk: model.prompt_chunk,
     keepPrefixMs: model.keep_prefix_ms,
+    cpuKernels: model.cpu_kernels === 'auto' ? null : model.cpu_kernels,
     gpu: model.gpu,
   };
   return startEnginePool(model.engines, options, {

@@ -1,6 +1,6 @@
 // The gateway of the bench, which also tells how long its event loop was held up and what its memory holds.
 import { monitorEventLoopDelay } from 'node:perf_hooks';
-import { getHeapSpaceStatistics, writeHeapSnapshot } from 'node:v8';
+import { getHeapSpaceStatistics, getHeapStatistics, writeHeapSnapshot } from 'node:v8';
 import { start } from './gateway.mjs';
 import { ready } from './process.mjs';
 
@@ -34,8 +34,16 @@ ready(import.meta.url, start, {
         { used: mebibytes(used), size: mebibytes(size) },
       ]);
     const { external, arrayBuffers } = process.memoryUsage();
+    const {
+      malloced_memory: ofV8,
+      total_heap_size: whole,
+      total_physical_size: physical,
+    } = getHeapStatistics();
     return {
       ...Object.fromEntries(spaces),
+      whole: mebibytes(whole),
+      physical: mebibytes(physical),
+      outsideTheHeapByV8: mebibytes(ofV8),
       external: mebibytes(external),
       arrayBuffers: mebibytes(arrayBuffers),
     };

@@ -2,13 +2,13 @@
 import * as haproxy from '../contestants/haproxy.mjs';
 import * as nginx from '../contestants/nginx.mjs';
 import * as portkey from '../contestants/portkey.mjs';
-import { startNodePart } from './processes.mjs';
+import { asGateway, startNodePart } from './processes.mjs';
 
-/** A Node part of contestants/. */
+/** A Node part of contestants/; `process` says how its process is started. */
 const node =
-  (file, more = {}) =>
-  ({ core, pem: _, folder: __, ...options }, start = {}) =>
-    startNodePart(`contestants/${file}.mjs`, { ...options, ...more }, { core, ...start });
+  (file, process = {}) =>
+  ({ core, pem: _, folder: __, ...options }) =>
+    startNodePart(`contestants/${file}.mjs`, options, { core, ...process });
 
 /** This gateway; with `everyTokenNew` a process of its own, because what it keeps would weigh on the other's figures. */
 const gateway = (name, more = {}) => ({
@@ -18,7 +18,7 @@ const gateway = (name, more = {}) => ({
   caches: true,
   everyTokenNew: false,
   warmRequests: 30_000,
-  launch: node('gateway'),
+  launch: node('gateway', asGateway),
   streams: true,
   ...more,
 });

@@ -4,6 +4,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { availableParallelism } from 'node:os';
+import { gatewayEnvironment, gatewayNodeFlags } from '../../cli/gateway-process.ts';
 
 /** Core of the contestant, and core of the load with its upstream; null: nothing is pinned. */
 export const cores =
@@ -26,19 +27,28 @@ export function endAll() {
   }
 }
 
-function start(words, stdio, core) {
+/** How the process of a gateway is started: as `sallyport serve gateway` and the supervisor start it. */
+export const asGateway = {
+  execArgv: [...gatewayNodeFlags(process.env)],
+  env: gatewayEnvironment(process.env),
+};
+
+function start(words, stdio, { core, env = process.env }) {
   const [program, ...rest] =
     core === null || cores === null ? words : ['taskset', '-c', String(core), ...words];
-  const child = spawn(program, rest, { stdio });
+  const child = spawn(program, rest, { stdio, env });
   running.add(child);
   child.once('exit', () => running.delete(child));
   return child;
 }
 
 /** Starts a Node part (a file that calls `ready`) and waits until it listens. */
-export async function startNodePart(file, options = {}, { core = null, execArgv = [] } = {}) {
+export async function startNodePart(file, options = {}, { core = null, execArgv = [], env } = {}) {
   const path = new URL(`../${file}`, import.meta.url).pathname;
-  const child = start([process.execPath, ...execArgv, path], ['ignore', 'ignore', 'pipe', 'ipc'], core);
+  const child = start([process.execPath, ...execArgv, path], ['ignore', 'ignore', 'pipe', 'ipc'], {
+    core,
+    env,
+  });
   let said = '';
   child.stderr.on('data', (bytes) => (said = (said + bytes).slice(-2_000)));
   // One question at a time; an answer is `{ [member]: … }`.
@@ -66,8 +76,8 @@ export async function startNodePart(file, options = {}, { core = null, execArgv 
 }
 
 /** Starts a program that is not ours and waits until its port answers. */
-export async function startProgram(words, port, { core = null } = {}) {
-  const child = start(words, ['ignore', 'ignore', 'pipe'], core);
+export async function startProgram(words, port, { core = null, env } = {}) {
+  const child = start(words, ['ignore', 'ignore', 'pipe'], { core, env });
   let said = '';
   child.stderr.on('data', (bytes) => (said = (said + bytes).slice(-2_000)));
   let problem = null;

@@ -1,6 +1,6 @@
 // `--stage`: what each stage of the pipeline takes by itself, inside a gateway that serves requests, and what each feature
 // costs when it is switched off or on.
-import { startNodePart } from './processes.mjs';
+import { asGateway, startNodePart } from './processes.mjs';
 import { checkGuard } from './guard-check.mjs';
 import { connections, measure, turned, warm } from './rounds.mjs';
 import { median, quantile } from './statistics.mjs';
@@ -16,7 +16,7 @@ async function startGateways(list, { load, guard, context, options }) {
     const part = await startNodePart(
       'contestants/gateway.mjs',
       { ...common, isSource: options.isSource, variant },
-      { core, execArgv },
+      { ...asGateway, core, execArgv: [...asGateway.execArgv, ...execArgv] },
     );
     const gateway = {
       name,

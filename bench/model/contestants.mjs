@@ -34,7 +34,7 @@ export function pythonPath() {
  * A bench with one model file. A contestant is `{ name, run(prompts, maxTokens, spacingMs) → streams, usage() }` and is
  * started when it is first asked for; an idle one costs nothing.
  */
-export async function createWorkbench({ file, context, sequences }) {
+export async function createWorkbench({ file, context, sequences, kernels }) {
   const folder = mkdtempSync(join(tmpdir(), 'sallyport-bench-'));
   const access = await createAccess(folder);
   const children = [];
@@ -72,6 +72,7 @@ export async function createWorkbench({ file, context, sequences }) {
       return overHttp(server);
     },
     'ours, two engines': async () => overHttp(await modelServer({ engines: 2, sequences: sequences / 2 })),
+    'ours, other kernels': async () => overHttp(await modelServer({ cpu_kernels: kernels })),
     // The same model server process as `ours`, so that nothing but the gateway differs.
     'gateway + ours': async () => {
       await get('ours');

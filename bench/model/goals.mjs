@@ -25,6 +25,12 @@ streams | 1 stream, tokens/s: gateway + ours, to in process        | tokensPerSe
 streams | 1 stream, CPU per token: gateway + ours, to in process   | cpuPerThousand  | gateway + ours 1  | in process 1    |
 streams | 32 streams, CPU per token: ours, to in process           | cpuPerThousand  | ours 32           | in process 32   |
 streams | 32 streams: slowest to fastest                           | fairness        | ours 32           | 1               | >= 0.9 0.94
+kernels | 8 streams, tokens/s: other kernels, to llama.cpp's choice | tokensPerSecond | ours, other kernels 8 | ours 8         |
+kernels | 8 streams, CPU per token: other kernels, to its choice  | cpuPerThousand  | ours, other kernels 8 | ours 8         |
+kernels | 32 streams, CPU per token: other kernels, to its choice | cpuPerThousand  | ours, other kernels 32 | ours 32       |
+kernels | other kernels: 8 streams, tokens/s, to default batching | tokensPerSecond | ours, other kernels 8 | node default 8 | >= 1.9 2.1
+kernels | other kernels: 8 streams, tokens/s, to llama-server     | tokensPerSecond | ours, other kernels 8 | llama-server 8 | >= 0.9 0.97
+kernels | other kernels: 8 streams, tokens/s, to one stream       | tokensPerSecond | ours, other kernels 8 | ours, other kernels 1 | >= 2.4 2.6
 python  | 8 clients, tokens/s, to the Python service              | tokensPerSecond | ours 8            | python service 8 | >= 4.5 5
 python  | 8 clients, CPU per token: the Python service, to ours   | cpuPerThousand  | python service 8  | ours 8          | >= 8 9.5
 python  | 1 client: the Python service's first text, to ours      | firstTextP50Ms  | python service 1  | ours 1          | >= 20 25

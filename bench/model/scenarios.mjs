@@ -53,6 +53,12 @@ export const scenarios = {
     },
   },
 
+  /** The same work with llama.cpp's kernels for another processor (`model_server.models.<name>.cpu_kernels`). */
+  kernels: {
+    contestants: ['ours', 'ours, other kernels', 'node default', 'llama-server'],
+    round: async (bench, plan) => scenarios.streams.round(bench, plan),
+  },
+
   /** The most streams on one engine process, and on two that share the streams. */
   engines: {
     contestants: ['ours', 'ours, two engines'],

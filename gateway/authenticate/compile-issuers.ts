@@ -1,4 +1,5 @@
 // Compiles issuers.yaml into the Authentication of a snapshot. Opens nothing and reads nothing: that begins with start().
+import { inPlaceTime } from '../in-place-time.ts';
 import type { Principal } from '../principal.ts';
 import type {
   AcceptedIssuerName,
@@ -8,7 +9,7 @@ import type {
 } from './authentication.ts';
 import { createDirectoryClient } from './directory/directory-client.ts';
 import { createGroupDirectory, type GroupDirectory } from './directory/group-directory.ts';
-import { documentFetcher, issuerDispatcher } from './fetch-document.ts';
+import { documentFetcher } from './fetch-document.ts';
 import {
   checkIntrospection,
   compileIntrospection,
@@ -103,7 +104,7 @@ function keySetName(name: string, entry: IssuerPolicy, { source }: IssuerForm): 
 type OptionsOf = (entry: IssuerPolicy, source: KeySource) => KeySetOptions;
 
 function keySetOptions(deps: AuthenticationDeps): OptionsOf {
-  const fetchDocument = documentFetcher(deps.dispatcher ?? issuerDispatcher(deps.issuerCa));
+  const fetchDocument = documentFetcher(deps.issuerCa);
   const { dataDir = null, log, now = Date.now, monotonic = () => performance.now() } = deps;
   return (entry, form) => ({
     form,
@@ -153,7 +154,7 @@ function namedDirectory(
     clientId: asked.client_id,
     clientSecret: asked.client_secret,
     timeoutMs: asked.timeout,
-    dispatcher: deps.dispatcher ?? issuerDispatcher(issuerCa),
+    issuerCa,
     now,
   });
   const options = { ask, cacheMs: asked.cache, timeoutMs: asked.timeout, name, log, now };
@@ -194,7 +195,7 @@ class CompiledAuthentication implements Authentication {
 
   constructor(
     { accepted, keySets, directories, scopesSupported, opaque }: CompiledParts,
-    { now = Date.now, revocations, previous }: AuthenticationDeps,
+    { now = Date.now, inPlace = inPlaceTime, revocations, previous }: AuthenticationDeps,
   ) {
     this.#accepted = accepted;
     this.keySets = keySets;
@@ -214,6 +215,7 @@ class CompiledAuthentication implements Authentication {
     const verification = {
       issuers: accepted,
       signatures: this.signatures,
+      inPlace,
       queue: new VerificationQueue(),
       now,
     };

@@ -1,7 +1,7 @@
 // Fetches one JSON document of an issuer: no redirects, bounded in size and time. Says what went wrong in words fit for
 // an operator; a document is believed as far as TLS (or loopback) goes.
-import { getCACertificates } from 'node:tls';
-import { Agent, request, type Dispatcher } from 'undici';
+import type { IncomingMessage } from 'node:http';
+import { connectTimeout, requestOnce, trusting, type RequestOnce } from '../single-request.ts';
 
 /** Fetches and parses a JSON object. @throws Error whose message an operator can act on */
 export type FetchDocument = (url: string, signal: AbortSignal) => Promise<Readonly<Record<string, unknown>>>;
@@ -9,33 +9,29 @@ export type FetchDocument = (url: string, signal: AbortSignal) => Promise<Readon
 /** Largest metadata or key document that is read, bytes. */
 const maxDocumentBytes = 1_048_576;
 
-/** Connections to issuers; a further certificate authority is trusted beside the usual ones. */
-export function issuerDispatcher(issuerCa: string | undefined, connections = 4): Agent {
-  const ca = issuerCa === undefined ? {} : { ca: [...getCACertificates('default'), issuerCa] };
-  return new Agent({ connections, maxHeaderSize: 16_384, connect: { timeout: 3_000, ...ca } });
-}
+/** How long a connection to an issuer may take. */
+export const issuerConnectMs = 3_000;
 
-/** A fetcher over the given connections. */
-export function documentFetcher(dispatcher: Dispatcher): FetchDocument {
+/** A fetcher that trusts a further certificate authority beside the usual ones. `request` is another in tests alone. */
+export function documentFetcher(issuerCa?: string, request: RequestOnce = requestOnce): FetchDocument {
+  const trust = trusting(issuerCa);
   return async (url, signal) => {
     const shown = new URL(url).origin + new URL(url).pathname;
     const answer = await request(url, {
-      dispatcher,
       signal,
-      reset: true, // One request in ten minutes: an idle connection would only keep the process busy.
+      trust: trust(),
+      connectMs: issuerConnectMs,
       headers: { accept: 'application/json, application/jwk-set+json' },
     }).catch((error: unknown) => {
       throw new Error(`${shown}: ${connectionProblem(error, signal)}`, { cause: error });
     });
-    // Destroying an unread body emits an error; without a listener that would end the process.
-    answer.body.on('error', () => undefined);
-    if (answer.statusCode !== 200) {
-      answer.body.destroy();
-      const redirect =
-        answer.statusCode >= 300 && answer.statusCode < 400 ? ' (redirects are not followed)' : '';
-      throw new Error(`${shown}: the answer is ${answer.statusCode}${redirect}`);
+    const { statusCode: status = 0 } = answer;
+    if (status !== 200) {
+      answer.destroy();
+      const redirect = status >= 300 && status < 400 ? ' (redirects are not followed)' : '';
+      throw new Error(`${shown}: the answer is ${status}${redirect}`);
     }
-    const bytes = await readBounded(answer.body).catch((error: unknown) => {
+    const bytes = await readBounded(answer).catch((error: unknown) => {
       throw new Error(`${shown}: ${connectionProblem(error, signal)}`, { cause: error });
     });
     if (bytes === null) throw new Error(`${shown}: the answer is larger than ${maxDocumentBytes} bytes`);
@@ -43,11 +39,11 @@ export function documentFetcher(dispatcher: Dispatcher): FetchDocument {
   };
 }
 
-async function readBounded(body: Dispatcher.ResponseData['body']): Promise<Buffer | null> {
+async function readBounded(answer: IncomingMessage): Promise<Buffer | null> {
   const chunks: Buffer[] = [];
   let size = 0;
-  // undici yields buffers as long as no encoding is set.
-  for await (const chunk of body as AsyncIterable<Buffer>) {
+  // Buffers, since no encoding is set.
+  for await (const chunk of answer as AsyncIterable<Buffer>) {
     size += chunk.length;
     if (size > maxDocumentBytes) return null; // Leaving the loop destroys the body and with it the connection.
     chunks.push(chunk);
@@ -72,8 +68,7 @@ const problems: Readonly<Record<string, string>> = {
   ENOTFOUND: 'the host name is unknown',
   EAI_AGAIN: 'the host name cannot be looked up',
   ECONNRESET: 'the connection was reset',
-  UND_ERR_SOCKET: 'the connection broke',
-  UND_ERR_CONNECT_TIMEOUT: 'no connection in time',
+  [connectTimeout]: 'no connection in time',
   SELF_SIGNED_CERT_IN_CHAIN: 'its certificate authority is not known here (gateway.issuer_ca)',
   DEPTH_ZERO_SELF_SIGNED_CERT: 'its certificate is self-signed (gateway.issuer_ca)',
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'its certificate authority is not known here (gateway.issuer_ca)',

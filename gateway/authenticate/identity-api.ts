@@ -1,9 +1,10 @@
 // The embedded identity's API for gateways: credentials are looked up there, and revocations come from there. The gateway
 // speaks for itself there, with an assertion that it signs; nothing of a caller but the credential in question goes along.
-import { getCACertificates } from 'node:tls';
-import { Agent, request, type Dispatcher } from 'undici';
+import type { Readable } from 'node:stream';
 import { assertionHeader } from '../../core/assertion.ts';
 import { parseStrictObject } from '../../core/strict-json.ts';
+import { keptConnections } from '../kept-connections.ts';
+import { requestOnce, trusting } from '../single-request.ts';
 import { askIssuer } from './introspection/ask-issuer.ts';
 
 /** Where it is and how the gateway proves who it is. */
@@ -48,28 +49,29 @@ export interface IdentityApi {
 
 /** The feed gives a sign of life every 10 s. */
 const silenceMs = 15_000;
+const connectMs = 2_000;
 
 /** Prepares the connections; opens none. */
 export function createIdentityApi(options: IdentityApiOptions): IdentityApi {
   const { origin, basePath, socketPath, ca, sign } = options;
-  const trust = ca === undefined ? {} : { ca: [...getCACertificates('default'), ca] };
-  const connect = { timeout: 2_000, ...(socketPath === null ? {} : { socketPath }), ...trust };
-  // Kept apart, so that the feed never waits behind questions.
-  const questions = new Agent({ connections: 64, maxHeaderSize: 16_384, connect });
-  const feed = new Agent({ connections: 1, maxHeaderSize: 16_384, connect });
+  const questions = keptConnections({ connections: 64, connectMs, socketPath, ca });
+  const trust = trusting(ca);
+  const closing = new AbortController();
+  // The feed and the relations have connections of their own, so that they never wait behind questions.
+  const once = { socketPath, connectMs } as const;
+  const until = (signal: AbortSignal): AbortSignal => AbortSignal.any([signal, closing.signal]);
   const headers = async (): Promise<Record<string, string>> => ({ [assertionHeader]: await sign() });
   return {
     async introspect(credential, signal) {
       const url = `${origin}${basePath}/internal/introspect`;
       return askIssuer(
-        { url, dispatcher: questions, headers: await headers(), form: {} },
+        { url, connections: questions, headers: await headers(), form: {} },
         credential,
         signal,
       );
     },
     async verifyPassword({ username, password, callerAddress }, signal) {
-      const answer = await request(`${origin}${basePath}/internal/verify-password`, {
-        dispatcher: questions,
+      const answer = await questions.request(`${origin}${basePath}/internal/verify-password`, {
         signal,
         method: 'POST',
         headers: {
@@ -96,39 +98,39 @@ export function createIdentityApi(options: IdentityApiOptions): IdentityApi {
       return { kind: 'claims', claims: parseStrictObject(await boundedBody(answer.body, maxAnswerBytes)) };
     },
     async events(after, signal) {
-      const answer = await request(`${origin}${basePath}/internal/events?after=${after}`, {
-        dispatcher: feed,
-        signal,
-        headersTimeout: 5_000,
-        bodyTimeout: silenceMs,
+      const answer = await requestOnce(`${origin}${basePath}/internal/events?after=${after}`, {
+        ...once,
+        trust: trust(),
+        signal: until(signal),
+        answerMs: 5_000,
+        silenceMs,
         headers: { ...(await headers()), accept: 'text/event-stream' },
       });
-      answer.body.on('error', () => undefined); // Destroying an unread body emits one.
       const isStream = String(answer.headers['content-type']).startsWith('text/event-stream');
-      if (answer.statusCode === 200 && isStream) return chunksOf(answer.body);
-      answer.body.destroy();
+      if (answer.statusCode === 200 && isStream) return chunksOf(answer);
+      answer.destroy();
       throw new Error(`the answer is ${answer.statusCode}${isStream ? '' : ', no event stream'}`);
     },
     async relations(etag, signal) {
-      const answer = await request(`${origin}${basePath}/internal/relations`, {
-        dispatcher: questions,
-        signal,
+      const answer = await requestOnce(`${origin}${basePath}/internal/relations`, {
+        ...once,
+        trust: trust(),
+        signal: until(signal),
         headers: { ...(await headers()), ...(etag === null ? {} : { 'if-none-match': etag }) },
       });
-      answer.body.on('error', () => undefined); // Destroying an unread body emits one.
       if (answer.statusCode === 200) {
-        const tag = answer.headers['etag'];
         return {
-          etag: typeof tag === 'string' ? tag : null,
-          document: parseStrictObject(await boundedBody(answer.body, maxRelationsBytes)),
+          etag: answer.headers.etag ?? null,
+          document: parseStrictObject(await boundedBody(answer, maxRelationsBytes)),
         };
       }
-      answer.body.destroy();
+      answer.destroy();
       if (answer.statusCode === 304 && etag !== null) return null;
       throw new Error(`the answer is ${answer.statusCode}`);
     },
     async close() {
-      await Promise.all([questions.destroy(), feed.destroy()]);
+      closing.abort();
+      await questions.destroy();
     },
   };
 }
@@ -138,7 +140,7 @@ const maxAnswerBytes = 65_536;
 /** Most bytes of relations that are read: some hundred thousand of them. */
 const maxRelationsBytes = 33_554_432;
 
-async function boundedBody(body: Dispatcher.ResponseData['body'], maxBytes: number): Promise<Buffer> {
+async function boundedBody(body: Readable, maxBytes: number): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of chunksOf(body)) {
@@ -149,7 +151,7 @@ async function boundedBody(body: Dispatcher.ResponseData['body'], maxBytes: numb
   return Buffer.concat(chunks);
 }
 
-// undici yields buffers as long as no encoding is set.
-function chunksOf(body: Dispatcher.ResponseData['body']): AsyncIterable<Buffer> {
+// Buffers, as long as no encoding is set.
+function chunksOf(body: Readable): AsyncIterable<Buffer> {
   return body as AsyncIterable<Buffer>;
 }

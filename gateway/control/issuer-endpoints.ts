@@ -1,9 +1,9 @@
 // Where an issuer's sign-in page and token endpoint are, from its own metadata; only the API page's Authorize button
 // needs it. Asked at most once in a while, whatever callers do.
 import { readFileSync } from 'node:fs';
-import { getCACertificates } from 'node:tls';
-import { Agent, request } from 'undici';
+import type { IncomingMessage } from 'node:http';
 import { z } from 'zod';
+import { requestOnce, trusting } from '../single-request.ts';
 
 /** What the Authorize button needs. */
 export interface IssuerEndpoints {
@@ -32,13 +32,7 @@ const maxBytes = 256 * 1024;
 export function createIssuerEndpoints(
   ca: string | undefined,
 ): (issuer: IssuerAddress) => Promise<IssuerEndpoints | null> {
-  const agent = new Agent({
-    connect: { timeout: timeoutMs, ...trusting(ca) },
-    maxResponseSize: maxBytes,
-    headersTimeout: timeoutMs,
-    bodyTimeout: timeoutMs,
-    keepAliveTimeout: 1_000, // So that no idle connection holds the process.
-  });
+  const trust = trusting(ca === undefined ? undefined : readFileSync(ca, 'utf8'));
   const known = new Map<
     string,
     { readonly until: number; readonly endpoints: Promise<IssuerEndpoints | null> }
@@ -47,18 +41,13 @@ export function createIssuerEndpoints(
     const key = `${issuer.issuer} ${issuer.metadataUrl}`;
     const entry = known.get(key);
     if (entry !== undefined && entry.until > performance.now()) return entry.endpoints;
-    const endpoints = discover(issuer, agent).catch(() => null);
+    const endpoints = discover(issuer, trust).catch(() => null);
     known.set(key, { until: performance.now() + failureKeptMs, endpoints });
     void endpoints.then((found) => {
       if (found !== null) known.set(key, { until: performance.now() + keptMs, endpoints });
     });
     return endpoints;
   };
-}
-
-/** The usual certificate authorities, and one more. */
-function trusting(ca: string | undefined): { ca?: string[] } {
-  return ca === undefined ? {} : { ca: [...getCACertificates('default'), readFileSync(ca, 'utf8')] };
 }
 
 /**
@@ -68,17 +57,31 @@ function trusting(ca: string | undefined): { ca?: string[] } {
  */
 async function discover(
   { issuer, metadataUrl }: IssuerAddress,
-  agent: Agent,
+  trust: ReturnType<typeof trusting>,
 ): Promise<IssuerEndpoints | null> {
-  const { statusCode, body } = await request(metadataUrl, {
-    dispatcher: agent,
+  const answer = await requestOnce(metadataUrl, {
+    headers: {},
+    trust: trust(),
     signal: AbortSignal.timeout(timeoutMs),
+    connectMs: timeoutMs,
   });
-  const parsed = metadataSchema.safeParse(await body.json());
+  const parsed = metadataSchema.safeParse(await jsonOf(answer));
   // OpenID Connect Discovery 1.0 §4.3: the issuer in the document must be exactly the one that was asked.
-  if (statusCode !== 200 || !parsed.success || parsed.data.issuer !== issuer) return null;
+  if (answer.statusCode !== 200 || !parsed.success || parsed.data.issuer !== issuer) return null;
   return {
     authorizationEndpoint: parsed.data.authorization_endpoint,
     tokenEndpoint: parsed.data.token_endpoint,
   };
+}
+
+async function jsonOf(answer: IncomingMessage): Promise<unknown> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  // Buffers, since no encoding is set; leaving the loop destroys the connection.
+  for await (const chunk of answer as AsyncIterable<Buffer>) {
+    size += chunk.length;
+    if (size > maxBytes) throw new Error('the answer is too large');
+    chunks.push(chunk);
+  }
+  return JSON.parse(Buffer.concat(chunks).toString('utf8'));
 }

@@ -10,12 +10,20 @@ export type StreamFault = 'event_too_long' | 'not_utf8' | 'unknown_field';
 
 /** A scanner in the middle of a stream. */
 export interface EventScanner {
+  /**
+   * The text of bytes that are one whole event as model servers send it, line ends included; null for all else.
+   * Takes nothing: an event that is not wanted so may still be pushed.
+   */
+  usualEvent(bytes: Buffer): string | null;
   /** Takes the next bytes, which are only lent; appends whole events to `events`. After a fault nothing more may be pushed. */
   push(bytes: Buffer, events: StreamEvent[]): StreamFault | null;
   /** Whether the bytes so far end with a whole event. */
   readonly isBetweenEvents: boolean;
 }
 
+/** How the text of a usual event begins and ends; between them stands its data. */
+export const usualStart = 'data: ';
+export const usualEnd = '\n\n';
 const lf = 0x0a;
 const cr = 0x0d;
 // The fields of the format; `event`, `id` and `retry` are not passed on, since no OpenAI answer needs them.
@@ -47,6 +55,18 @@ class Scanner implements EventScanner {
 
   get isBetweenEvents(): boolean {
     return this.#tailBytes === 0 && this.#dataLines.length === 0;
+  }
+
+  usualEvent(bytes: Buffer): string | null {
+    // Not where a line, an event or its last line end is unfinished, nor where a byte order mark may stand.
+    if (this.#eventBytes > 0 || this.#tailBytes > 0 || this.#hasSkippedCr || this.#isFirstLine) return null;
+    if (bytes.length > this.#maxEventBytes) return null;
+    const text = utf8Text(bytes);
+    if (text === null) return null;
+    const lineEnd = text.length - 2;
+    if (!text.startsWith(usualStart) || text.indexOf('\n') !== lineEnd || text.charCodeAt(lineEnd + 1) !== lf)
+      return null;
+    return text.includes('\r') ? null : text;
   }
 
   push(bytes: Buffer, events: StreamEvent[]): StreamFault | null {

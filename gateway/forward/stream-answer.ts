@@ -5,7 +5,7 @@ import { GatewayError } from '../../core/errors.ts';
 import type { Guarded } from '../exchange.ts';
 import { isMediaType, streamHead } from './answer-head.ts';
 import type { AnswerControl, AnswerSink } from './connections.ts';
-import { createEventScanner, type StreamEvent } from './event-stream.ts';
+import { createEventScanner, usualEnd, usualStart, type StreamEvent } from './event-stream.ts';
 import { createJsonAnswer, parseObject } from './json-answer.ts';
 import { noteUsage } from './usage.ts';
 
@@ -82,6 +82,25 @@ class StreamAnswer implements AnswerSink {
     // Behind [DONE] nothing can come that anybody wants: such a connection is not worth keeping.
     if (this.#isDone) this.#control?.abort();
     if (this.#refusing !== null || this.#isOver) return;
+    if (!this.#hasPassedOn(bytes)) this.#read(bytes);
+  }
+
+  /**
+   * Nearly every read is one whole event of the usual shape with nothing in it but text: judged as all others are, it is
+   * written as it came, neither taken apart nor put together again. False for anything else, of which nothing is done.
+   */
+  #hasPassedOn(bytes: Buffer): boolean {
+    const text = this.#scanner.usualEvent(bytes);
+    if (text === null) return false;
+    const json = parseObject(text.slice(usualStart.length, -usualEnd.length));
+    if (json === null || isStated(json['error']) || isStated(json['usage'])) return false;
+    this.#endHeartbeat();
+    // The same bytes again: as many characters as bytes of UTF-8 are ASCII.
+    this.#write(text.length === bytes.length ? text : bytes.toString('latin1'), 'latin1');
+    return true;
+  }
+
+  #read(bytes: Buffer): void {
     const events: StreamEvent[] = [];
     const fault = this.#scanner.push(bytes, events);
     // What came in one read goes out in one write.
@@ -158,11 +177,12 @@ class StreamAnswer implements AnswerSink {
     outcome.streamed = true;
   }
 
-  #write(text: string): void {
+  /** `latin1` for a text whose characters are bytes already: they need not be counted. */
+  #write(text: string, encoding: 'latin1' | 'utf8' = 'utf8'): void {
     const { response } = this.#guarded;
     if (this.#isOver) return;
     this.#begin();
-    if (response.write(text) || this.#stall !== null) return;
+    if (response.write(text, encoding) || this.#stall !== null) return;
     this.#control?.pause();
     response.once('drain', this.#drained);
     this.#stall = setTimeout(() => response.destroy(), this.#options.stallMs);

@@ -78,10 +78,10 @@ export class IngressResponse implements CallerResponse {
     this.headersSent = true;
   }
 
-  write(chunk: string | Buffer): boolean {
+  write(chunk: string | Buffer, encoding: 'latin1' | 'utf8' = 'utf8'): boolean {
     if (!this.headersSent) this.writeHead(this.statusCode);
     if (!this.writable) return false;
-    return this.#put(chunk, '');
+    return this.#put(chunk, '', encoding);
   }
 
   end(chunk: string | Buffer = ''): void {
@@ -135,8 +135,8 @@ export class IngressResponse implements CallerResponse {
   }
 
   /** Writes one piece of the body with the head before it, if that is still to be written, and the end behind it. */
-  #put(chunk: string | Buffer, end: string): boolean {
-    const bytes = typeof chunk === 'string' ? Buffer.byteLength(chunk) : chunk.length;
+  #put(chunk: string | Buffer, end: string, encoding: 'latin1' | 'utf8' = 'utf8'): boolean {
+    const bytes = typeof chunk === 'string' && encoding === 'utf8' ? Buffer.byteLength(chunk) : chunk.length;
     const head = this.#head;
     this.#head = '';
     if (!this.#isChunked) {

@@ -22,17 +22,18 @@ export function settle(received: Received & Partial<Pick<Limited, 'reservation'>
 }
 
 /** Nobody waits for it, and a fault stays here: the reservation then remains, which is never too little. */
-function correct({ services, id, outcome }: Received, held: Held, units: number): void {
-  const failed = (): void => {
-    // The store tells of its fault itself (/readyz).
-    services.log.warn({ request_id: id, model: outcome.model }, 'model tokens could not be settled');
-  };
+function correct(received: Received, held: Held, units: number): void {
   try {
-    const adjusting = services.limitStore.adjust(held, units);
-    if (adjusting instanceof Promise) adjusting.catch(failed);
+    const adjusting = received.services.limitStore.adjust(held, units);
+    if (adjusting instanceof Promise) adjusting.catch(() => noteFault(received));
   } catch {
-    failed();
+    noteFault(received);
   }
+}
+
+/** The store tells of its fault itself (/readyz). */
+function noteFault({ services, id, outcome }: Received): void {
+  services.log.warn({ request_id: id, model: outcome.model }, 'model tokens could not be settled');
 }
 
 function usedTokens({ outcome, response }: Received): number | null {

@@ -1,7 +1,7 @@
 // Counters of one limit in the memory of this process. Written for the hot path: a count is one or two look-ups, waits for
 // nothing and sets no timer. Windows that begin within one span lie together and are dropped together, so nothing is
 // ever swept.
-import { hash } from 'node:crypto';
+import { CounterShard, digestOf, type KeyDigest } from './counter-shard.ts';
 
 /** What one counter says. */
 export interface WindowCount {
@@ -26,6 +26,8 @@ export interface WindowTable {
   forgetEnded(): void;
   /** Counters that are held, those included that have ended and were not dropped yet. */
   size(): number;
+  /** What they take in memory. */
+  bytes(): number;
 }
 
 /** What a table is created with. */
@@ -36,30 +38,21 @@ export interface WindowTableOptions {
   readonly keysPerShard?: number;
 }
 
-/** Several maps, because one of more keys than this needs over a millisecond to grow, in which nothing else runs. */
+/** Several, because one of more keys than this needs over a millisecond to grow, in which nothing else runs. */
 const shardCount = 8;
 const defaultKeysPerShard = 32_768;
 /** Counters in each shard for the keys beyond: they may be refused early, never late. */
 const sharedCounters = 64;
-/** Longer keys are counted by 16 bytes of their digest, so that a counter is small whoever is counted. */
-const longestKey = 24;
-/** Digests that are at hand, so that a caller who comes again is not hashed again. */
-const keptDigests = 4_096;
 
-interface Shard {
-  readonly slots: Map<string, number>;
-  spent: Float64Array;
-  ends: Float64Array;
-  isFull: boolean;
-}
-
-/** Creates an empty table. It holds at most 2 × 8 × (keysPerShard + 64) counters, each about 90 bytes with its key. */
+/**
+ * Creates an empty table. It holds at most 2 × 8 × (keysPerShard + 64) counters; with 32 bytes for each place and twice as
+ * many places as keys that is at most 32 MiB, and 4 MiB for a span of 100,000 keys.
+ */
 export function createWindowTable(options: WindowTableOptions): WindowTable {
   const { windowMs, now = Date.now, keysPerShard = defaultKeysPerShard } = options;
   let current = newSpan();
   let previous = newSpan();
   let spanEndsMs = now() + windowMs;
-  const boundedKey = keyShortener();
 
   const turn = (nowMs: number): void => {
     if (nowMs < spanEndsMs) return;
@@ -68,122 +61,86 @@ export function createWindowTable(options: WindowTableOptions): WindowTable {
     spanEndsMs = nowMs + windowMs;
   };
   /** The shard that holds the open window of a key, or null. */
-  const holding = (key: string, nowMs: number): Shard | null => {
-    const index = shardOf(key);
+  const holding = (key: KeyDigest, nowMs: number): CounterShard | null => {
     for (const span of [current, previous]) {
-      const shard = span[index];
-      if (shard !== undefined && openSlot(shard, key, nowMs) !== undefined) return shard;
+      const shard = shardIn(span, key);
+      if (openSlot(shard, key, { nowMs, keysPerShard }) !== -1) return shard;
     }
     return null;
   };
-  const count = (longKey: string, units: number, quota: number): WindowCount => {
+  const count = (key: KeyDigest, units: number, quota: number): WindowCount => {
     const nowMs = now();
     turn(nowMs);
-    const key = boundedKey(longKey);
     const shard = holding(key, nowMs) ?? shardIn(current, key);
-    const slot = openSlot(shard, key, nowMs) ?? begin(shard, key, { endMs: nowMs + windowMs, keysPerShard });
-    const spent = shard.spent[slot] ?? 0;
+    let slot = openSlot(shard, key, { nowMs, keysPerShard });
+    if (slot === -1) slot = begin(shard, key, { endMs: nowMs + windowMs, keysPerShard });
+    const spent = shard.spentAt(slot);
     const counted = spent + units <= quota;
-    if (counted) shard.spent[slot] = spent + units;
-    const endMs = shard.ends[slot] ?? 0;
+    if (counted) shard.spend(slot, spent + units);
+    const endMs = shard.endOf(slot);
     return { spent: counted ? spent + units : spent, counted, endMs, resetMs: endMs - nowMs };
   };
+  const sumOf = (member: 'size' | 'bytes'): number =>
+    [...current, ...previous].reduce((sum, shard) => sum + shard[member], 0);
   return {
-    add: count,
+    add: (key, units, quota) => count(digestOf(key), units, quota),
     peek(longKey) {
       const nowMs = now();
-      const key = boundedKey(longKey);
+      const key = digestOf(longKey);
       const shard = holding(key, nowMs);
-      const slot = shard === null ? undefined : openSlot(shard, key, nowMs);
-      if (shard === null || slot === undefined) return null;
-      return { spent: shard.spent[slot] ?? 0, endMs: shard.ends[slot] ?? 0 };
+      if (shard === null) return null;
+      const slot = openSlot(shard, key, { nowMs, keysPerShard });
+      return { spent: shard.spentAt(slot), endMs: shard.endOf(slot) };
     },
     adjust(longKey, units, endMs) {
       const nowMs = now();
-      const key = boundedKey(longKey);
+      const key = digestOf(longKey);
       const shard = holding(key, nowMs);
-      const slot = shard === null ? undefined : openSlot(shard, key, nowMs);
-      if (shard !== null && slot !== undefined && shard.ends[slot] === endMs)
-        shard.spent[slot] = Math.max((shard.spent[slot] ?? 0) + units, 0);
+      const slot = shard === null ? -1 : openSlot(shard, key, { nowMs, keysPerShard });
+      if (shard !== null && shard.endOf(slot) === endMs)
+        shard.spend(slot, Math.max(shard.spentAt(slot) + units, 0));
       else if (units > 0) count(key, units, Number.POSITIVE_INFINITY);
     },
     forgetEnded: () => turn(now()),
-    size: () => [...current, ...previous].reduce((sum, { slots }) => sum + slots.size, 0),
+    size: () => sumOf('size'),
+    bytes: () => sumOf('bytes'),
   };
 }
 
-function newSpan(): readonly Shard[] {
-  return Array.from({ length: shardCount }, () => ({
-    slots: new Map<string, number>(),
-    spent: new Float64Array(8),
-    ends: new Float64Array(8),
-    isFull: false,
-  }));
+function newSpan(): readonly CounterShard[] {
+  return Array.from({ length: shardCount }, () => new CounterShard());
 }
 
-/** The slot of the key's open window: its own, or in a full shard the one that it shares. */
-function openSlot(shard: Shard, key: string, nowMs: number): number | undefined {
-  const own = shard.slots.get(key);
-  if (own !== undefined) return (shard.ends[own] ?? 0) > nowMs ? own : undefined;
-  const shared = shard.isFull ? shard.slots.get(sharedName(key)) : undefined;
-  return shared !== undefined && (shard.ends[shared] ?? 0) > nowMs ? shared : undefined;
+/** The slot of the key's open window: its own, or in a full shard the one that it shares; -1 when there is none. */
+function openSlot(
+  shard: CounterShard,
+  key: KeyDigest,
+  { nowMs, keysPerShard }: { readonly nowMs: number; readonly keysPerShard: number },
+): number {
+  const own = shard.find(key);
+  if (own !== -1) return shard.endOf(own) > nowMs ? own : -1;
+  const shared = shard.size >= keysPerShard ? shard.find(sharedBy(key)) : -1;
+  return shared !== -1 && shard.endOf(shared) > nowMs ? shared : -1;
 }
 
 function begin(
-  shard: Shard,
-  key: string,
+  shard: CounterShard,
+  key: KeyDigest,
   { endMs, keysPerShard }: { readonly endMs: number; readonly keysPerShard: number },
 ): number {
-  shard.isFull ||= shard.slots.size >= keysPerShard;
-  const name = shard.isFull && !shard.slots.has(key) ? sharedName(key) : key;
-  const slot = shard.slots.get(name) ?? shard.slots.size;
-  if (slot === shard.spent.length) {
-    shard.spent = grown(shard.spent);
-    shard.ends = grown(shard.ends);
-  }
-  shard.slots.set(name, slot);
-  shard.spent[slot] = 0;
-  shard.ends[slot] = endMs;
-  return slot;
+  const isFull = shard.size >= keysPerShard;
+  return shard.begin(isFull && shard.find(key) === -1 ? sharedBy(key) : key, endMs);
 }
 
-function grown(numbers: Float64Array): Float64Array {
-  const more = new Float64Array(numbers.length * 2);
-  more.set(numbers);
-  return more;
-}
-
-/** Keys as they are counted. Nobody can choose a subject whose 128 bits are those of another. */
-function keyShortener(): (key: string) => string {
-  const digests = new Map<string, string>();
-  return (key) => {
-    if (key.length <= longestKey) return key;
-    const known = digests.get(key);
-    if (known !== undefined) return known;
-    // Latin1 by its older name: one byte for each byte. Read anew from bytes, since a slice would keep the whole digest.
-    const digest = hash('sha256', key, 'buffer').toString('latin1', 0, 16);
-    if (digests.size >= keptDigests) digests.clear();
-    // A longer key would make this memory as large as its callers like.
-    if (key.length <= 512) digests.set(key, digest);
-    return digest;
-  };
-}
-
-/** Two characters in which keys differ: the end of a subject or an IPv4 address, the middle of a network. */
-function shardOf(key: string): number {
-  const mixed = key.charCodeAt(key.length - 1) + key.charCodeAt(key.length >> 1);
-  return mixed & (shardCount - 1); // NaN of an empty key is 0 here.
-}
-
-function shardIn(span: readonly Shard[], key: string): Shard {
-  const shard = span[shardOf(key)];
+function shardIn(span: readonly CounterShard[], { a }: KeyDigest): CounterShard {
+  const shard = span[a & (shardCount - 1)];
   if (shard === undefined) throw new RangeError('a shard index is below the number of shards');
   return shard;
 }
 
-/** Keys hold no NUL, so no key can name a shared counter. */
-function sharedName(key: string): string {
-  let mixed = 0;
-  for (let index = 0; index < key.length; index++) mixed = (Math.imul(mixed, 31) + key.charCodeAt(index)) | 0;
-  return `\0${(mixed >>> 0) % sharedCounters}`;
+/** Names of the shared counters: nobody can find a key of such a digest. */
+const sharedNames = Array.from({ length: sharedCounters }, (_, b): KeyDigest => ({ a: 0, b, c: 0, d: 0 }));
+
+function sharedBy(key: KeyDigest): KeyDigest {
+  return sharedNames[key.c & (sharedCounters - 1)] ?? key;
 }

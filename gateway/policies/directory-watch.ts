@@ -1,6 +1,6 @@
 // Tells when a policy directory may have changed: events of the file system for speed, and a look at the files' state
 // every second for what events miss (links that lead elsewhere, network mounts, a directory made anew).
-import { watch, type FSWatcher } from 'node:fs';
+import { readdirSync, realpathSync, statSync, watch, type FSWatcher, type Stats } from 'node:fs';
 import { readdir, realpath, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
@@ -20,7 +20,10 @@ export interface DirectoryWatch {
   close(): void;
 }
 
-/** Watches a directory of YAML files; never throws, never keeps the process alive. */
+/**
+ * Watches a directory of YAML files; never throws, never keeps the process alive. It knows the state at its own creation,
+ * so whoever reads the files afterwards misses no change, and is not told of what he has read.
+ */
 export function watchDirectory({
   directory,
   onChange,
@@ -29,7 +32,6 @@ export function watchDirectory({
 }: DirectoryWatchOptions): DirectoryWatch {
   let watchers: FSWatcher[] = [];
   let watched = '';
-  let last: string | null = null;
   let quiet: NodeJS.Timeout | undefined;
   let changedSince: number | null = null;
   let closed = false;
@@ -74,7 +76,7 @@ export function watchDirectory({
     const isMoved = rearm(state.folder);
     // What changed between the look and the new watchers, or was still on its way to the old ones, is read now.
     if (isMoved) settle();
-    if (last !== null && last !== state.files) settle();
+    if (last !== state.files) settle();
     last = state.files;
   };
   let looking = false;
@@ -84,8 +86,9 @@ export function watchDirectory({
     void look().finally(() => (looking = false)); // Never rejects: stateOf answers for what it cannot read.
   }, pollMs);
   timer.unref();
-  rearm(directory);
-  void look();
+  const first = stateNow(directory);
+  rearm(first.folder);
+  let last = first.files;
 
   return {
     close() {
@@ -98,24 +101,54 @@ export function watchDirectory({
 }
 
 /** Which folder it is (path and inode), and what identifies the content of its YAML files without reading them. */
-async function stateOf(directory: string): Promise<{ folder: string; files: string }> {
+interface DirectoryState {
+  readonly folder: string;
+  readonly files: string;
+}
+
+const isYaml = (name: string): boolean => name.endsWith('.yaml') || name.endsWith('.yml');
+const unreadable = (directory: string): DirectoryState => ({ folder: directory, files: 'unreadable' });
+const inWords = (path: string, { ino, size, mtimeMs, ctimeMs }: Stats): string =>
+  `${path} ${ino} ${size} ${mtimeMs} ${ctimeMs}`;
+
+async function stateOf(directory: string): Promise<DirectoryState> {
   try {
     const real = await realpath(directory);
     const { ino } = await stat(real);
-    const names = (await readdir(real))
-      .filter((name) => name.endsWith('.yaml') || name.endsWith('.yml'))
-      .toSorted();
+    const names = (await readdir(real)).filter(isYaml).toSorted();
     const files = await Promise.all(names.map((name) => fileState(join(real, name))));
     return { folder: `${real}\0${ino}`, files: files.join('\n') };
   } catch {
-    return { folder: directory, files: 'unreadable' };
+    return unreadable(directory);
   }
 }
 
 async function fileState(path: string): Promise<string> {
   try {
-    const { ino, size, mtimeMs, ctimeMs } = await stat(path);
-    return `${path} ${ino} ${size} ${mtimeMs} ${ctimeMs}`;
+    return inWords(path, await stat(path));
+  } catch {
+    return `${path} gone`;
+  }
+}
+
+/** The same at once, for the first time: nothing may change between it and what the caller then reads. */
+function stateNow(directory: string): DirectoryState {
+  try {
+    const real = realpathSync(directory);
+    const { ino } = statSync(real);
+    const files = readdirSync(real)
+      .filter(isYaml)
+      .toSorted()
+      .map((name) => fileStateNow(join(real, name)));
+    return { folder: `${real}\0${ino}`, files: files.join('\n') };
+  } catch {
+    return unreadable(directory);
+  }
+}
+
+function fileStateNow(path: string): string {
+  try {
+    return inWords(path, statSync(path));
   } catch {
     return `${path} gone`;
   }

@@ -7,7 +7,7 @@ import type { RelationEngine } from '../authorize/index.ts';
 import type { Snapshot } from '../snapshot.ts';
 import type { Bundle } from './bundle.ts';
 import { bundleChanges } from './bundle-changes.ts';
-import { followBundle } from './bundle-follower.ts';
+import { followBundle, type BundleFollower } from './bundle-follower.ts';
 import { judgeCandidate, type CandidateSource, type RequireTests } from './candidate.ts';
 import type { PolicyContext } from './context.ts';
 import { buildSnapshot } from './snapshot.ts';
@@ -67,7 +67,19 @@ export function watchPolicies(options: PolicyHolderOptions): PolicyHolder {
   const { directory, context, requireTests, log } = options;
   const relations = options.relations === undefined ? {} : { relations: options.relations };
   const source: CandidateSource = { directory, context, requireTests };
-  let bundle = judgeCandidate(source);
+  // Before the first reading: an edit from here on is told, and what was read now is not read again in a thread, which
+  // would cost every start some 40 MiB.
+  const follower = followBundle({
+    source,
+    log,
+    digest: () => snapshot.digest,
+    onBundle: (next) => swap(next),
+    onProblem: options.onProblem,
+    refusedWords: 'the edited policies are not used; the old ones go on',
+    pollMs: options.pollMs,
+    quietMs: options.quietMs,
+  });
+  let bundle = firstBundle(source, follower);
   let snapshot = buildSnapshot(bundle, {
     version: 1,
     context,
@@ -117,16 +129,6 @@ export function watchPolicies(options: PolicyHolderOptions): PolicyHolder {
     }
   };
 
-  const follower = followBundle({
-    source,
-    log,
-    digest: () => snapshot.digest,
-    onBundle: swap,
-    onProblem: options.onProblem,
-    refusedWords: 'the edited policies are not used; the old ones go on',
-    pollMs: options.pollMs,
-    quietMs: options.quietMs,
-  });
   return {
     current: () => snapshot,
     bundle: () => bundle,
@@ -138,6 +140,16 @@ export function watchPolicies(options: PolicyHolderOptions): PolicyHolder {
       snapshot.authentication.close();
     },
   };
+}
+
+/** @throws ConfigurationError after which nothing is followed */
+function firstBundle(source: CandidateSource, follower: BundleFollower): Bundle {
+  try {
+    return judgeCandidate(source);
+  } catch (error) {
+    follower.close();
+    throw error;
+  }
 }
 
 function logWarnings(bundle: Bundle, log: Logger): void {

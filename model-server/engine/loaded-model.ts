@@ -8,6 +8,7 @@ import {
   type Token,
 } from 'node-llama-cpp';
 import { createBatchComposer, type BatchComposer } from './batch-composer.ts';
+import { loadCpuKernels } from './cpu-kernels.ts';
 import { generate, type Generated } from './generation.ts';
 import type { BatchStatistics, EngineOptions, GenerationJob, ModelCard } from './messages.ts';
 import { createPassChoice, type PassChoice } from './pass-choice.ts';
@@ -44,6 +45,7 @@ const longestExpiryPauseMs = 30_000;
 
 /** Loads the model file and proves that batches are composed as meant. @throws Error for a file that is no model. */
 export async function loadModel(options: EngineOptions, hooks: LoadHooks = {}): Promise<LoadedModel> {
+  if (options.cpuKernels !== null) loadCpuKernels(options.cpuKernels);
   const llama = await getLlama({
     gpu: options.gpu === 'off' ? false : options.gpu,
     build: 'never',

@@ -12,6 +12,8 @@ export interface EngineOptions {
   readonly promptChunk: number;
   /** How long the state of a prompt is kept for its principal; 0: not at all. */
   readonly keepPrefixMs: number;
+  /** The processor whose kernels llama.cpp uses; null: it chooses. */
+  readonly cpuKernels: string | null;
   readonly gpu: 'off' | 'auto' | 'cuda' | 'vulkan' | 'metal';
 }
 

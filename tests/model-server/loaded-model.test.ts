@@ -15,6 +15,7 @@ const load = (sequences: number, hooks: LoadHooks = {}): Promise<LoadedModel> =>
       threads: 1,
       promptChunk: 64,
       keepPrefixMs: 0,
+      cpuKernels: null,
       gpu: 'off',
     },
     hooks,

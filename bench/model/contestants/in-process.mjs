@@ -5,7 +5,7 @@ import { ready } from '../../contestants/process.mjs';
 let model;
 
 export async function start({ file, context, sequences }) {
-  const fixed = { threads: 1, gpu: 'off', promptChunk: 128, keepPrefixMs: 0 };
+  const fixed = { threads: 1, gpu: 'off', promptChunk: 128, keepPrefixMs: 0, cpuKernels: null };
   model = await loadModel({ modelPath: file, context, sequences, ...fixed });
   return {};
 }

@@ -1,8 +1,9 @@
 // Asks a directory with the API of Microsoft Graph which groups somebody is in. The address comes from the policy alone;
 // what a token says of addresses is never read, and a further page is followed only at the same service.
-import { request, type Dispatcher } from 'undici';
 import { z } from 'zod';
 import { readSecret } from '../../../core/secret.ts';
+import { issuerConnectMs } from '../fetch-document.ts';
+import { requestOnce, trusting } from '../../single-request.ts';
 
 /** Where the directory is and as whom it is asked. */
 export interface DirectoryClientOptions {
@@ -15,7 +16,8 @@ export interface DirectoryClientOptions {
   readonly clientSecret: string;
   /** How long a sign-in may take. */
   readonly timeoutMs: number;
-  readonly dispatcher: Dispatcher;
+  /** PEM text of a further certificate authority. */
+  readonly issuerCa?: string | undefined;
   /** Epoch ms. */
   readonly now: () => number;
 }
@@ -43,6 +45,8 @@ const pageSchema = z.object({
 });
 const tokenSchema = z.object({ access_token: z.string().min(1), expires_in: z.coerce.number().positive() });
 
+type Trust = ReturnType<typeof trusting>;
+
 interface HeldAccessToken {
   readonly text: string;
   readonly until: number;
@@ -51,6 +55,7 @@ interface HeldAccessToken {
 /** Creates the client; it opens nothing until it is asked. */
 export function createDirectoryClient(options: DirectoryClientOptions): AskDirectory {
   const { endpoint, now } = options;
+  const trust = trusting(options.issuerCa);
   // One for each listed tenant, so the map is bounded by the policy.
   const accessTokens = new Map<string, HeldAccessToken>();
   const fetching = new Map<string, Promise<HeldAccessToken>>();
@@ -59,7 +64,8 @@ export function createDirectoryClient(options: DirectoryClientOptions): AskDirec
     const held = accessTokens.get(tenantId);
     if (held !== undefined && now() < held.until) return held.text;
     const flight =
-      fetching.get(tenantId) ?? fetchAccessToken(tenantId, options).finally(() => fetching.delete(tenantId));
+      fetching.get(tenantId) ??
+      fetchAccessToken(tenantId, options, trust).finally(() => fetching.delete(tenantId));
     fetching.set(tenantId, flight);
     const fetched = await flight;
     accessTokens.set(tenantId, fetched);
@@ -68,7 +74,7 @@ export function createDirectoryClient(options: DirectoryClientOptions): AskDirec
 
   const ask = async (url: string, member: DirectoryMember, { first, signal }: Asking): Promise<Page> => {
     const accessToken = await accessTokenFor(member.tenantId);
-    const answer = await send(url, options, {
+    const answer = await send(url, trust, {
       // Transitive membership, security groups and others, as the claim would list them.
       ...(first ? { method: 'POST', body: '{"securityEnabledOnly":false}' } : { method: 'GET' }),
       headers: {
@@ -123,7 +129,11 @@ function nextPage(next: string, endpoint: string): string {
 }
 
 // RFC 6749 §4.4: the client credentials grant, at the tenant whose directory is asked.
-async function fetchAccessToken(tenantId: string, options: DirectoryClientOptions): Promise<HeldAccessToken> {
+async function fetchAccessToken(
+  tenantId: string,
+  options: DirectoryClientOptions,
+  trust: Trust,
+): Promise<HeldAccessToken> {
   const { authority, clientId, clientSecret, endpoint, now } = options;
   const form = new URLSearchParams({
     grant_type: 'client_credentials',
@@ -132,7 +142,7 @@ async function fetchAccessToken(tenantId: string, options: DirectoryClientOption
     scope: `${endpoint}/.default`,
   });
   const startedAt = now();
-  const { status, json } = await send(`${authority}/${tenantId}/oauth2/v2.0/token`, options, {
+  const { status, json } = await send(`${authority}/${tenantId}/oauth2/v2.0/token`, trust, {
     method: 'POST',
     headers: { 'content-type': 'application/x-www-form-urlencoded', accept: 'application/json' },
     body: form.toString(),
@@ -159,21 +169,19 @@ interface Sent {
 }
 
 /** Sends one request; redirects are not followed. */
-async function send(url: string, { dispatcher }: DirectoryClientOptions, sent: Sent): Promise<Answer> {
-  const answer = await request(url, { ...sent, dispatcher, reset: true });
-  // Destroying an unread body emits an error; without a listener that would end the process.
-  answer.body.on('error', () => undefined);
+async function send(url: string, trust: Trust, sent: Sent): Promise<Answer> {
+  const answer = await requestOnce(url, { ...sent, trust: trust(), connectMs: issuerConnectMs });
   const chunks: Buffer[] = [];
   let size = 0;
-  // undici yields buffers as long as no encoding is set.
-  for await (const chunk of answer.body as AsyncIterable<Buffer>) {
+  // Buffers, since no encoding is set.
+  for await (const chunk of answer as AsyncIterable<Buffer>) {
     size += chunk.length;
     if (size > maxAnswerBytes) throw new Error('the answer is too large');
     chunks.push(chunk);
   }
   try {
-    return { status: answer.statusCode, json: JSON.parse(Buffer.concat(chunks).toString('utf8')) };
+    return { status: answer.statusCode ?? 0, json: JSON.parse(Buffer.concat(chunks).toString('utf8')) };
   } catch {
-    return { status: answer.statusCode, json: null };
+    return { status: answer.statusCode ?? 0, json: null };
   }
 }

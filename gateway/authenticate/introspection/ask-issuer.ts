@@ -1,11 +1,12 @@
 // The question itself: one form post with the credential in its body, never in an address or a log (RFC 7662 §2.1).
-import { request, type Dispatcher } from 'undici';
+import type { Readable } from 'node:stream';
 import { parseStrictObject } from '../../../core/strict-json.ts';
+import type { KeptConnections } from '../../kept-connections.ts';
 
 /** Where and as whom the gateway asks. */
 export interface IntrospectionRequest {
   readonly url: string;
-  readonly dispatcher: Dispatcher;
+  readonly connections: Pick<KeptConnections, 'request'>;
   readonly headers: Readonly<Record<string, string>>;
   /** Members beside `token`. */
   readonly form: Readonly<Record<string, string>>;
@@ -20,7 +21,7 @@ const maxAnswerBytes = 65_536;
  * @throws Error in words for an operator; never with the credential
  */
 export async function askIssuer(
-  { url, dispatcher, headers, form }: IntrospectionRequest,
+  { url, connections, headers, form }: IntrospectionRequest,
   credential: string,
   signal: AbortSignal,
 ): Promise<Readonly<Record<string, unknown>>> {
@@ -28,8 +29,7 @@ export async function askIssuer(
   const body = new URLSearchParams(form);
   body.append('token', credential);
   try {
-    const answer = await request(url, {
-      dispatcher,
+    const answer = await connections.request(url, {
       signal,
       method: 'POST',
       headers: {
@@ -79,7 +79,7 @@ function isJson(contentType: string | string[] | undefined): boolean {
   return typeof contentType === 'string' && /^application\/json\s*(;|$)/i.test(contentType);
 }
 
-async function readBounded(body: Dispatcher.ResponseData['body'], shown: string): Promise<Buffer> {
+async function readBounded(body: Readable, shown: string): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let size = 0;
   // undici yields buffers as long as no encoding is set.

@@ -1,7 +1,8 @@
 // Which credential is looked up at which issuer. A JWT is never sent anywhere because of its shape: only a listed prefix,
 // or an entry that says `also_jwt`, sends one.
+import { keptConnections } from '../../kept-connections.ts';
 import type { AuthenticationDeps } from '../authentication.ts';
-import { documentFetcher, issuerDispatcher } from '../fetch-document.ts';
+import { documentFetcher, issuerConnectMs } from '../fetch-document.ts';
 import { issuerRules } from '../issuer-rules.ts';
 import { issuerForms, type IssuerFault } from '../issuer-url.ts';
 import type { IssuerPolicy, IssuersPolicy } from '../issuers-policy.ts';
@@ -12,7 +13,7 @@ import { judgeIntrospection } from './judge-introspection.ts';
 
 /** While revocations do not arrive, an answer is used for so long at most. */
 const maxAgeWithoutFeedMs = 500;
-const connections = 64;
+const mostConnections = 64;
 
 /** Issuers that are asked about credentials. */
 export interface OpaqueCredentials {
@@ -128,8 +129,12 @@ type Askers = (
 
 function askersOf(deps: AuthenticationDeps): Askers {
   const { identityApi, monotonic = () => performance.now() } = deps;
-  const dispatcher = deps.dispatcher ?? issuerDispatcher(deps.issuerCa, connections);
-  const fetchDocument = documentFetcher(dispatcher);
+  const connections = keptConnections({
+    connections: mostConnections,
+    connectMs: issuerConnectMs,
+    ca: deps.issuerCa,
+  });
+  const fetchDocument = documentFetcher(deps.issuerCa);
   return (entry, policy, { issuer, source: { metadataUrl } }) => {
     if (entry.issuer !== 'embedded') {
       const allowsPlainHttp = entry.insecure_plain_http;
@@ -138,7 +143,7 @@ function askersOf(deps: AuthenticationDeps): Askers {
         metadataUrl,
         policy,
         allowsPlainHttp,
-        dispatcher,
+        connections,
         fetchDocument,
         monotonic,
       });

@@ -1,6 +1,6 @@
 // How another issuer is asked: its endpoint, stated or from its metadata, and the gateway's client credentials there.
-import type { Dispatcher } from 'undici';
 import { readSecret } from '../../../core/secret.ts';
+import type { KeptConnections } from '../../kept-connections.ts';
 import type { FetchDocument } from '../fetch-document.ts';
 import { isSecureOrLoopback } from '../issuer-url.ts';
 import { askIssuer } from './ask-issuer.ts';
@@ -13,7 +13,7 @@ export interface ForeignIssuer {
   readonly metadataUrl: string;
   readonly policy: IntrospectionPolicy;
   readonly allowsPlainHttp: boolean;
-  readonly dispatcher: Dispatcher;
+  readonly connections: Pick<KeptConnections, 'request'>;
   readonly fetchDocument: FetchDocument;
   readonly monotonic: () => number;
 }
@@ -33,7 +33,7 @@ export function foreignIntrospection(issuer: ForeignIssuer): IntrospectorOptions
   return async (credential, signal) => {
     const url = await endpoint(signal);
     return askIssuer(
-      { url, dispatcher: issuer.dispatcher, ...clientCredentials(issuer.policy) },
+      { url, connections: issuer.connections, ...clientCredentials(issuer.policy) },
       credential,
       signal,
     );

@@ -1,10 +1,10 @@
 // Asks another service over HTTP with JSON, within a time and a size; what it answers is parsed strictly, because two
 // readings of one answer must not be possible.
 import { readFileSync } from 'node:fs';
-import { getCACertificates } from 'node:tls';
-import { Agent, request, type Dispatcher } from 'undici';
+import type { Dispatcher } from 'undici';
 import { readSecret } from '../../../core/secret.ts';
 import { parseStrictObject } from '../../../core/strict-json.ts';
+import { keptConnections } from '../../kept-connections.ts';
 import type { OutsideConfig } from './outside-config.ts';
 
 /** One question. */
@@ -41,22 +41,21 @@ type CallerConfig = Pick<OutsideConfig, 'api_token' | 'ca' | 'client_cert' | 'cl
 export function createJsonCaller(config: CallerConfig): JsonCaller {
   const { ca, client_cert: certificate, client_key: key } = config;
   const secret = config.api_token === undefined ? null : readSecret(config.api_token);
-  const agent = new Agent({
+  const textOf = (path: string | undefined): string | undefined =>
+    path === undefined ? undefined : readFileSync(path, 'utf8');
+  const connections = keptConnections({
     connections: 32,
-    maxHeaderSize: 16_384,
-    connect: {
-      timeout: config.timeout_ms,
-      ...(ca === undefined ? {} : { ca: [...getCACertificates('default'), readFileSync(ca, 'utf8')] }),
-      ...(certificate === undefined ? {} : { cert: readFileSync(certificate, 'utf8') }),
-      ...(key === undefined ? {} : { key: readFileSync(key, 'utf8') }),
-    },
+    connectMs: config.timeout_ms,
+    ca: textOf(ca),
+    cert: textOf(certificate),
+    key: textOf(key),
+    loadsNow: true,
   });
   return {
     async ask({ url, body, requestId }) {
       const signal = AbortSignal.timeout(config.timeout_ms);
       try {
-        const answer = await request(url, {
-          dispatcher: agent,
+        const answer = await connections.request(url, {
           signal,
           method: body === undefined ? 'GET' : 'POST',
           headers: {
@@ -72,11 +71,11 @@ export function createJsonCaller(config: CallerConfig): JsonCaller {
         throw new Error(problemOf(error, signal), { cause: error });
       }
     },
-    close: () => agent.destroy(),
+    close: () => connections.destroy(),
   };
 }
 
-async function wholeAnswer(answer: Dispatcher.ResponseData): Promise<JsonAnswer> {
+async function wholeAnswer(answer: Dispatcher.ResponseData<unknown>): Promise<JsonAnswer> {
   // Destroying an unread body emits an error; without a listener that would end the process.
   answer.body.on('error', () => undefined);
   const chunks: Buffer[] = [];

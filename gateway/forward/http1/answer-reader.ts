@@ -143,7 +143,8 @@ export class AnswerReader {
 
   #chunkedBody(bytes: Buffer, from: number, to: number): AnswerFault | null {
     const end = this.#chunks.decode(bytes, from, to);
-    if (end > from) this.#to.body(bytes.subarray(from, end));
+    const { startsAt } = this.#chunks;
+    if (end > startsAt) this.#to.body(bytes.subarray(startsAt, end));
     if (this.#chunks.isBroken) return 'bad_chunk';
     if (this.#chunks.isWhole) this.#end(this.#chunks.stoppedAt < to);
     return null;

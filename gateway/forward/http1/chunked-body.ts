@@ -26,6 +26,8 @@ const maxSizeDigits = 8;
 export class ChunkedBody {
   /** Where the first byte is that was not read. */
   stoppedAt = 0;
+  /** Where the payload of the last `decode` begins. */
+  startsAt = 0;
   /** Whether the coding is broken: nothing more may be decoded. */
   isBroken = false;
   #state = size;
@@ -49,17 +51,19 @@ export class ChunkedBody {
   }
 
   /**
-   * Reads bytes from `from` to `to` and moves what the chunks hold together behind `from`, over the sizes between them,
-   * so that one read is one piece for the sink.
+   * Reads bytes from `from` to `to` and moves what the chunks hold together, over the sizes between them, so that one read
+   * is one piece for the sink: behind what the first of them holds, which stays where it is (`startsAt`).
    * @returns where the payload ends
    */
   decode(bytes: Buffer, from: number, to: number): number {
     let at = from;
     let kept = from;
+    this.startsAt = from;
     while (at < to && this.#state !== whole && !this.isBroken) {
       if (this.#state === payload) {
         const count = Math.min(this.#left, to - at);
-        if (kept !== at) bytes.copyWithin(kept, at, at + count);
+        if (kept === this.startsAt) this.startsAt = kept = at;
+        else if (kept !== at) bytes.copyWithin(kept, at, at + count);
         kept += count;
         at += count;
         this.#left -= count;

@@ -1,7 +1,6 @@
 // Answers one question as the gateway would: the same claim checks, the same authorize and guard stages over a snapshot of
 // the bundle; only the signature, the limits and the upstream are left out.
 import type { IncomingHttpHeaders } from 'node:http';
-import { Agent } from 'undici';
 import { GatewayError } from '../../../core/errors.ts';
 import { createLog } from '../../../core/log.ts';
 import { parseAccessToken, type UnverifiedAccessToken } from '../../authenticate/access-token.ts';
@@ -83,8 +82,6 @@ export interface EvaluatorSource {
 }
 
 const silent = createLog('policy', 'silent');
-/** Never opens a connection: nothing here starts the issuers. */
-const dispatcher = new Agent();
 
 /** Compiles a bundle for questions; opens nothing. */
 export function createEvaluator({ bundle, context }: EvaluatorSource): Evaluator {
@@ -92,7 +89,7 @@ export function createEvaluator({ bundle, context }: EvaluatorSource): Evaluator
   const snapshot = buildSnapshot(bundle, {
     version: 1,
     context,
-    authentication: { embeddedIssuer, log: silent, dispatcher },
+    authentication: { embeddedIssuer, log: silent },
   });
   const issuers = rulesByIssuer(bundle.issuers, embeddedIssuer);
   return {

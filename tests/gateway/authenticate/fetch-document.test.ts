@@ -9,7 +9,6 @@ import {
   SubjectAlternativeNameExtension,
   X509CertificateGenerator,
 } from '@peculiar/x509';
-import { Agent } from 'undici';
 import { documentFetcher } from '../../../gateway/authenticate/fetch-document.ts';
 import { createSigningKey, mintAccessToken } from '../../support/mint-access-token.ts';
 import { assertRefused, authenticationOf, entryFor, verified } from './authentication-under-test.ts';
@@ -77,9 +76,11 @@ describe('an https issuer', () => {
 
 describe('a connection that fails without a code', () => {
   it('is still described', async () => {
-    const dispatcher = new Agent({ connect: (_options, callback) => callback(new Error('odd'), null) });
     await assert.rejects(
-      documentFetcher(dispatcher)('http://127.0.0.1:1/x', AbortSignal.timeout(3_000)),
+      documentFetcher(undefined, () => Promise.reject(new Error('odd')))(
+        'http://127.0.0.1:1/x',
+        AbortSignal.timeout(3_000),
+      ),
       /^Error: http:\/\/127\.0\.0\.1:1\/x: the request failed \(error\)$/,
     );
   });

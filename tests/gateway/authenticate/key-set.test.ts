@@ -6,7 +6,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Agent } from 'undici';
 import type { Authentication, AuthenticationDeps } from '../../../gateway/authenticate/index.ts';
 import type { KeySource } from '../../../gateway/authenticate/issuer-url.ts';
 import { KeySet, type KeySetOptions } from '../../../gateway/authenticate/key-set.ts';
@@ -19,6 +18,7 @@ import {
   authenticationOf,
   entryFor,
   refusalOf,
+  kept,
   verified,
   type UnderTest,
 } from './authentication-under-test.ts';
@@ -97,7 +97,7 @@ describe('rotation', () => {
   it('A3 refuses a withdrawn key after the next fetch, also for tokens in the cache', async () => {
     const { authentication, logLines } = await start();
     const old = issuer.mint();
-    await verified(authentication, old);
+    await kept(authentication, old);
     publishNext(false);
     await authentication.refresh();
     await assertRefused(() => authentication.verify(old), 'invalid_token', 'kid_unknown');
@@ -118,7 +118,7 @@ describe('rotation', () => {
   it('keeps cached tokens when a refresh brings the same key again', async () => {
     const { authentication } = await start();
     const accessToken = issuer.mint();
-    const principal = await verified(authentication, accessToken);
+    const principal = await kept(authentication, accessToken);
     await authentication.refresh();
     assert.equal(authentication.verify(accessToken), principal);
   });
@@ -126,7 +126,7 @@ describe('rotation', () => {
   it('drops cached tokens when a kid stays and its key changes', async () => {
     const { authentication } = await start();
     const accessToken = issuer.mint();
-    await verified(authentication, accessToken);
+    await kept(authentication, accessToken);
     issuer.publish([{ ...spare[1]?.jwk, kid: issuer.key().kid }]);
     await authentication.refresh();
     await assertRefused(() => authentication.verify(accessToken), 'invalid_token', 'signature');
@@ -589,7 +589,7 @@ describe('an issuer that cannot be reached', () => {
   });
 
   it('is told apart by name from other faults', async () => {
-    const fetchDocument = documentFetcher(new Agent());
+    const fetchDocument = documentFetcher();
     const cases: [string, RegExp][] = [
       ['http://nobody.invalid/x', /host name/],
       [`https://127.0.0.1:${issuer.port}/x?secret=1`, /x: .+/],
@@ -781,7 +781,7 @@ function optionsFor(changes: Partial<KeySetOptions>): KeySetOptions {
     refreshMs: 60_000,
     timeoutMs: 4_000,
     allowsPlainHttp: false,
-    fetchDocument: documentFetcher(new Agent()),
+    fetchDocument: documentFetcher(),
     lastGood: null,
     log: createLog('gateway', 'silent'),
     now: Date.now,

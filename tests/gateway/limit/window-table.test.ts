@@ -78,6 +78,33 @@ describe('a table of windows', () => {
     assert.equal(counts.peek(`${long}a`)?.spent, 1);
   });
 
+  it('takes 32 bytes for each place: 4 MiB for 100,000 keys, 16 MiB for as many as a span holds', () => {
+    const counts = table();
+    for (let key = 0; key < 100_000; key++) counts.add(`${key} ${'x'.repeat(600)}`, 1, 5);
+    assert.equal(counts.size(), 100_000);
+    assert.ok(counts.bytes() < 4.5 * 1_048_576, `${counts.bytes()}`);
+    for (let key = 0; key < 400_000; key++) counts.add(`others ${key}`, 1, 5);
+    assert.ok(counts.size() <= 8 * (32_768 + 64));
+    assert.ok(counts.bytes() < 16.5 * 1_048_576, `${counts.bytes()}`);
+    nowMs += 60_000;
+    counts.forgetEnded();
+    nowMs += 60_000;
+    counts.forgetEnded();
+    assert.ok(counts.bytes() < 10_000, 'and nothing once the windows have ended');
+  });
+
+  it('finds every key again after each growth, the counts unchanged', () => {
+    const counts = table();
+    for (let key = 0; key < 30_000; key++) {
+      counts.add(`k${key}`, (key % 7) + 1, 100);
+      if ((key & (key - 1)) !== 0) continue; // At powers of two and a few more: shards grow all the time.
+      for (let earlier = 0; earlier <= key; earlier += 1 + (key >> 6))
+        assert.equal(counts.peek(`k${earlier}`)?.spent, (earlier % 7) + 1);
+    }
+    for (let key = 0; key < 30_000; key++) assert.equal(counts.peek(`k${key}`)?.spent, (key % 7) + 1);
+    assert.equal(counts.peek('k30000'), null);
+  });
+
   it('gives back into the very window only, and counts a surplus in any', () => {
     const counts = table();
     const { endMs } = counts.add('a', 5, 5);
