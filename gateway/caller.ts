@@ -42,7 +42,7 @@ export interface CallerResponse {
   writeHead(status: number, headers?: OutgoingHttpHeaders): unknown;
   /** @returns false when the caller reads too slowly: wait for `drain` */
   write(chunk: string | Buffer): boolean;
-  /** `latin1` for what is known to be ASCII: its bytes need not be counted. */
+  /** `latin1` for a text whose characters are bytes already: they need not be counted. */
   write(chunk: string, encoding: 'latin1' | 'utf8'): boolean;
   end(chunk?: string | Buffer): unknown;
   writeContinue(): void;

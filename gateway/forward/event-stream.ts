@@ -11,7 +11,7 @@ export type StreamFault = 'event_too_long' | 'not_utf8' | 'unknown_field';
 /** A scanner in the middle of a stream. */
 export interface EventScanner {
   /**
-   * The text of bytes that are one whole event as model servers send it, line ends included, and ASCII; null for all else.
+   * The text of bytes that are one whole event as model servers send it, line ends included; null for all else.
    * Takes nothing: an event that is not wanted so may still be pushed.
    */
   usualEvent(bytes: Buffer): string | null;
@@ -62,8 +62,7 @@ class Scanner implements EventScanner {
     if (this.#eventBytes > 0 || this.#tailBytes > 0 || this.#hasSkippedCr || this.#isFirstLine) return null;
     if (bytes.length > this.#maxEventBytes) return null;
     const text = utf8Text(bytes);
-    // As many characters as bytes of UTF-8: ASCII.
-    if (text?.length !== bytes.length) return null;
+    if (text === null) return null;
     const lineEnd = text.length - 2;
     if (!text.startsWith(usualStart) || text.indexOf('\n') !== lineEnd || text.charCodeAt(lineEnd + 1) !== lf)
       return null;

@@ -95,7 +95,8 @@ class StreamAnswer implements AnswerSink {
     const json = parseObject(text.slice(usualStart.length, -usualEnd.length));
     if (json === null || isStated(json['error']) || isStated(json['usage'])) return false;
     this.#endHeartbeat();
-    this.#write(text, 'latin1');
+    // The same bytes again: as many characters as bytes of UTF-8 are ASCII.
+    this.#write(text.length === bytes.length ? text : bytes.toString('latin1'), 'latin1');
     return true;
   }
 
@@ -176,7 +177,7 @@ class StreamAnswer implements AnswerSink {
     outcome.streamed = true;
   }
 
-  /** `latin1` for what is known to be ASCII: its bytes need not be counted. */
+  /** `latin1` for a text whose characters are bytes already: they need not be counted. */
   #write(text: string, encoding: 'latin1' | 'utf8' = 'utf8'): void {
     const { response } = this.#guarded;
     if (this.#isOver) return;

@@ -22,16 +22,21 @@ const digests = new Map<string, KeyDigest>();
 export function digestOf(key: string): KeyDigest {
   const known = digests.get(key);
   if (known !== undefined) return known;
-  const bytes = hash('sha256', salt + key, 'buffer');
-  const digest = {
-    a: bytes.readInt32LE(0),
-    b: bytes.readInt32LE(4),
-    c: bytes.readInt32LE(8),
-    d: bytes.readInt32LE(12),
-  };
+  // As text of one byte a character (latin1 by its older name): a Buffer of each digest would be an allocation outside the heap.
+  const text = hash('sha256', salt + key, 'binary');
+  const digest = { a: wordOf(text, 0), b: wordOf(text, 4), c: wordOf(text, 8), d: wordOf(text, 12) };
   if (digests.size >= keptDigests) digests.clear();
   if (key.length <= longestKept) digests.set(key, digest);
   return digest;
+}
+
+function wordOf(text: string, at: number): number {
+  return (
+    text.charCodeAt(at) |
+    (text.charCodeAt(at + 1) << 8) |
+    (text.charCodeAt(at + 2) << 16) |
+    (text.charCodeAt(at + 3) << 24)
+  );
 }
 
 const leastCapacity = 8; // Typed arrays of 64 bytes lie in the heap and cost little while they are empty.
