@@ -16,9 +16,10 @@ export interface CallerRequest {
   readonly socket: Socket;
   /**
    * Where the connection knows its heads: one object for all requests with the same head, byte for byte. What is a pure
-   * function of the head may be remembered by it (WeakMap); whether that still counts must be asked each time.
+   * function of the head may be remembered by it (WeakMap); whether that still counts must be asked each time. Undefined:
+   * no other request has this head.
    */
-  readonly headIdentity?: object;
+  readonly headIdentity?: object | undefined;
   /**
    * The whole body, where the connection collects it; node:http's requests are streams and lack this.
    * @throws GatewayError `body_too_large`, `body_invalid`; or its promise rejects

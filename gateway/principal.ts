@@ -48,6 +48,8 @@ export interface Principal {
   /** Epoch seconds; the principal is worthless from then on. */
   readonly expiresAt: number;
   readonly claims: Readonly<Record<string, unknown>>;
+  /** Made for one request and not kept: its credential was never seen before. */
+  readonly isPassing?: boolean;
 }
 
 /** The principal of a route that is open to anybody (`anonymous: true`), counted by address. */

@@ -2,7 +2,7 @@
 // answer; texts that a caller chose are cut. A record is JSON text, because most of one repeats from request to request
 // of a principal and is written once.
 import type { Asked, Received, Searched } from '../exchange.ts';
-import type { Principal } from '../principal.ts';
+import { PrincipalMemo } from '../principal-memo.ts';
 import { asciiJson } from './ascii-json.ts';
 import type { UnroutedRequest } from './index.ts';
 import { isoTime } from './iso-time.ts';
@@ -26,7 +26,7 @@ interface Repeated {
   readonly text: string;
 }
 
-const lastOf = new WeakMap<Principal, Repeated>();
+const lastOf = new PrincipalMemo<Repeated>();
 
 /** The members of the record of a request that went through the pipeline, as ASCII JSON without the braces. */
 export function requestRecord(received: Received, code: string, endedAt: number): string {

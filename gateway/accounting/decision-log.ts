@@ -5,7 +5,7 @@ import { mkdirSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import type { Logger } from '../../core/log.ts';
 import type { Received } from '../exchange.ts';
-import type { Principal } from '../principal.ts';
+import { PrincipalMemo } from '../principal-memo.ts';
 import { decisionFilePath, pruneDecisionFiles, type DecisionRetention } from './decision-files.ts';
 import { LineBuffer } from './line-buffer.ts';
 import { DecisionLines, decisionRecord, principalLine } from './decision-record.ts';
@@ -34,6 +34,8 @@ export interface DecisionLogOptions extends DecisionRetention {
 }
 
 const groupMs = 200;
+/** With so much text a group is full before its time: what keeps the lines then need not grow, and is used again. */
+const fullGroupBytes = 512 * 1024;
 const pruneMs = 3_600_000;
 
 /** Opens the log. @throws the system's error when the folder cannot be made */
@@ -61,7 +63,7 @@ class FileLog implements DecisionLog {
   #segments: Segment[] = [];
   #buffered = 0;
   /** The principals that the newest segment names. */
-  #lines = new WeakMap<Principal, DecisionLines>();
+  #lines = new PrincipalMemo<DecisionLines>();
   #named = 0;
   #files = 0;
   #timer: NodeJS.Timeout | null = null;
@@ -105,7 +107,8 @@ class FileLog implements DecisionLog {
     segment.bytes += bytes;
     segment.decisions++;
     this.#buffered += bytes;
-    this.#schedule();
+    if (this.#buffered < fullGroupBytes) this.#schedule();
+    else if (this.#writing === null) this.#beginWriting();
   }
 
   async close(): Promise<void> {
@@ -132,7 +135,7 @@ class FileLog implements DecisionLog {
     );
     const segment: Segment = { path, lines: new LineBuffer(), decisions: 0, bytes: 0 };
     this.#segments.push(segment);
-    this.#lines = new WeakMap();
+    this.#lines = new PrincipalMemo();
     this.#named = 0;
     if (this.#files > 1) void this.#prune();
     return segment;
@@ -140,14 +143,17 @@ class FileLog implements DecisionLog {
 
   #schedule(): void {
     if (this.#timer !== null || this.#writing !== null || this.#closed) return;
-    this.#timer = setTimeout(() => {
-      this.#timer = null;
-      this.#writing = this.#write().finally(() => {
-        this.#writing = null;
-        if (this.#buffered > 0) this.#schedule();
-      });
-    }, groupMs);
+    this.#timer = setTimeout(() => this.#beginWriting(), groupMs);
     this.#timer.unref();
+  }
+
+  #beginWriting(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+    this.#writing = this.#write().finally(() => {
+      this.#writing = null;
+      if (this.#buffered > 0) this.#schedule();
+    });
   }
 
   /** Writes every segment's text; one that fails is dropped as a whole, and a new file begins. Never rejects. */

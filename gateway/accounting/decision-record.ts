@@ -138,8 +138,9 @@ function restOf({ route, action, model, from, decision, code, by, policy }: Deci
 
 /** The line of a principal; claims that are not to be kept are left out, and named. */
 export function principalLine(principal: Principal, number: number, omitted: ReadonlySet<string>): string {
-  const kept = Object.entries(principal.claims).filter(([name]) => !omitted.has(name));
   const left = Object.keys(principal.claims).filter((name) => omitted.has(name));
+  // Entries of everything cost as much as the rest of the line.
+  const claims = left.length === 0 ? principal.claims : without(principal.claims, omitted);
   const line = JSON.stringify({
     principal: number,
     issuer: principal.issuerName,
@@ -157,8 +158,12 @@ export function principalLine(principal: Principal, number: number, omitted: Rea
     amr: principal.amr,
     auth_time: principal.authTime,
     credential: principal.credential.kind,
-    claims: Object.fromEntries(kept),
+    claims,
     omitted: left,
   });
   return `${asciiJson(line)}\n`;
+}
+
+function without(claims: Principal['claims'], omitted: ReadonlySet<string>): Principal['claims'] {
+  return Object.fromEntries(Object.entries(claims).filter(([name]) => !omitted.has(name)));
 }

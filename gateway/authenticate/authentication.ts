@@ -1,5 +1,6 @@
 // What the authenticate stage offers to the rest of the gateway: the compiled issuers.yaml and how its issuers stand.
 import type { Logger } from '../../core/log.ts';
+import type { InPlaceTime } from '../in-place-time.ts';
 import type { Principal } from '../principal.ts';
 import type { IdentityApi } from './identity-api.ts';
 import type { IntrospectionOutcome } from './introspection/introspector.ts';
@@ -81,6 +82,8 @@ export interface AuthenticationDeps {
   readonly onIntrospection?: ((issuerName: string, outcome: IntrospectionOutcome) => void) | undefined;
   /** Wall clock, epoch ms. */
   readonly now?: (() => number) | undefined;
+  /** What may be checked in place, on the event loop; default: what this process has. */
+  readonly inPlace?: InPlaceTime | undefined;
   /** Clock for durations, ms; never set back. */
   readonly monotonic?: (() => number) | undefined;
   /** The Authentication in use: its key sets go on living in the new one. */

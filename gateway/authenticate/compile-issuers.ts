@@ -1,4 +1,5 @@
 // Compiles issuers.yaml into the Authentication of a snapshot. Opens nothing and reads nothing: that begins with start().
+import { inPlaceTime } from '../in-place-time.ts';
 import type { Principal } from '../principal.ts';
 import type {
   AcceptedIssuerName,
@@ -194,7 +195,7 @@ class CompiledAuthentication implements Authentication {
 
   constructor(
     { accepted, keySets, directories, scopesSupported, opaque }: CompiledParts,
-    { now = Date.now, revocations, previous }: AuthenticationDeps,
+    { now = Date.now, inPlace = inPlaceTime, revocations, previous }: AuthenticationDeps,
   ) {
     this.#accepted = accepted;
     this.keySets = keySets;
@@ -214,6 +215,7 @@ class CompiledAuthentication implements Authentication {
     const verification = {
       issuers: accepted,
       signatures: this.signatures,
+      inPlace,
       queue: new VerificationQueue(),
       now,
     };

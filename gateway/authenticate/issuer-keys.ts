@@ -4,6 +4,7 @@ import { createHash, createPublicKey, type KeyObject } from 'node:crypto';
 import { isFactorable } from './factorable-key.ts';
 import { tenantPlaceholder } from './issuer-url.ts';
 import type { SignatureAlgorithm } from './issuers-policy.ts';
+import { isQuick } from './signature.ts';
 
 /** One public key of an issuer; the same object as long as the issuer lists the same key. */
 export interface IssuerKey {
@@ -11,6 +12,8 @@ export interface IssuerKey {
   /** RFC 8725 §3.2: one algorithm for each key. */
   readonly algorithm: SignatureAlgorithm;
   readonly key: KeyObject;
+  /** Whether a check with it may be done in place (signature.ts). */
+  readonly isQuick: boolean;
   /** SHA-256 of the key itself. */
   readonly fingerprint: string;
   /** Entra: the only tenant whose access tokens it verifies; null: every one of the key set. */
@@ -100,7 +103,7 @@ function readKey(
   const fingerprint = createHash('sha256')
     .update(key.export({ type: 'spki', format: 'der' }))
     .digest('base64url');
-  return { keyId: kid, algorithm, key, fingerprint, tenantId: tenant.id };
+  return { keyId: kid, algorithm, key, isQuick: isQuick(key), fingerprint, tenantId: tenant.id };
 }
 
 // RFC 7517 §4.2, §4.3: a key that says what it is for is used for nothing else. A private key that was published is

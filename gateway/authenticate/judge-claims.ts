@@ -45,9 +45,10 @@ export function judgeClaims(
   accessToken: UnverifiedAccessToken,
   rules: IssuerRules,
   nowSeconds: number,
+  isPassing = false,
 ): Principal {
   const clientId = checkClaims(accessToken, rules, nowSeconds);
-  const principal = principalFromClaims(accessToken.claims, rules, clientId);
+  const principal = principalFromClaims(accessToken.claims, rules, clientId, isPassing);
   checkRequiredClaims(accessToken.claims, rules.requiredClaims);
   return principal;
 }

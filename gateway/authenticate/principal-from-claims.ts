@@ -12,7 +12,12 @@ import type { IssuerRules } from './issuer-rules.ts';
  * Does not check: what these permit (authorize), that the caller holds what the token is bound to (sender-constraint.ts).
  * @throws GatewayError `invalid_token`
  */
-export function principalFromClaims(claims: Claims, rules: IssuerRules, clientId: string | null): Principal {
+export function principalFromClaims(
+  claims: Claims,
+  rules: IssuerRules,
+  clientId: string | null,
+  isPassing: boolean,
+): Principal {
   const subject = claimAt(claims, rules.claims.subject);
   if (!isIdentifier(subject)) throw invalidToken('sub');
   const tenantId = optionalText(claims, 'tid', 'tid');
@@ -37,6 +42,7 @@ export function principalFromClaims(claims: Claims, rules: IssuerRules, clientId
     binding: bindingOf(claims, rules.dpop),
     expiresAt: Number(claims['exp']) + rules.clockSkewSeconds,
     claims,
+    isPassing,
   });
 }
 

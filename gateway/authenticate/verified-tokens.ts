@@ -56,7 +56,7 @@ export interface VerifiedTokensOptions {
 }
 
 /**
- * Cache before `verify`. An entry dies at its token's exp (with the skew), when its key leaves the issuer's key set or
+ * Cache before `verify`, of the principals that do not pass. An entry dies at its token's exp (with the skew), when its key leaves the issuer's key set or
  * the set is too old, and with the cache itself (every policy reload makes a new one). After a revocation each entry is
  * judged once more before it is used. Refusals are never kept.
  */
@@ -136,9 +136,14 @@ export class VerifiedTokens {
 
   #keep(digest: string, verified: VerifiedAccessToken, bytes: number): Principal {
     const { principal, key, keySet, usableUntil } = verified;
+    // Many tokens come once, and what is kept for a moment costs the collector more than a second judgement of the claims.
+    if (principal.isPassing === true) {
+      this.#revocations.judgeSigned(principal);
+      return principal;
+    }
     const liveUntil = Math.min(principal.expiresAt * 1000, usableUntil);
     const kept = { principal, key, keySet, usableUntil, liveUntil, judgedAt: Number.NaN };
-    // A revoked one is kept too: to refuse it again costs no signature.
+    // A revoked one is kept too: to refuse it again costs no judgement of its claims.
     this.#entries.set(digest, kept, { size: bytes });
     this.#judge(kept);
     return principal;

@@ -1,5 +1,6 @@
 // The checks of one access token in their order: form, issuer, algorithm and type, key, signature, claims, required
 // claims. Runs for each token whose principal is not kept (verified-tokens.ts); its signature is checked once.
+import type { InPlaceTime } from '../in-place-time.ts';
 import type { Principal } from '../principal.ts';
 import type { GroupDirectory } from './directory/group-directory.ts';
 import { parseAccessToken, type UnverifiedAccessToken } from './access-token.ts';
@@ -9,7 +10,7 @@ import type { IssuerRules } from './issuer-rules.ts';
 import { checkHeader, judgeClaims } from './judge-claims.ts';
 import type { KeySet } from './key-set.ts';
 import type { KnownSignatures } from './known-signatures.ts';
-import { isSignedBy } from './signature.ts';
+import { isSignedBy, isSignedByInPlace } from './signature.ts';
 import type { VerificationQueue } from './verification-queue.ts';
 import type { VerifiedAccessToken } from './verified-tokens.ts';
 
@@ -25,13 +26,16 @@ export interface AcceptedIssuer {
 export interface Verification {
   readonly issuers: ReadonlyMap<string, AcceptedIssuer>;
   readonly signatures: KnownSignatures;
+  /** What may be checked in place; the rest waits for the thread pool. */
+  readonly inPlace: InPlaceTime;
   readonly queue: VerificationQueue;
   /** Epoch ms. */
   readonly now: () => number;
 }
 
 /**
- * Verifies an access token; `digest` is its SHA-256 in latin1. At once where its signature was found good before.
+ * Verifies an access token; `digest` is its SHA-256 in latin1. At once where its signature was found good before, or is
+ * checked in place.
  * Checks: everything that makes it valid here; a valid one that lacks a required claim is `insufficient_scope`.
  * Does not check: revocation, roles (authorize).
  * @throws GatewayError `invalid_token`, `insufficient_scope`, `issuer_unavailable`, `directory_unavailable`,
@@ -51,12 +55,21 @@ export function verifyAccessToken(
   const known = accepted.keySet.knownKey(unverified.keyId);
   if (known !== undefined) {
     checkKey(known, unverified, accepted.rules);
-    if (signatures.has(digest, known)) return judged(unverified, accepted, known, verification);
+    if (signatures.has(digest, known))
+      return judged(unverified, accepted, { key: known, isPassing: false }, verification);
+    const isGood = known.isQuick
+      ? verification.inPlace.spend(() => isSignedByInPlace(accessToken, known))
+      : null;
+    if (isGood === false) throw invalidToken('signature');
+    if (isGood === true) {
+      signatures.add(digest, known);
+      return judged(unverified, accepted, { key: known, isPassing: true }, verification);
+    }
   }
   return firstSight({ accessToken, digest, unverified, accepted }, verification);
 }
 
-/** An access token whose signature was never checked, with its parts. */
+/** An access token whose signature was never checked and is not checked in place, with its parts. */
 interface FirstSight {
   readonly accessToken: string;
   readonly digest: string;
@@ -73,7 +86,7 @@ async function firstSight(
   checkKey(key, unverified, rules);
   if (!(await verification.queue.run(() => isSignedBy(accessToken, key)))) throw invalidToken('signature');
   verification.signatures.add(digest, key);
-  return judged(unverified, accepted, key, verification);
+  return judged(unverified, accepted, { key, isPassing: true }, verification);
 }
 
 function checkKey(key: IssuerKey, { algorithm }: UnverifiedAccessToken, { entra }: IssuerRules): void {
@@ -87,10 +100,10 @@ function checkKey(key: IssuerKey, { algorithm }: UnverifiedAccessToken, { entra 
 function judged(
   unverified: UnverifiedAccessToken,
   { rules, keySet, directory }: AcceptedIssuer,
-  key: IssuerKey,
+  { key, isPassing }: { readonly key: IssuerKey; readonly isPassing: boolean },
   { now }: Verification,
 ): VerifiedAccessToken | Promise<VerifiedAccessToken> {
-  const principal = judgeClaims(unverified, rules, now() / 1000);
+  const principal = judgeClaims(unverified, rules, now() / 1000, isPassing);
   const { tenantId, groupsUnknown, identityType } = principal;
   if (directory === null || groupsUnknown !== true || tenantId === null)
     return { principal, key, keySet, usableUntil: Number.POSITIVE_INFINITY };

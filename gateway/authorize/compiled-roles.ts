@@ -1,6 +1,7 @@
 // Compiles roles.yaml into per-principal grants. A role's permissions hold on that role's models: two roles held side
 // by side never combine into something that neither permits alone.
 import { isStranger, type Principal } from '../principal.ts';
+import { PrincipalMemo } from '../principal-memo.ts';
 import type { Reason } from './evaluation.ts';
 import { impliedIdentityType, isIdentityType } from './identity-type.ts';
 import { matchesAction, modelMatcher, resourceMatcher } from './patterns.ts';
@@ -74,7 +75,7 @@ export function compileRoles(
   const ordered = closeRoles(policy, modelIds);
   const known = new Map(ordered.map((role) => [role.name, role]));
   const rolePermits = new Map(ordered.map(({ name }) => [name, rolePermit(name, lines.get(name) ?? 0)]));
-  const perPrincipal = new WeakMap<Principal, Grants>();
+  const perPrincipal = new PrincipalMemo<Grants>();
   // Principals with the same roles share one set of grants, so a hundred thousand callers cost a handful.
   const shared = new Map<string, Grants>();
 

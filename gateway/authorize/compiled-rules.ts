@@ -1,7 +1,7 @@
 // Compiles rules.yaml. Rules that cannot match cost nothing: they are set aside once per action and model, then once per
 // principal by the conditions that cannot change between two requests.
 import type { ModelAttributes } from '../model-attributes.ts';
-import type { Principal } from '../principal.ts';
+import { PrincipalMemo } from '../principal-memo.ts';
 import { createExpressionCompiler } from './cel/compile-expression.ts';
 import type { RuleFacts } from './conditions/condition.ts';
 import { prepareConditions, prepareRequire, type PreparedCondition } from './conditions/index.ts';
@@ -96,7 +96,7 @@ export function compileRules(
     compileRule(entry, lines[index] ?? 0, { compileExpression }),
   );
   const byQuestion = new Map<string, readonly Rule[]>();
-  const perPrincipal = new WeakMap<Principal, Map<string, Candidates>>();
+  const perPrincipal = new PrincipalMemo<Map<string, Candidates>>();
   // Principals for whom the same rules remain share one set.
   const sets = new Map<string, Candidates>();
   const joint = new Map<string, Obligations>();

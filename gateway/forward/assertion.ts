@@ -22,6 +22,7 @@ import {
   assertionLifetimeSeconds,
   assertionType,
 } from '../../core/assertion.ts';
+import { inPlaceTime, type InPlaceTime } from '../in-place-time.ts';
 import type { Credential } from '../principal.ts';
 
 /** Whom an assertion vouches for, and towards which service. */
@@ -49,6 +50,8 @@ export interface AssertionSignerOptions {
   /** File that internal services read the public key from. */
   readonly jwksFile: string;
   readonly now?: () => number;
+  /** What may be signed in place; default: what this process has. */
+  readonly inPlace?: InPlaceTime;
 }
 
 const audiences = {
@@ -76,6 +79,7 @@ interface Kept {
  */
 export async function openAssertionSigner(options: AssertionSignerOptions): Promise<AssertionSigner> {
   const now = options.now ?? Date.now;
+  const inPlace = options.inPlace ?? inPlaceTime;
   const file = join(options.folder, 'assertion-key.json');
   const jwk = readKey(file) ?? (await createKey(file));
   const { key, kid } = await importKey(jwk, file);
@@ -92,10 +96,9 @@ export async function openAssertionSigner(options: AssertionSignerOptions): Prom
   const latest = { 'model-server': new Map<string, Kept>(), identity: new Map<string, Kept>() };
   const pending = new Map<string, Promise<string>>();
 
-  // By Node itself, in its thread pool: half of the processor time of WebCrypto.
+  // By Node itself: half of the processor time of WebCrypto.
   const header = base64url({ alg: assertionAlgorithm, typ: assertionType, kid });
-  const signNew = async (cacheKey: string, subject: AssertionSubject): Promise<string> => {
-    const issuedAt = Math.floor(now() / 1000);
+  const inputFor = (subject: AssertionSubject, issuedAt: number): string => {
     const claims = base64url({
       client_id: subject.clientId,
       roles: [...subject.roles],
@@ -106,8 +109,9 @@ export async function openAssertionSigner(options: AssertionSignerOptions): Prom
       iat: issuedAt,
       exp: issuedAt + assertionLifetimeSeconds,
     });
-    const input = `${header}.${claims}`;
-    const assertion = `${input}.${await signature(input, key)}`;
+    return `${header}.${claims}`;
+  };
+  const keep = (cacheKey: string, subject: AssertionSubject, issuedAt: number, assertion: string): string => {
     const freshUntilMs = (issuedAt + assertionLifetimeSeconds) * 1000 - renewBeforeExpiryMs;
     kept.set(
       cacheKey,
@@ -115,6 +119,20 @@ export async function openAssertionSigner(options: AssertionSignerOptions): Prom
       { size: 600 + cacheKey.length + assertion.length },
     );
     return assertion;
+  };
+  const signNew = (cacheKey: string, subject: AssertionSubject): string | Promise<string> => {
+    const issuedAt = Math.floor(now() / 1000);
+    const input = inputFor(subject, issuedAt);
+    const bytes = Buffer.from(input, 'latin1');
+    const signed = inPlace.spend(() => signBytes(null, bytes, key));
+    const kept = (signature: Buffer): string =>
+      keep(cacheKey, subject, issuedAt, `${input}.${signature.toString('base64url')}`);
+    if (signed !== null) return kept(signed);
+    const signing = inThreadPool(bytes, key)
+      .then(kept)
+      .finally(() => pending.delete(cacheKey));
+    pending.set(cacheKey, signing);
+    return signing;
   };
   const isFresh = ({ freshUntilMs }: Kept): boolean => {
     const nowMs = now();
@@ -141,10 +159,7 @@ export async function openAssertionSigner(options: AssertionSignerOptions): Prom
         return known.assertion;
       }
       const running = pending.get(cacheKey);
-      if (running !== undefined) return running;
-      const signing = signNew(cacheKey, subject).finally(() => pending.delete(cacheKey));
-      pending.set(cacheKey, signing);
-      return signing;
+      return running ?? signNew(cacheKey, subject);
     },
   };
 }
@@ -200,11 +215,11 @@ async function createKey(file: string): Promise<JWK> {
 
 const base64url = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url');
 
-/** RFC 8037 §3.1: the Ed25519 signature of the signing input, in base64url. */
-function signature(input: string, key: KeyObject): Promise<string> {
+/** RFC 8037 §3.1: the Ed25519 signature of the signing input. */
+function inThreadPool(input: Buffer, key: KeyObject): Promise<Buffer> {
   return new Promise((resolve, reject) => {
-    signBytes(null, Buffer.from(input, 'latin1'), key, (error, bytes) => {
-      if (error === null) resolve(bytes.toString('base64url'));
+    signBytes(null, input, key, (error, signature) => {
+      if (error === null) resolve(signature);
       else reject(error);
     });
   });

@@ -36,6 +36,8 @@ export class Head {
   readonly bodyBytes: number;
   /** The caller asks for the end of the connection. */
   readonly isLast: boolean;
+  /** Whether other requests may share it (known-heads.ts). */
+  isKept = false;
   #snapshot: Snapshot | null = null;
   #destination: Destination | null = null;
 

@@ -17,17 +17,26 @@ interface KnownHead {
 /** The heads of all connections; two places for each fingerprint. */
 export class KnownHeads {
   readonly #places: (KnownHead | null)[] = Array.from({ length: sets * 2 }, () => null);
+  /** The last fingerprint that was not kept, for each set: a head is kept from its second sight on, since many tokens come once. */
+  readonly #seen = new Int32Array(sets);
   #now = 0;
 
   /** The head in the first `length` bytes, or null when it is not of the simple shape. */
   find(bytes: Buffer, length: number): Head | null {
-    const place = fingerprint(bytes, length) * 2;
+    const sum = fingerprint(bytes, length);
+    const set = ((sum >>> 16) ^ sum) & (sets - 1);
+    const place = set * 2;
     const first = this.#places[place] ?? null;
     if (first !== null && isSame(first.bytes, bytes, length)) return this.#used(first);
     const second = this.#places[place + 1] ?? null;
     if (second !== null && isSame(second.bytes, bytes, length)) return this.#used(second);
     const head = readHead(bytes.toString('latin1', 0, length));
     if (head === null || length > longestKept) return head;
+    if (this.#seen[set] !== sum) {
+      this.#seen[set] = sum;
+      return head;
+    }
+    head.isKept = true;
     this.#places[place + 1] = first;
     this.#places[place] = { bytes: copyOf(bytes, length), head, usedAt: this.#now };
     return head;
@@ -63,5 +72,5 @@ function fingerprint(bytes: Buffer, length: number): number {
   let sum = length;
   const stride = Math.max(length >> 4, 1);
   for (let at = length - 1; at > 0; at -= stride) sum = (Math.imul(sum, 31) + (bytes[at] ?? 0)) | 0;
-  return ((sum >>> 16) ^ sum) & (sets - 1);
+  return sum;
 }

@@ -16,7 +16,7 @@ export class IngressRequest implements CallerRequest {
   readonly url: string;
   readonly headers: IncomingHttpHeaders;
   readonly rawHeaders: readonly string[];
-  readonly headIdentity: object;
+  readonly headIdentity: object | undefined;
   /** The caller asks for the end of the connection. */
   readonly isLast: boolean;
   readonly socket: Socket;
@@ -32,7 +32,7 @@ export class IngressRequest implements CallerRequest {
     this.url = head.url;
     this.headers = head.headers;
     this.rawHeaders = head.rawHeaders;
-    this.headIdentity = head;
+    this.headIdentity = head.isKept ? head : undefined;
     this.isLast = head.isLast;
     this.missingBytes = head.bodyBytes;
     this.socket = socket;

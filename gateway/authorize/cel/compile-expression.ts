@@ -1,7 +1,7 @@
 // Compiles expressions to tests of facts. Only the variables that an expression names are read, and what concerns the
 // principal is read once for all of its requests.
 import type { ASTNode } from '@marcbachmann/cel-js';
-import type { Principal } from '../../principal.ts';
+import { PrincipalMemo } from '../../principal-memo.ts';
 import { attributeTypes, celAttributes, type ModelAttributes } from '../../model-attributes.ts';
 import type { RuleFacts, Test } from '../conditions/condition.ts';
 import { createCelEnvironment } from './environment.ts';
@@ -29,7 +29,7 @@ export function createExpressionCompiler(
   const attributes = new Map(
     [...modelAttributes].map(([model, given]) => [model, celAttributes(given, types)]),
   );
-  const principals = new WeakMap<Principal, Members<'principal'>>();
+  const principals = new PrincipalMemo<Members<'principal'>>();
   return (expression) => {
     const evaluate = environment.parse(expression);
     const named = variablesOf(evaluate.ast);

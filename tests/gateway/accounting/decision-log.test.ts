@@ -272,6 +272,20 @@ describe('a decision log', () => {
     );
   });
 
+  it('keeps all of a rush, in its order, whether or not the disk keeps up', async () => {
+    const { folder, log, lost } = openLog({ maxBytes: 100_000_000 });
+    for (let index = 0; index < 8_000; index++) {
+      log.append(request(`req_${index}`));
+      if (index % 1_000 === 999) await new Promise((resolve) => setImmediate(resolve));
+    }
+    await log.close();
+    assert.equal(lost(), 0);
+    assert.deepEqual(
+      (await all(folder)).map(({ id }) => id),
+      Array.from({ length: 8_000 }, (_, index) => `req_${index}`),
+    );
+  });
+
   it('drops and counts what comes faster than it can be written', async () => {
     const { folder, log, lost } = openLog({ maxBufferedBytes: 1_000 });
     for (let index = 0; index < 100; index++) log.append(request(`req_${index}`));

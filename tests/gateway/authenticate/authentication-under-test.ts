@@ -83,3 +83,11 @@ export async function refusalOf(
 export async function verified(authentication: Authentication, accessToken: string): Promise<Principal> {
   return await authentication.verify(accessToken);
 }
+
+/** The principal of an access token, kept from now on: it was seen for a second time. */
+export async function kept(authentication: Authentication, accessToken: string): Promise<Principal> {
+  await authentication.verify(accessToken);
+  const principal = await authentication.verify(accessToken);
+  assert.equal(authentication.seen(accessToken), principal);
+  return principal;
+}

@@ -18,6 +18,7 @@ import {
   authenticationOf,
   entryFor,
   refusalOf,
+  kept,
   verified,
   type UnderTest,
 } from './authentication-under-test.ts';
@@ -96,7 +97,7 @@ describe('rotation', () => {
   it('A3 refuses a withdrawn key after the next fetch, also for tokens in the cache', async () => {
     const { authentication, logLines } = await start();
     const old = issuer.mint();
-    await verified(authentication, old);
+    await kept(authentication, old);
     publishNext(false);
     await authentication.refresh();
     await assertRefused(() => authentication.verify(old), 'invalid_token', 'kid_unknown');
@@ -117,7 +118,7 @@ describe('rotation', () => {
   it('keeps cached tokens when a refresh brings the same key again', async () => {
     const { authentication } = await start();
     const accessToken = issuer.mint();
-    const principal = await verified(authentication, accessToken);
+    const principal = await kept(authentication, accessToken);
     await authentication.refresh();
     assert.equal(authentication.verify(accessToken), principal);
   });
@@ -125,7 +126,7 @@ describe('rotation', () => {
   it('drops cached tokens when a kid stays and its key changes', async () => {
     const { authentication } = await start();
     const accessToken = issuer.mint();
-    await verified(authentication, accessToken);
+    await kept(authentication, accessToken);
     issuer.publish([{ ...spare[1]?.jwk, kid: issuer.key().kid }]);
     await authentication.refresh();
     await assertRefused(() => authentication.verify(accessToken), 'invalid_token', 'signature');

@@ -7,7 +7,11 @@ import {
   signatureAlgorithms,
   type SignatureAlgorithm,
 } from '../../../gateway/authenticate/issuers-policy.ts';
-import { isSignedBy } from '../../../gateway/authenticate/signature.ts';
+import {
+  isQuick,
+  isSignedBy as isSignedInPool,
+  isSignedByInPlace,
+} from '../../../gateway/authenticate/signature.ts';
 
 const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 });
 const pairs: Readonly<Record<SignatureAlgorithm, { publicKey: KeyObject; privateKey: KeyObject }>> = {
@@ -32,6 +36,13 @@ async function signedBy(algorithm: SignatureAlgorithm): Promise<string> {
 }
 
 const keyOf = (algorithm: SignatureAlgorithm) => ({ key: pairs[algorithm].publicKey, algorithm });
+
+/** What the thread pool finds; in place the same must be found. */
+async function isSignedBy(jws: string, key: Parameters<typeof isSignedInPool>[1]): Promise<boolean> {
+  const isGood = await isSignedInPool(jws, key);
+  assert.equal(isSignedByInPlace(jws, key), isGood);
+  return isGood;
+}
 
 /** The same signed text with another signature. */
 function withSignature(jws: string, change: (signature: Buffer) => Buffer): string {
@@ -123,5 +134,15 @@ describe('a signature', () => {
       false,
     );
     assert.equal(await isSignedBy(jws, { key: pairs.EdDSA.publicKey, algorithm: 'EdDSA' }), false);
+  });
+});
+
+describe('a check in place', () => {
+  it('is for keys with which it is quick, and for no other', () => {
+    const quick = [rsa, pairs.ES256, pairs.EdDSA, generateKeyPairSync('rsa', { modulusLength: 3072 })];
+    for (const { publicKey } of quick) assert.equal(isQuick(publicKey), true);
+    const slow = [pairs.ES384, pairs.ES512, generateKeyPairSync('rsa', { modulusLength: 4096 })];
+    for (const { publicKey } of slow) assert.equal(isQuick(publicKey), false);
+    assert.equal(isQuick(generateKeyPairSync('ed448').publicKey), false);
   });
 });

@@ -11,7 +11,7 @@ import {
 } from '../../../gateway/authenticate/verified-tokens.ts';
 import { anonymousPrincipal } from '../../../gateway/principal.ts';
 import { startFakeIssuer, type FakeIssuer } from '../../support/fake-issuer.ts';
-import { assertRefused, authenticationOf, entryFor, verified } from './authentication-under-test.ts';
+import { assertRefused, authenticationOf, entryFor, kept, verified } from './authentication-under-test.ts';
 
 let issuer: FakeIssuer;
 before(async () => {
@@ -129,10 +129,41 @@ describe('verified tokens', () => {
 });
 
 describe('the cache in front of real verification', () => {
+  it('keeps a principal from the second sight of its token on, one signature for both', async () => {
+    const { authentication } = authenticationOf({ embedded: entryFor(issuer.issuer) });
+    await authentication.start();
+    const accessToken = issuer.mint();
+    const first = await verified(authentication, accessToken);
+    assert.equal(first.isPassing, true);
+    assert.equal(authentication.seen(accessToken), null);
+    const second = authentication.verify(accessToken);
+    assert.ok(!(second instanceof Promise));
+    assert.notEqual(second.isPassing, true);
+    assert.equal(authentication.seen(accessToken), second);
+    assert.deepEqual({ ...second, isPassing: true }, { ...first });
+    authentication.close();
+  });
+
+  it('refuses at first sight what is revoked, and at each later one', async () => {
+    const revocations = {
+      generation: 1,
+      isFeedLost: () => false,
+      isRevoked: () => true,
+      judgeSigned: () => {
+        throw new GatewayError('credential_revoked');
+      },
+    };
+    const { authentication } = authenticationOf({ embedded: entryFor(issuer.issuer) }, { revocations });
+    const accessToken = issuer.mint();
+    for (let sight = 0; sight < 4; sight++)
+      await assertRefused(() => authentication.verify(accessToken), 'credential_revoked');
+    authentication.close();
+  });
+
   it('takes another spelling of a seen token for one that was never seen', async () => {
     const { authentication } = authenticationOf({ embedded: entryFor(issuer.issuer) });
     const accessToken = issuer.mint();
-    await verified(authentication, accessToken);
+    await kept(authentication, accessToken);
     for (const spelling of [`${accessToken}=`, ` ${accessToken}`, `${accessToken.slice(0, -1)}!`]) {
       await assertRefused(() => authentication.verify(spelling), 'invalid_token');
     }
@@ -141,7 +172,7 @@ describe('the cache in front of real verification', () => {
   it('dies with its policy: a reload that drops an audience refuses tokens that were in the cache', async () => {
     const { authentication, clock } = authenticationOf({ embedded: entryFor(issuer.issuer) });
     const accessToken = issuer.mint();
-    await verified(authentication, accessToken);
+    await kept(authentication, accessToken);
     const next = authenticationOf(
       { embedded: entryFor(issuer.issuer, { audiences: ['api://other'] }) },
       { previous: authentication, now: clock.now, monotonic: clock.monotonic },

@@ -6,6 +6,7 @@ import { after, before, describe, it } from 'node:test';
 import { CompactEncrypt } from 'jose';
 import type { ErrorCode } from '../../../core/errors.ts';
 import type { Authentication } from '../../../gateway/authenticate/index.ts';
+import type { InPlaceTime } from '../../../gateway/in-place-time.ts';
 import { startFakeIssuer, type FakeIssuer } from '../../support/fake-issuer.ts';
 import {
   createSigningKey,
@@ -20,6 +21,7 @@ import {
   assertRefused,
   authenticationOf,
   entryFor,
+  kept,
   verified,
   type FrozenClock,
 } from './authentication-under-test.ts';
@@ -27,6 +29,8 @@ import {
 let issuer: FakeIssuer;
 let other: FakeIssuer;
 let authentication: Authentication;
+/** The same, but nothing is ever checked in place. */
+let pooled: Authentication;
 let clock: FrozenClock;
 let spy: { url: string; count: number; close: () => void };
 const strangerKey = createSigningKey('RS256', 'stranger');
@@ -48,12 +52,19 @@ before(async () => {
   const underTest = authenticationOf({ embedded: entryFor(issuer.issuer), other: entryFor(other.issuer) });
   ({ authentication, clock } = underTest);
   await authentication.start();
+  const inPlace = { spend: () => null } as unknown as InPlaceTime; // Its one method: there is never time.
+  ({ authentication: pooled } = authenticationOf(
+    { embedded: entryFor(issuer.issuer), other: entryFor(other.issuer) },
+    { inPlace, now: clock.now, monotonic: clock.monotonic },
+  ));
+  await pooled.start();
 });
 
 after(async () => {
   assert.equal(spy.count, 0, 'a key address in a token was followed');
   assert.equal(issuer.requests.other + other.requests.other, 0);
   authentication.close();
+  pooled.close();
   spy.close();
   await Promise.all([issuer.close(), other.close()]);
 });
@@ -140,7 +151,9 @@ describe('a valid access token', () => {
   ];
   for (const [title, make] of acceptances) {
     it(`is accepted ${title}`, async () => {
-      const principal = await verified(authentication, make());
+      const accessToken = make();
+      const principal = await verified(authentication, accessToken);
+      assert.deepEqual(await verified(pooled, accessToken), principal);
       assert.equal(principal.issuerName, 'embedded');
     });
   }
@@ -569,6 +582,7 @@ for (const [group, rows] of Object.entries(refusals)) {
       it(title, async () => {
         const accessToken = await make();
         await assertRefused(() => authentication.verify(accessToken), code, reason);
+        await assertRefused(() => pooled.verify(accessToken), code, reason);
       });
     }
   });
@@ -625,7 +639,7 @@ describe('the skew', () => {
 
   it('B2 a token accepted once is refused after exp and skew, from the cache too', async () => {
     const accessToken = mint({ exp: seconds() + 60 });
-    await verified(authentication, accessToken);
+    await kept(authentication, accessToken);
     clock.advance(60_000 + skewMs - 1000);
     assert.ok(!(authentication.verify(accessToken) instanceof Promise));
     clock.advance(2000);
@@ -634,7 +648,7 @@ describe('the skew', () => {
 
   it('B3 a wall clock that jumps back or a day ahead neither crashes nor makes tokens eternal', async () => {
     const accessToken = mint();
-    await verified(authentication, accessToken);
+    await kept(authentication, accessToken);
     clock.wallMs -= 600_000;
     await verified(authentication, accessToken);
     clock.wallMs += 600_000 + 86_400_000;

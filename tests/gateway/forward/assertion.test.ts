@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { decodeJwt, decodeProtectedHeader } from 'jose';
 import { assertionAudience, createAssertionVerifier } from '../../../core/assertion.ts';
+import type { InPlaceTime } from '../../../gateway/in-place-time.ts';
 import { openAssertionSigner, type AssertionSubject } from '../../../gateway/forward/assertion.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'sallyport-assertion-'));
@@ -144,6 +145,20 @@ describe('the identity assertion', () => {
       assert.deepEqual(await Promise.all(others.map(async (other) => signer.sign(other))), first);
     // The same roles in another set, as after a swap of the policies.
     assert.equal(await signer.sign({ ...alice, roles: new Set(alice.roles) }), first[0]);
+  });
+
+  it('is as good when the thread pool signs it, and signed once for all who ask meanwhile', async () => {
+    const where = place();
+    const inPlace = { spend: () => null } as unknown as InPlaceTime; // Its one method: there is never time.
+    const signer = await openAssertionSigner({ ...where, inPlace });
+    const pending = signer.sign(alice);
+    assert.ok(pending instanceof Promise);
+    assert.equal(signer.sign(alice), pending);
+    const assertion = await pending;
+    assert.equal(signer.sign(alice), assertion);
+    const audience = assertionAudience.modelServer;
+    const verify = createAssertionVerifier({ jwksFile: where.jwksFile, audience });
+    assert.equal((await verify(assertion))?.subject, alice.subject);
   });
 
   it('is signed anew when the clock was set back', async () => {
