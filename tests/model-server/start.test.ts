@@ -93,7 +93,7 @@ describe('starting the model server', () => {
     'gives the engine of the environment only what it needs, and a pool that fits its one thread',
     { skip: process.platform === 'linux' ? false : 'the environment is read from /proc' },
     async () => {
-      process.env.SALLYPORT_TEST_SECRET = 'swordfish';
+      process.env['SALLYPORT_TEST_SECRET'] = 'swordfish';
       const server = await start();
       try {
         const children = readdirSync('/proc/self/task').flatMap((thread) =>
@@ -107,7 +107,7 @@ describe('starting the model server', () => {
         assert.ok(engines[0]?.includes('UV_THREADPOOL_SIZE=2'));
         assert.ok(!engines.flat().some((line) => line.includes('swordfish')));
       } finally {
-        delete process.env.SALLYPORT_TEST_SECRET;
+        delete process.env['SALLYPORT_TEST_SECRET'];
         await server.close();
       }
     },
