@@ -11,7 +11,15 @@ export function gatewayNodeFlags({ NODE_OPTIONS: own = '' }: NodeJS.ProcessEnv):
   return ['--max-semi-space-size=8', '--max-old-space-size=768'];
 }
 
-/** The environment: with glibc's many arenas, memory that one thread frees is not used by another. */
+/**
+ * The environment: with glibc's many arenas, memory that one thread frees is not used by another; and blocks of 128 KiB and
+ * more, such as tables of counters, go back to the system when they are freed, where by itself it would begin to keep them.
+ */
 export function gatewayEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  return { MALLOC_ARENA_MAX: '1', ...env };
+  return {
+    MALLOC_ARENA_MAX: '1',
+    MALLOC_MMAP_THRESHOLD_: '131072',
+    MALLOC_TRIM_THRESHOLD_: '4194304',
+    ...env,
+  };
 }

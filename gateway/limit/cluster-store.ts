@@ -13,6 +13,9 @@ const answerTimeoutMs = 1_000;
 /** How long a worker holds units that it does not use; its neighbours are few and on the same machine. */
 const holdMs = 2_000;
 
+/** A message costs more than sixteen requests' limits, and what is too much goes back with that of all others. */
+const ahead = 15;
+
 /** Counters of a worker; a primary that does not answer in time makes requests 503. */
 export function createClusterStore(): LimitStore {
   const eventsOf = windowCounters(
@@ -39,7 +42,7 @@ export function createClusterStore(): LimitStore {
         return Promise.resolve();
       },
     },
-    { holdMs },
+    { holdMs, ahead },
   );
   return {
     kind: 'cluster',

@@ -39,8 +39,8 @@ const longestMs = 60_000;
 /** Requests between two looks that make it worth while to renew a lease before it runs out. */
 const usesThatRenew = 4;
 
-/** A lease that holds nothing yet. */
-export function emptyLease({ rule, key }: Claim): Lease {
+/** A lease that holds nothing yet; its first request asks for `ahead` times its units beyond them. */
+export function emptyLease({ rule, key, units }: Claim, ahead: number): Lease {
   return {
     rule,
     key,
@@ -52,7 +52,7 @@ export function emptyLease({ rule, key }: Claim): Lease {
     shared: 0,
     used: 0,
     uses: 0,
-    extra: 0,
+    extra: units * ahead,
     isAsking: false,
   };
 }

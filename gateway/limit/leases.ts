@@ -49,6 +49,14 @@ export interface Leases {
   close(): Promise<void>;
 }
 
+/** How leases are held. */
+export interface LeaseOptions {
+  readonly holdMs: number;
+  /** What the first request of a caller asks for beyond its own units, in multiples of them; default: nothing. */
+  readonly ahead?: number;
+  readonly now?: () => number;
+}
+
 /** Leases at one time; further counters are asked for every request. */
 const maxLeases = 100_000;
 /** Leases that are looked through in one turn of the event loop. */
@@ -57,7 +65,7 @@ const leasesAtOnce = 500;
 /** Takes leases; what is not used within `holdMs`, or twice that at most, goes back. */
 export function createLeases(
   shared: SharedCounters,
-  { holdMs, now = () => performance.now() }: { readonly holdMs: number; readonly now?: () => number },
+  { holdMs, ahead = 0, now = () => performance.now() }: LeaseOptions,
 ): Leases {
   const byName = new Map<string, Map<string, Lease>>();
   const byRule = new WeakMap<LimitRule, Map<string, Lease>>();
@@ -108,7 +116,7 @@ export function createLeases(
         if (!isOver && lease.left > keeps) messages.push(giveBack(lease, lease.left - keeps));
         else if (lacks > 0) messages.push(renew(lease, lacks));
         // What was used is what is asked for next; a pause is not forgotten at once.
-        lease.extra = Math.max(lease.used, Math.floor(lease.extra / 4));
+        lease.extra = Math.max(lease.used, Math.floor(lease.extra / 2));
         lease.used = 0;
         lease.uses = 0;
         if (!lease.isAsking && (isOver || lease.left === 0) && lease.extra === 0) {
@@ -126,7 +134,7 @@ export function createLeases(
     const leases = leasesOf(claim.rule);
     const known = leases.get(claim.key);
     if (known !== undefined) return known;
-    const lease = emptyLease(claim);
+    const lease = emptyLease(claim, ahead);
     lease.isAsking = size >= maxLeases; // Then it takes nothing in advance.
     if (size < maxLeases) {
       leases.set(claim.key, lease);

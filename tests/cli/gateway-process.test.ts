@@ -19,7 +19,7 @@ before(() => {
   const node = join(folder, 'node_modules/node-test/bin/node');
   writeFileSync(
     node,
-    '#!/bin/sh\necho "arenas:${MALLOC_ARENA_MAX:-none}"\nfor word in "$@"; do echo "$word"; done\n',
+    '#!/bin/sh\necho "malloc:${MALLOC_ARENA_MAX:-none}:${MALLOC_MMAP_THRESHOLD_:-none}:${MALLOC_TRIM_THRESHOLD_:-none}"\nfor word in "$@"; do echo "$word"; done\n',
   );
   chmodSync(node, 0o755);
 });
@@ -30,10 +30,16 @@ function started(words: readonly string[], env: Record<string, string> = {}) {
     encoding: 'utf8',
     env: { PATH: process.env['PATH'] ?? '', ...env },
   });
-  const [arenas, ...all] = stdout.trimEnd().split('\n');
+  const [malloc, ...all] = stdout.trimEnd().split('\n');
   const main = all.findIndex((word) => word.endsWith('dist/cli/main.js'));
   const flags = all.slice(0, main).filter((flag) => !flag.startsWith('--disable-warning'));
-  return { arenas, flags, words: all.slice(main + 1) };
+  return { malloc, flags, words: all.slice(main + 1) };
+}
+
+/** What the environment tells malloc, as the Node above says it. */
+function mallocOf(env: NodeJS.ProcessEnv): string {
+  const names = ['MALLOC_ARENA_MAX', 'MALLOC_MMAP_THRESHOLD_', 'MALLOC_TRIM_THRESHOLD_'];
+  return `malloc:${names.map((name) => env[name] ?? 'none').join(':')}`;
 }
 
 describe('bin/sallyport', () => {
@@ -43,9 +49,9 @@ describe('bin/sallyport', () => {
     ['serve', '--config', 'a file.yaml', 'gateway'],
   ]) {
     it(`starts ${words.join(' ')} as the supervisor starts a gateway`, () => {
-      const { arenas, flags, words: passed } = started(words);
+      const { malloc, flags, words: passed } = started(words);
       assert.deepEqual(flags, gatewayNodeFlags({}));
-      assert.equal(arenas, `arenas:${gatewayEnvironment({})['MALLOC_ARENA_MAX']}`);
+      assert.equal(malloc, mallocOf(gatewayEnvironment({})));
       assert.deepEqual(passed, words);
     });
   }
@@ -58,9 +64,9 @@ describe('bin/sallyport', () => {
     [],
   ]) {
     it(`starts ${words.join(' ') || 'nothing'} as it is`, () => {
-      const { arenas, flags } = started(words);
+      const { malloc, flags } = started(words);
       assert.deepEqual(flags, []);
-      assert.equal(arenas, 'arenas:none');
+      assert.equal(malloc, mallocOf({}));
     });
   }
 
@@ -77,7 +83,8 @@ describe('bin/sallyport', () => {
       started(['serve', 'gateway'], { NODE_OPTIONS: '--no-warnings' }).flags,
       gatewayNodeFlags({}),
     );
-    assert.equal(started(['serve', 'gateway'], { MALLOC_ARENA_MAX: '4' }).arenas, 'arenas:4');
-    assert.equal(gatewayEnvironment({ MALLOC_ARENA_MAX: '4' })['MALLOC_ARENA_MAX'], '4');
+    const own = { MALLOC_ARENA_MAX: '4', MALLOC_MMAP_THRESHOLD_: '65536', MALLOC_TRIM_THRESHOLD_: '1' };
+    assert.equal(started(['serve', 'gateway'], own).malloc, 'malloc:4:65536:1');
+    assert.equal(mallocOf(gatewayEnvironment(own)), 'malloc:4:65536:1');
   });
 });

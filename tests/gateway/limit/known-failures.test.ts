@@ -142,12 +142,12 @@ describe('failures that other processes count', () => {
     const stricter = { ...rule, quota: 2 };
     const looking = known.peek(stricter, 'one');
     assert.ok(looking instanceof Promise);
-    assert.equal(lists[1]?.rule.quota, 2);
     assert.deepEqual(
       lists.map(({ rule: { quota } }) => quota),
       [5, 2],
     );
     lists.at(-1)?.answer({ isWhole: true, reached: [{ key: 'name of one', leftMs: 10 }] });
+    assert.equal((await looking).permitted, false);
   });
 
   it('are not taken for those of another rule when the answer comes late', async () => {
