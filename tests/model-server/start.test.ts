@@ -1,6 +1,15 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { get as httpsGet } from 'node:https';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
@@ -79,6 +88,30 @@ describe('starting the model server', () => {
       /^Error: model_server\.models\.tiny\.gpu: .*docs\/how-to\/gpu\.md/,
     );
   });
+
+  it(
+    'gives the engine of the environment only what it needs, and a pool that fits its one thread',
+    { skip: process.platform === 'linux' ? false : 'the environment is read from /proc' },
+    async () => {
+      process.env['SALLYPORT_TEST_SECRET'] = 'swordfish';
+      const server = await start();
+      try {
+        const children = readdirSync('/proc/self/task').flatMap((thread) =>
+          readFileSync(`/proc/self/task/${thread}/children`, 'utf8').split(' ').filter(Boolean),
+        );
+        const environments = children.map((child) =>
+          readFileSync(`/proc/${child}/environ`, 'utf8').split('\0'),
+        );
+        const engines = environments.filter((lines) => lines.includes('NODE_LLAMA_CPP_SKIP_DOWNLOAD=true'));
+        assert.equal(engines.length, 1);
+        assert.ok(engines[0]?.includes('UV_THREADPOOL_SIZE=2'));
+        assert.ok(!engines.flat().some((line) => line.includes('swordfish')));
+      } finally {
+        delete process.env['SALLYPORT_TEST_SECRET'];
+        await server.close();
+      }
+    },
+  );
 
   it('fails when no model is configured', async () => {
     await assert.rejects(start({ models: {} }), /^Error: model_server\.models: /);
