@@ -7,7 +7,7 @@ import { chainText, type ChainPosition } from './audit-chain.ts';
 import { asciiJson } from './ascii-json.ts';
 import { auditFilePath, headPath } from './audit-files.ts';
 import { findStart } from './audit-start.ts';
-import { LineBuffer } from './line-buffer.ts';
+import { bytesOf, LineBuffer } from './line-buffer.ts';
 
 /** Where audit records go. */
 export interface AuditLog {
@@ -55,7 +55,7 @@ interface Group {
   /** Where the chain stands at the end of `lines`. */
   end: ChainPosition;
   /** What is being written, or has to be written again. */
-  taken: { readonly bytes: Buffer; readonly end: ChainPosition } | null;
+  taken: { readonly pieces: readonly Buffer[]; readonly end: ChainPosition } | null;
 }
 
 /** The file being written; `size` counts the bytes known to be whole. */
@@ -218,21 +218,25 @@ class ChainedLog implements AuditLog {
   async #writeLinesOf(group: Group): Promise<void> {
     const { day } = group;
     // The group may grow while this part of it is written; what failed is written to the same place again.
-    group.taken ??= { bytes: group.lines.take(), end: group.end };
-    const { bytes, end } = group.taken;
+    group.taken ??= { pieces: group.lines.take(), end: group.end };
+    const { pieces, end } = group.taken;
     const file = await this.#fileOf(day);
     // What the system knows of an open file is there at once; asking in the thread pool cost ten times as much.
     if (fstatSync(file.handle.fd).size !== file.size) throw this.#shared();
-    for (let at = 0; at < bytes.length;) {
-      at += (await file.handle.write(bytes, at, bytes.length - at, file.size + at)).bytesWritten;
-    }
-    file.size += bytes.length;
+    let position = file.size;
+    for (const piece of pieces)
+      for (let at = 0; at < piece.length;) {
+        const { bytesWritten } = await file.handle.write(piece, at, piece.length - at, position);
+        at += bytesWritten;
+        position += bytesWritten;
+      }
+    file.size = position;
     this.#whole = { day, size: file.size };
     this.#written = end;
     this.#syncDueAt ??= performance.now() + syncMs;
-    this.#bufferedBytes -= bytes.length;
+    this.#bufferedBytes -= bytesOf(pieces);
     group.taken = null;
-    group.lines.giveBack(bytes);
+    group.lines.giveBack(pieces);
   }
 
   async #fileOf(day: string): Promise<OpenFile> {

@@ -7,7 +7,7 @@ import type { Logger } from '../../core/log.ts';
 import type { Received } from '../exchange.ts';
 import { PrincipalMemo } from '../principal-memo.ts';
 import { decisionFilePath, pruneDecisionFiles, type DecisionRetention } from './decision-files.ts';
-import { LineBuffer } from './line-buffer.ts';
+import { bytesOf, LineBuffer } from './line-buffer.ts';
 import { DecisionLines, decisionRecord, principalLine } from './decision-record.ts';
 
 /** Where decisions go. */
@@ -161,12 +161,12 @@ class FileLog implements DecisionLog {
     for (const segment of [...this.#segments]) {
       const { decisions, lines } = segment;
       if (lines.length === 0) continue;
-      const bytes = lines.take();
+      const pieces = lines.take();
       segment.decisions = 0;
-      this.#buffered -= bytes.length;
+      this.#buffered -= bytesOf(pieces);
       try {
-        await appendTo(segment.path, bytes);
-        lines.giveBack(bytes);
+        await appendTo(segment.path, pieces);
+        lines.giveBack(pieces);
         this.#isFailing = false;
       } catch (error) {
         this.#fail(error, decisions + segment.decisions);
@@ -193,10 +193,10 @@ class FileLog implements DecisionLog {
   }
 }
 
-async function appendTo(path: string, bytes: Buffer): Promise<void> {
+async function appendTo(path: string, pieces: readonly Buffer[]): Promise<void> {
   const handle = await open(path, 'a', 0o600);
   try {
-    await handle.appendFile(bytes);
+    for (const piece of pieces) await handle.appendFile(piece);
   } finally {
     await handle.close();
   }
