@@ -21,7 +21,7 @@ export interface RawTarget {
   readonly port: number;
   /** Further bytes, each written when so many answers have come. */
   readonly then?: readonly (string | Buffer)[];
-  /** Silence after which the exchange is over; only reached where the server keeps the connection open. */
+  /** Silence after an answer, ms, after which the exchange is over; only reached where the server keeps the connection open. */
   readonly silentMs?: number;
   /** Ends when so many answers have come. */
   readonly until?: number;
@@ -42,7 +42,9 @@ export function sendRaw(bytes: string | Buffer, target: RawTarget): Promise<RawE
     };
     const wait = (): void => {
       clearTimeout(timer);
-      timer = setTimeout(() => finish(false), target.silentMs ?? 4_000);
+      // Before the first answer a server may have much to load, on a busy machine for long.
+      const silentMs = answersIn(text).length === 0 ? undefined : target.silentMs;
+      timer = setTimeout(() => finish(false), silentMs ?? 4_000);
     };
     socket.on('connect', () => {
       socket.write(bytes);
