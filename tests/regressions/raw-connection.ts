@@ -21,7 +21,10 @@ export interface RawTarget {
   readonly port: number;
   /** Further bytes, each written when so many answers have come. */
   readonly then?: readonly (string | Buffer)[];
-  /** Silence after an answer, ms, after which the exchange is over; only reached where the server keeps the connection open. */
+  /**
+   * Silence in ms after which the exchange is over, before the first answer at least 4 s; only reached where the server keeps
+   * the connection open.
+   */
   readonly silentMs?: number;
   /** Ends when so many answers have come. */
   readonly until?: number;
@@ -43,8 +46,8 @@ export function sendRaw(bytes: string | Buffer, target: RawTarget): Promise<RawE
     const wait = (): void => {
       clearTimeout(timer);
       // Before the first answer a server may have much to load, on a busy machine for long.
-      const silentMs = answersIn(text).length === 0 ? undefined : target.silentMs;
-      timer = setTimeout(() => finish(false), silentMs ?? 4_000);
+      const least = answersIn(text).length === 0 ? 4_000 : 0;
+      timer = setTimeout(() => finish(false), Math.max(target.silentMs ?? 4_000, least));
     };
     socket.on('connect', () => {
       socket.write(bytes);
