@@ -1,7 +1,10 @@
-/* eslint-disable @typescript-eslint/no-explicit-any -- JSON of answers is asserted, not typed. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { eventsOf, startGateway, type Answer, type Gateway } from './start.ts';
+
+/** The texts of an answer's choices, in their order. */
+const textsOf = ({ choices }: { choices: readonly { text: string }[] }): string[] =>
+  choices.map(({ text }) => text);
 
 describe('completions of the shipped model', () => {
   let gateway: Gateway;
@@ -120,16 +123,13 @@ describe('completions of the shipped model', () => {
   it('gives n different choices, the same again for the same seed', async () => {
     const one = await complete({ n: 3, seed: 9, max_tokens: 12 });
     const other = await complete({ n: 3, seed: 9, max_tokens: 12 });
-    const texts = one.json.choices.map((choice: any) => choice.text);
+    const texts = textsOf(one.json);
     assert.deepEqual(
-      one.json.choices.map((choice: any) => choice.index),
+      one.json.choices.map(({ index }: { index: number }) => index),
       [0, 1, 2],
     );
     assert.equal(new Set(texts).size, 3);
-    assert.deepEqual(
-      other.json.choices.map((choice: any) => choice.text),
-      texts,
-    );
+    assert.deepEqual(textsOf(other.json), texts);
     assert.equal(one.json.usage.completion_tokens, 36);
   });
 
@@ -137,7 +137,7 @@ describe('completions of the shipped model', () => {
     const texts = new Set<string>();
     for (let round = 0; round < 14; round++) {
       const { json } = await complete({ n: 3, seed: 9, max_tokens: 12 });
-      texts.add(JSON.stringify(json.choices.map((choice: any) => choice.text)));
+      texts.add(JSON.stringify(textsOf(json)));
       await complete({ n: 3, max_tokens: 8 });
     }
     assert.equal(texts.size, 1);
