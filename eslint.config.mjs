@@ -44,6 +44,20 @@ export default tseslint.config(
     files: ['*/config.ts'],
     rules: { 'id-denylist': ['error', ...deniedNames.filter((name) => name !== 'data')] },
   },
+  {
+    files: ['core/**', 'gateway/**', 'identity/**', 'model-server/**', 'cli/**'],
+    ignores: ['core/node-http.ts'],
+    rules: {
+      'no-restricted-syntax': [
+        'error',
+        { selector: 'ExportDefaultDeclaration', message: 'Named exports only (STYLE).' },
+        {
+          selector: 'ImportDeclaration[importKind="value"][source.value="node:http"]',
+          message: 'Loads undici with it: values come from core/node-http.ts.',
+        },
+      ],
+    },
+  },
   { files: ['core/**'], rules: noImport('gateway', 'identity', 'model-server', 'cli') },
   { files: ['gateway/**'], rules: noImport('identity', 'model-server', 'cli') },
   { files: ['identity/**'], rules: noImport('gateway', 'model-server', 'cli') },

@@ -1,8 +1,8 @@
 // The checks of `sallyport doctor`, in the order of a request's way: runtime, gateway, TLS, clocks, discovery, sign-in,
 // readiness, models, and that the model server answers nobody but the gateway.
 import { existsSync, statSync } from 'node:fs';
-import { request as httpRequest } from 'node:http';
 import { join } from 'node:path';
+import { request as httpRequest } from '../core/node-http.ts';
 import { packageRoot } from '../core/package.ts';
 import { connect, type Connection, type ConnectionOptions } from './connection.ts';
 import { CommandFailure } from './failure.ts';

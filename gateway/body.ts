@@ -1,6 +1,6 @@
 // Second stage: bounded read and one strict parse, only for an authenticated caller.
-import { IncomingMessage } from 'node:http';
 import { GatewayError } from '../core/errors.ts';
+import { IncomingMessage } from '../core/node-http.ts';
 import { StrictJsonError } from '../core/strict-json.ts';
 import type { CallerRequest } from './caller.ts';
 import type { Authenticated, Parsed, RequestBody } from './exchange.ts';

@@ -1,11 +1,12 @@
 // The public HTTP(S) listener: time-outs, size limits, TLS and the answers to what Node's strict parser refuses.
 import { constants } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { createServer as createTlsServer, type ServerOptions as TlsServerOptions } from 'node:https';
 import type { Duplex } from 'node:stream';
 import type { CertificateFiles } from '../core/certificate-renewal.ts';
 import { GatewayError } from '../core/errors.ts';
+import { createServer } from '../core/node-http.ts';
 import { noteHandshakes, revocationBlocks, type ClientTrust } from './authenticate/index.ts';
 import { takeConnections, type IngressOptions } from './ingress/index.ts';
 

@@ -1,12 +1,13 @@
 // The gateway as one object with a lifetime: services, policies, listeners. Built from one validated configuration.
 import { chmodSync, mkdirSync, readFileSync } from 'node:fs';
-import { createServer, type Server } from 'node:http';
+import type { Server } from 'node:http';
 import { join } from 'node:path';
 import cluster from 'node:cluster';
 import type { ListenAddress } from '../core/address.ts';
 import { followCertificate } from '../core/certificate-renewal.ts';
 import { restoreFastStrings } from '../core/fast-strings.ts';
 import { createLog, type Logger } from '../core/log.ts';
+import { createServer } from '../core/node-http.ts';
 import { readSecret } from '../core/secret.ts';
 import { createAuditLog } from './accounting/audit-log.ts';
 import { createMetrics } from './accounting/metrics.ts';

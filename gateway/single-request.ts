@@ -1,9 +1,10 @@
 // One request over a connection of its own, for what is asked now and then: keys, metadata, groups, the feed of events. With
 // node:http, which is there anyway; undici, some 10 MiB, is loaded by those alone that keep connections
 // (kept-connections.ts).
-import { request as plainRequest, type ClientRequest, type IncomingMessage } from 'node:http';
+import type { ClientRequest, IncomingMessage } from 'node:http';
 import { request as tlsRequest } from 'node:https';
 import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls';
+import { request as plainRequest } from '../core/node-http.ts';
 
 /** What is sent, and how patiently. */
 export interface SingleRequest {

@@ -2,10 +2,10 @@
 // sum of the metrics, restarts a worker that dies, and takes no request itself. Each worker runs the command that
 // started the primary and is a whole gateway with an audit chain of its own.
 import cluster, { type Worker } from 'node:cluster';
-import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { formatAddress } from '../core/address.ts';
 import type { Logger } from '../core/log.ts';
+import { createServer } from '../core/node-http.ts';
 import { createPrimaryMetrics } from './accounting/worker-metrics.ts';
 import type { GatewayConfig } from './config.ts';
 import { openAssertionSigner } from './forward/assertion.ts';

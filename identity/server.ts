@@ -1,13 +1,14 @@
 // Starts the identity server: database, keys, first administrator, listener; keeps keys and records fresh while it runs.
 import type { EventEmitter } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { createServer as createHttpServer, type RequestListener, type Server } from 'node:http';
+import type { RequestListener, Server } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import { dirname } from 'node:path';
 import { assertionAudience, createAssertionVerifier } from '../core/assertion.ts';
 import { formatAddress, type ListenAddress } from '../core/address.ts';
 import { followCertificate } from '../core/certificate-renewal.ts';
 import { createLog, type Logger } from '../core/log.ts';
+import { createServer as createHttpServer } from '../core/node-http.ts';
 import {
   createFirstAdministrator,
   firstAdministratorName,

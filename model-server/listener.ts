@@ -1,10 +1,11 @@
 // Where the model server listens: a Unix socket that only its own account can open, or TCP on loopback or with TLS.
 import { chmodSync, lstatSync, mkdirSync, readFileSync, statSync, unlinkSync } from 'node:fs';
-import { createServer as createHttpServer, type RequestListener, type Server } from 'node:http';
+import type { RequestListener, Server } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import { connect } from 'node:net';
 import { dirname, resolve } from 'node:path';
 import { formatAddress, isLoopback, type ListenAddress } from '../core/address.ts';
+import { createServer as createHttpServer } from '../core/node-http.ts';
 import type { ModelServerConfig } from './config.ts';
 
 /** A listening server. */

@@ -1,9 +1,10 @@
 // Forwards `kind: http` routes to an internal service with http-proxy-middleware, which moves the bytes. Both heads
 // are ours: it is shown a request whose headers come from a fixed list, so that nothing the caller sends as `Trailer`,
 // `TE`, `Upgrade`, `Expect`, `Connection` or identity header ever reaches it, and it may not answer by itself.
-import { IncomingMessage, ServerResponse, type ClientRequest, type IncomingHttpHeaders } from 'node:http';
+import type { ClientRequest, IncomingHttpHeaders } from 'node:http';
 import type { Plugin } from 'http-proxy-middleware';
 import { GatewayError } from '../../core/errors.ts';
+import { IncomingMessage, ServerResponse } from '../../core/node-http.ts';
 import type { Guarded } from '../exchange.ts';
 import { BoundedRequest } from './bounded-request.ts';
 import { serviceAnswerHead, serviceRequestHead } from './service-head.ts';

@@ -1,5 +1,6 @@
 // The head of an answer as text, as node:http writes it: the fields as given, then Date, Connection, Keep-Alive and the framing.
-import { STATUS_CODES, type OutgoingHttpHeaders } from 'node:http';
+import type { OutgoingHttpHeaders } from 'node:http';
+import { STATUS_CODES } from '../../core/node-http.ts';
 
 /** How the answer is framed and whether the connection stays. */
 export interface ResponseFraming {
