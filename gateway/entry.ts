@@ -39,6 +39,8 @@ export interface Entry {
   /** Aborts what is still running; for the end of a drain. */
   abortAll(): void;
   readonly active: () => number;
+  /** Requests that ever began. */
+  readonly begun: () => number;
 }
 
 /** Creates the request entry. */
@@ -56,6 +58,7 @@ class RequestEntry implements Entry {
   }
 
   readonly active = (): number => this.#running.size;
+  readonly begun = (): number => this.#running.joined;
 
   onRequest(request: IncomingMessage, response: ServerResponse): void {
     response.on('error', noop); // The caller has gone; `close` follows.

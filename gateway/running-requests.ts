@@ -20,9 +20,15 @@ export class RunningRequest {
 export class RunningRequests {
   #newest: RunningRequest | null = null;
   #size = 0;
+  #joined = 0;
 
   get size(): number {
     return this.#size;
+  }
+
+  /** Those that ever joined. */
+  get joined(): number {
+    return this.#joined;
   }
 
   join(running: RunningRequest): void {
@@ -30,6 +36,7 @@ export class RunningRequests {
     if (this.#newest !== null) this.#newest.previous = running;
     this.#newest = running;
     this.#size++;
+    this.#joined++;
   }
 
   /** Its own links are cut as well: a dead link from an old one would keep the others alive. */

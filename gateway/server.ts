@@ -33,6 +33,7 @@ import { startWorkers } from './workers.ts';
 import { policyContext } from './policies/context.ts';
 import { testFailed } from './policies/candidate.ts';
 import { watchPolicies, type PolicyHolder, type PolicyHolderOptions } from './policies/reload.ts';
+import { collectWhenQuiet } from './quiet-collection.ts';
 import type { Services } from './services.ts';
 
 /** A gateway that listens. */
@@ -129,11 +130,13 @@ async function startOne(config: GatewayConfig, log: Logger, usesIngress: boolean
   }
   if (config.public_url === undefined) publicUrl = urlOf(config.listen, config.tls !== undefined, server);
   const forgetCertificate = followCertificate(server, followedFiles(config.tls, clientTrust), log);
+  const endCollections = collectWhenQuiet(entry);
 
   let closing: Promise<void> | undefined;
   const close = async (): Promise<void> => {
     stopping = true;
     forgetCertificate();
+    endCollections();
     internal?.closeAllConnections();
     await Promise.all([
       drained(listener, config.drain_ms, () => entry.abortAll()),
