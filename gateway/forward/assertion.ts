@@ -14,7 +14,6 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { calculateJwkThumbprint, exportJWK, generateKeyPair, type JWK } from 'jose';
-import { LRUCache } from 'lru-cache';
 import {
   assertionAlgorithm,
   assertionAudience,
@@ -24,6 +23,7 @@ import {
 } from '../../core/assertion.ts';
 import { inPlaceTime, type InPlaceTime } from '../in-place-time.ts';
 import type { Credential } from '../principal.ts';
+import { KeptAssertions, nameOf } from './kept-assertions.ts';
 
 /** Whom an assertion vouches for, and towards which service. */
 export interface AssertionSubject {
@@ -58,20 +58,6 @@ const audiences = {
   'model-server': assertionAudience.modelServer,
   identity: assertionAudience.identity,
 } as const;
-const renewBeforeExpiryMs = 20_000;
-const mostKept = 4_096;
-/** What kept assertions take, keys and subjects included: room for as many as principals are kept. */
-const mostKeptBytes = 4 * 1_048_576;
-/** Shortcuts to them, which keep what the other memory may have dropped. */
-const mostShortcuts = 2_048;
-
-/** An assertion that may be used again, and for whom. */
-interface Kept {
-  readonly subject: AssertionSubject;
-  readonly assertion: string;
-  readonly freshUntilMs: number;
-}
-
 /**
  * Reads or creates the signing key and publishes the public one.
  * Checks: the key file is readable by its owner only, and holds an Ed25519 key.
@@ -91,9 +77,7 @@ export async function openAssertionSigner(options: AssertionSignerOptions): Prom
     use: 'sig',
     alg: assertionAlgorithm,
   });
-  const kept = new LRUCache<string, Kept>({ max: mostKept, maxSize: mostKeptBytes });
-  // The last assertion for each subject: found without writing a key, which costs more than all the rest of a hit.
-  const latest = { 'model-server': new Map<string, Kept>(), identity: new Map<string, Kept>() };
+  const kept = new KeptAssertions(now);
   const pending = new Map<string, Promise<string>>();
 
   // By Node itself: half of the processor time of WebCrypto.
@@ -111,64 +95,39 @@ export async function openAssertionSigner(options: AssertionSignerOptions): Prom
     });
     return `${header}.${claims}`;
   };
-  const keep = (cacheKey: string, subject: AssertionSubject, issuedAt: number, assertion: string): string => {
-    const freshUntilMs = (issuedAt + assertionLifetimeSeconds) * 1000 - renewBeforeExpiryMs;
-    kept.set(
-      cacheKey,
-      { subject, assertion, freshUntilMs },
-      { size: 600 + cacheKey.length + assertion.length },
-    );
-    return assertion;
-  };
-  const signNew = (cacheKey: string, subject: AssertionSubject): string | Promise<string> => {
+  const signNew = (subject: AssertionSubject, isKept: boolean): string | Promise<string> => {
     const issuedAt = Math.floor(now() / 1000);
     const input = inputFor(subject, issuedAt);
     const bytes = Buffer.from(input, 'latin1');
+    const assertionOf = (signature: Buffer): string => `${input}.${signature.toString('base64url')}`;
     const signed = inPlace.spend(() => signBytes(null, bytes, key));
-    const kept = (signature: Buffer): string =>
-      keep(cacheKey, subject, issuedAt, `${input}.${signature.toString('base64url')}`);
-    if (signed !== null) return kept(signed);
+    if (signed !== null) {
+      const assertion = assertionOf(signed);
+      if (isKept) kept.keep(nameOf(subject), subject, { assertion, issuedAt });
+      return assertion;
+    }
+    // Others may ask while it is signed, so it has a name and is kept.
+    const name = nameOf(subject);
     const signing = inThreadPool(bytes, key)
-      .then(kept)
-      .finally(() => pending.delete(cacheKey));
-    pending.set(cacheKey, signing);
+      .then((signature) => {
+        const assertion = assertionOf(signature);
+        kept.keep(name, subject, { assertion, issuedAt });
+        return assertion;
+      })
+      .finally(() => pending.delete(name));
+    pending.set(name, signing);
     return signing;
   };
-  const isFresh = ({ freshUntilMs }: Kept): boolean => {
-    const nowMs = now();
-    // A clock that was set back would leave an assertion fresh for too long; the upper bound catches that.
-    return freshUntilMs > nowMs && freshUntilMs <= nowMs + assertionLifetimeSeconds * 1000;
-  };
-
   return {
     sign(subject) {
-      const last = latest[subject.service].get(subject.subject);
-      if (last !== undefined && isAlike(last.subject, subject) && isFresh(last)) return last.assertion;
-      const cacheKey = JSON.stringify([
-        subject.service,
-        subject.subject,
-        subject.clientId,
-        subject.credential,
-        ...subject.roles,
-      ]);
-      const known = kept.get(cacheKey);
-      if (known !== undefined && isFresh(known)) {
-        const shortcuts = latest[subject.service];
-        if (shortcuts.size >= mostShortcuts) shortcuts.clear();
-        shortcuts.set(subject.subject, { ...known, subject });
-        return known.assertion;
-      }
-      const running = pending.get(cacheKey);
-      return running ?? signNew(cacheKey, subject);
+      const latest = kept.latest(subject);
+      if (latest !== null) return latest;
+      const hasCome = kept.came(subject);
+      if (!hasCome && pending.size === 0) return signNew(subject, false);
+      const name = nameOf(subject);
+      return kept.find(name, subject) ?? pending.get(name) ?? signNew(subject, hasCome);
     },
   };
-}
-
-/** Of one service and one subject: whether the assertions would say the same. Equal roles are one set in a snapshot. */
-function isAlike(left: AssertionSubject, right: AssertionSubject): boolean {
-  return (
-    left.roles === right.roles && left.clientId === right.clientId && left.credential === right.credential
-  );
 }
 
 function readKey(file: string): JWK | null {

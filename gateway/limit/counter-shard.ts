@@ -44,6 +44,17 @@ const wordsPerKey = 4;
 /** Fuller than this, a search for what is not there takes long. */
 const fullest = 13 / 16;
 
+const asWords = new Int32Array(wordsPerKey);
+
+/** In one array for all, good until the next call. */
+function wordsOf({ a, b, c, d }: KeyDigest): Int32Array {
+  asWords[0] = a;
+  asWords[1] = b;
+  asWords[2] = c;
+  asWords[3] = d;
+  return asWords;
+}
+
 /** Counters that are only ever added; they go all together with the shard. A slot is valid until the next `begin`. */
 export class CounterShard {
   #words = new Int32Array(leastCapacity * wordsPerKey);
@@ -78,7 +89,7 @@ export class CounterShard {
     let slot = this.find(digest);
     if (slot === -1) {
       if (this.#size + 1 > this.#ends.length * fullest) this.#grow();
-      slot = this.#place(digest);
+      slot = this.#placeOf(wordsOf(digest), 0);
       this.#size++;
     }
     this.#spent[slot] = 0;
@@ -98,15 +109,13 @@ export class CounterShard {
     this.#spent[slot] = spent;
   }
 
-  #place({ a, b, c, d }: KeyDigest): number {
+  /** A free place for the key that stands at `from` in `words`, which it then holds. */
+  #placeOf(words: Int32Array, from: number): number {
     const mask = this.#ends.length - 1;
-    let slot = b & mask;
+    let slot = (words[from + 1] ?? 0) & mask;
     while (this.#ends[slot] !== 0) slot = (slot + 1) & mask;
-    const at = slot * wordsPerKey;
-    this.#words[at] = a;
-    this.#words[at + 1] = b;
-    this.#words[at + 2] = c;
-    this.#words[at + 3] = d;
+    for (let word = 0; word < wordsPerKey; word++)
+      this.#words[slot * wordsPerKey + word] = words[from + word] ?? 0;
     return slot;
   }
 
@@ -115,10 +124,12 @@ export class CounterShard {
     this.#words = new Int32Array(words.length * 2);
     this.#spent = new Float64Array(spent.length * 2);
     this.#ends = new Float64Array(ends.length * 2);
-    for (const [slot, endMs] of ends.entries()) {
+    // By index: iterators and views would cost several times the move.
+    for (let slot = 0; slot < ends.length; slot++) {
+      const endMs = ends[slot] ?? 0;
       if (endMs === 0) continue;
-      const [a = 0, b = 0, c = 0, d = 0] = words.subarray(slot * wordsPerKey, (slot + 1) * wordsPerKey);
-      const place = this.#place({ a, b, c, d });
+      const from = slot * wordsPerKey;
+      const place = this.#placeOf(words, from);
       this.#spent[place] = spent[slot] ?? 0;
       this.#ends[place] = endMs;
     }

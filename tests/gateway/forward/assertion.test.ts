@@ -130,6 +130,22 @@ describe('the identity assertion', () => {
     assert.notEqual(await signer.sign(alice), first);
   });
 
+  it('is kept from the second sight of its subject on: of whoever comes once nothing stays', async () => {
+    let signatures = 0;
+    const counting: Pick<InPlaceTime, 'spend'> = {
+      spend(work) {
+        signatures++;
+        return work();
+      },
+    };
+    const signer = await openAssertionSigner({ ...place(), inPlace: counting as InPlaceTime });
+    await signer.sign(alice);
+    await signer.sign({ ...alice, subject: 'contoso|bob' });
+    assert.equal(signatures, 2);
+    for (let again = 0; again < 5; again++) await signer.sign(alice);
+    assert.equal(signatures, 3);
+  });
+
   it('tells apart who asks in turn under one subject, however often each is asked for', async () => {
     const signer = await openAssertionSigner(place());
     const others: AssertionSubject[] = [
