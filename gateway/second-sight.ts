@@ -28,5 +28,5 @@ function fingerprint(text: string): number {
   let sum = length;
   for (let at = Math.max(length - looked, 0); at < length; at++)
     sum = (Math.imul(sum, 31) + text.charCodeAt(at)) | 0;
-  return sum;
+  return sum === 0 ? 1 : sum; // Zero is an empty place.
 }
