@@ -138,9 +138,8 @@ function restOf({ route, action, model, from, decision, code, by, policy }: Deci
 
 /** The line of a principal; claims that are not to be kept are left out, and named. */
 export function principalLine(principal: Principal, number: number, omitted: ReadonlySet<string>): string {
-  const left = Object.keys(principal.claims).filter((name) => omitted.has(name));
-  // Entries of everything cost as much as the rest of the line.
-  const claims = left.length === 0 ? principal.claims : without(principal.claims, omitted);
+  const left: string[] = [];
+  for (const name in principal.claims) if (omitted.has(name)) left.push(name);
   const line = JSON.stringify({
     principal: number,
     issuer: principal.issuerName,
@@ -151,19 +150,22 @@ export function principalLine(principal: Principal, number: number, omitted: Rea
     tenant_id: principal.tenantId,
     roles: [...principal.roles],
     groups: [...principal.groups],
-    ...(principal.groupsUnknown === true ? { groups_unknown: true } : {}),
-    ...(principal.identityType === undefined ? {} : { identity_type: principal.identityType }),
+    groups_unknown: principal.groupsUnknown === true ? true : undefined,
+    identity_type: principal.identityType,
     scopes: [...principal.scopes],
     acr: principal.acr,
     amr: principal.amr,
     auth_time: principal.authTime,
     credential: principal.credential.kind,
-    claims,
+    claims: left.length === 0 ? principal.claims : without(principal.claims, left),
     omitted: left,
   });
   return `${asciiJson(line)}\n`;
 }
 
-function without(claims: Principal['claims'], omitted: ReadonlySet<string>): Principal['claims'] {
-  return Object.fromEntries(Object.entries(claims).filter(([name]) => !omitted.has(name)));
+/** Members that are undefined have no place in JSON. */
+function without(claims: Principal['claims'], names: readonly string[]): Principal['claims'] {
+  const kept: Record<string, unknown> = { ...claims };
+  for (const name of names) kept[name] = undefined;
+  return kept;
 }

@@ -27,27 +27,45 @@ export function parseCompactJws(
   text: string,
   refuse: (fault: CompactFault, cause?: unknown) => GatewayError,
 ): UnverifiedJws {
-  // RFC 8725 §3.1: only the compact JWS form is accepted, so no five-part JWE, JSON serialization or empty signature.
-  const parts = /^([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)$/.exec(text);
-  if (parts === null) throw refuse('form');
+  if (!compactForm.test(text)) throw refuse('form');
+  const [first, last] = [text.indexOf('.'), text.lastIndexOf('.')];
+  const [header, claims] = [text.slice(0, first), text.slice(first + 1, last)];
   // RFC 7515 §2: base64url without padding. Spare bits must be zero, else one signature would have many spellings.
-  const decoded = (part = ''): Buffer => {
-    if (!hasOneSpelling(part)) throw refuse('encoding');
-    return Buffer.from(part, 'base64url');
-  };
-  const objectFrom = (bytes: Buffer, fault: CompactFault): Record<string, unknown> => {
-    try {
-      return parseStrictObject(bytes);
-    } catch (error) {
-      throw refuse(fault, error);
-    }
-  };
-  const [header, claims] = [decoded(parts[1]), decoded(parts[2])];
-  if (!hasOneSpelling(parts[3])) throw refuse('encoding');
+  if (!hasOneSpelling(header) || !hasOneSpelling(claims) || !hasOneSpelling(text.slice(last + 1)))
+    throw refuse('encoding');
   return {
-    header: objectFrom(header, 'header_json'),
-    readClaims: () => objectFrom(claims, 'claims_json'),
+    header: headers.get(header) ?? kept(header, objectIn(header, 'header_json', refuse)),
+    readClaims: () => objectIn(claims, 'claims_json', refuse),
   };
+}
+
+// RFC 8725 §3.1: only the compact JWS form is accepted, so no five-part JWE, JSON serialization or empty signature.
+const compactForm = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/;
+
+function objectIn(
+  part: string,
+  fault: CompactFault,
+  refuse: (fault: CompactFault, cause?: unknown) => GatewayError,
+): Record<string, unknown> {
+  try {
+    return parseStrictObject(Buffer.from(part, 'base64url'));
+  } catch (error) {
+    throw refuse(fault, error);
+  }
+}
+
+/** Headers by their text: all tokens of one key of an issuer have the same. */
+const headers = new Map<string, Readonly<Record<string, unknown>>>();
+const mostHeaders = 64;
+const longestHeader = 256;
+
+function kept(text: string, header: Record<string, unknown>): Readonly<Record<string, unknown>> {
+  Object.freeze(header);
+  if (text.length > longestHeader) return header;
+  if (headers.size >= mostHeaders) headers.clear();
+  // A copy: a part of a token keeps all of it.
+  headers.set(Buffer.from(text, 'latin1').toString('latin1'), header);
+  return header;
 }
 
 // By the last character, instead of encoding the bytes once more: after a multiple of four it stands for six bits; after
