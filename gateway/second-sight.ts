@@ -1,7 +1,8 @@
-// Which texts came lately, by fingerprint. What is kept of each text that comes once outlives the young generation, pushes
-// out what is used, and is never used itself; so memories keep a text from its second sight on.
+// Memories of fixed size that keep a text from its second sight on. What is kept of each text that comes once outlives the
+// young generation, pushes out what is used, and is never used itself. Places are chosen by a fingerprint of a few
+// characters; it decides nothing else, texts are compared whole.
 
-/** Of fixed size; it may take a text for one that came, and forget one that did. */
+/** Which texts came lately. It may take a text for one that came, and forget one that did. */
 export class SecondSight {
   readonly #last: Int32Array;
 
@@ -13,10 +14,53 @@ export class SecondSight {
   /** Whether a text came lately; it has now. */
   came(text: string): boolean {
     const sum = fingerprint(text);
-    const place = ((sum >>> 16) ^ sum) & (this.#last.length - 1);
+    const place = placeOf(sum, this.#last.length);
     if (this.#last[place] === sum) return true;
     this.#last[place] = sum;
     return false;
+  }
+}
+
+/** How large a memory is, and how soon it keeps a text. */
+export interface KeptTextsOptions {
+  /** A power of two. */
+  readonly places: number;
+  /** A text is kept when it is offered so often and no other that shares its place came between. Default: twice. */
+  readonly sights?: number;
+}
+
+/** Values by text, each text in the one place that it may have; a newer one takes the place of an older. */
+export class KeptTexts<T> {
+  readonly #texts: (string | null)[];
+  readonly #values: (T | undefined)[];
+  readonly #last: Int32Array;
+  readonly #sights: Uint8Array;
+  readonly #needed: number;
+
+  constructor({ places, sights = 2 }: KeptTextsOptions) {
+    this.#texts = Array.from({ length: places }, () => null);
+    this.#values = Array.from({ length: places }, () => undefined);
+    this.#last = new Int32Array(places);
+    this.#sights = new Uint8Array(places);
+    this.#needed = sights;
+  }
+
+  /** What is kept of the text. */
+  find(text: string): T | undefined {
+    const place = placeOf(fingerprint(text), this.#last.length);
+    return this.#texts[place] === text ? this.#values[place] : undefined;
+  }
+
+  /** Keeps the value if the text has come often enough. */
+  offer(text: string, value: T): void {
+    const sum = fingerprint(text);
+    const place = placeOf(sum, this.#last.length);
+    const sights = this.#last[place] === sum ? (this.#sights[place] ?? 0) + 1 : 1;
+    this.#last[place] = sum;
+    this.#sights[place] = Math.min(sights, this.#needed);
+    if (sights < this.#needed) return;
+    this.#texts[place] = text;
+    this.#values[place] = value;
   }
 }
 
@@ -29,4 +73,8 @@ function fingerprint(text: string): number {
   for (let at = Math.max(length - looked, 0); at < length; at++)
     sum = (Math.imul(sum, 31) + text.charCodeAt(at)) | 0;
   return sum === 0 ? 1 : sum; // Zero is an empty place.
+}
+
+function placeOf(sum: number, places: number): number {
+  return ((sum >>> 16) ^ sum) & (places - 1);
 }

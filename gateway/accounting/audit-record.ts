@@ -11,7 +11,6 @@ const longestText = 256;
 
 /** What of an ended request is the same again and again, and its text. */
 interface Repeated {
-  readonly caller: string;
   readonly route: Received['route'];
   readonly snapshot: Received['snapshot'];
   readonly method: string | undefined;
@@ -26,7 +25,8 @@ interface Repeated {
   readonly text: string;
 }
 
-const lastOf = new PrincipalMemo<Repeated>();
+/** With who it was. */
+const lastOf = new PrincipalMemo<Repeated & { readonly caller: string }>();
 
 /** The members of the record of a request that went through the pipeline, as ASCII JSON without the braces. */
 export function requestRecord(received: Received, code: string, endedAt: number): string {
@@ -49,24 +49,29 @@ function repeatedText(received: Received, code: string): string {
   if (principal === null || refusal !== null || !received.response.headersSent)
     return judgedText(received, code);
   const last = lastOf.get(principal);
-  if (last?.code === code && sameRequest(last, received) && sameAnswer(last, received)) return last.text;
-  const { route, snapshot, callerAddress: caller, outcome, response } = received;
-  const { model, decidedBy, obligedBy, upstream, streamed, aborted } = outcome;
-  const { method } = received.request;
+  if (
+    last?.caller === received.callerAddress &&
+    last.code === code &&
+    sameRequest(last, received) &&
+    sameAnswer(last, received)
+  )
+    return last.text;
   const text = judgedText(received, code);
-  lastOf.set(principal, {
-    ...{ caller, route, snapshot, method, model, decidedBy, obligedBy, upstream },
-    ...{ status: response.statusCode, code, streamed, aborted, text },
-  });
+  lastOf.set(principal, { ...repeatable(received, code, text), caller: received.callerAddress });
   return text;
 }
 
-function sameRequest(
-  last: Repeated,
-  { callerAddress, route, snapshot, request, outcome }: Received,
-): boolean {
+function repeatable(received: Received, code: string, text: string): Repeated {
+  const { route, snapshot, outcome, response, request } = received;
+  const { model, decidedBy, obligedBy, upstream, streamed, aborted } = outcome;
+  return {
+    ...{ route, snapshot, method: request.method, model, decidedBy, obligedBy, upstream },
+    ...{ status: response.statusCode, code, streamed, aborted, text },
+  };
+}
+
+function sameRequest(last: Repeated, { route, snapshot, request, outcome }: Received): boolean {
   return (
-    last.caller === callerAddress &&
     last.route === route &&
     last.snapshot === snapshot &&
     last.method === request.method &&
@@ -87,19 +92,37 @@ function sameAnswer(last: Repeated, { outcome, response }: Received): boolean {
 
 /** Who asked for what, what was decided on which grounds, and how it ended. */
 function judgedText(received: Received, code: string): string {
-  const { outcome, response, route } = received;
+  const { principal } = received.outcome;
   const members = {
     caller: received.callerAddress,
-    principal: outcome.principal === null ? null : cut(outcome.principal.key),
-    issuer: outcome.principal?.issuerName ?? null,
-    client_id: cut(outcome.principal?.clientId ?? null),
-    method: received.request.method ?? null,
+    principal: principal === null ? null : cut(principal.key),
+    issuer: principal?.issuerName ?? null,
+    client_id: cut(principal?.clientId ?? null),
+  };
+  return `${asciiJson(JSON.stringify(members).slice(1, -1))},${sharedText(received, code)}`;
+}
+
+/** The last such text of anybody: the same question ends alike for all. */
+let latest: Repeated | null = null;
+
+function sharedText(received: Received, code: string): string {
+  // A refusal has a reason of its own each time.
+  if (received.outcome.refusal !== null || !received.response.headersSent) return endText(received, code);
+  if (latest?.code !== code || !sameRequest(latest, received) || !sameAnswer(latest, received))
+    latest = repeatable(received, code, endText(received, code));
+  return latest.text;
+}
+
+/** What was asked, what was decided on which grounds, and how it ended. */
+function endText({ outcome, response, route, request, snapshot }: Received, code: string): string {
+  const members = {
+    method: request.method ?? null,
     route: route.name,
     action: route.action,
     model: cut(outcome.model),
     decided_by: outcome.decidedBy,
     obliged_by: outcome.obligedBy,
-    policy: received.snapshot.digest,
+    policy: snapshot.digest,
     upstream: outcome.upstream,
     status: response.headersSent ? response.statusCode : null,
     code,

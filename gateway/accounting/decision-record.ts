@@ -87,7 +87,7 @@ export class DecisionLines {
   addTo(lines: LineBuffer, record: DecisionRecord): number {
     if (this.#last === null || !isAlike(this.#last, record)) {
       this.#last = record;
-      this.#rest = restOf(record);
+      this.#rest = sharedRest(record);
     }
     const { id, at, facts } = record;
     if (!haveLikeFacts(this.#facts, facts)) {
@@ -100,6 +100,22 @@ export class DecisionLines {
     lines.add(this.#rest);
     return start.length + this.#rest.length; // Lines are ASCII.
   }
+}
+
+/** The last rest of anybody: for the same question they are alike, but for the address. */
+let latest: { readonly record: DecisionRecord; readonly rest: string } | null = null;
+
+function sharedRest(record: DecisionRecord): string {
+  if (latest === null || !isAlike(latest.record, record)) latest = { record, rest: restOf(record) };
+  return latest.rest;
+}
+
+let latestFacts: { readonly facts: RequestFacts; readonly text: string } | null = null;
+
+function sharedFacts(facts: RequestFacts): string {
+  if (latestFacts === null || !haveLikeFacts(latestFacts.facts, facts))
+    latestFacts = { facts, text: JSON.stringify(facts) };
+  return latestFacts.text;
 }
 
 function isAlike(left: DecisionRecord, right: DecisionRecord): boolean {
@@ -127,7 +143,7 @@ function haveLikeFacts(left: RequestFacts | null, right: RequestFacts | null): b
 }
 
 function numbersOf(principal: number, facts: RequestFacts | null): string {
-  return `,"p":${principal}${facts === null ? '' : `,"facts":${JSON.stringify(facts)}`}`;
+  return `,"p":${principal}${facts === null ? '' : `,"facts":${sharedFacts(facts)}`}`;
 }
 
 function restOf({ route, action, model, from, decision, code, by, policy }: DecisionRecord): string {

@@ -1,6 +1,7 @@
 // Counters by the digest of their key, in typed arrays of open addressing: 32 bytes a counter and nothing on the heap. As
 // entries of a Map with a string for each key they took three times as much, and each collection looked at all of them.
 import { hash, randomBytes } from 'node:crypto';
+import { KeptTexts } from '../second-sight.ts';
 
 /** 128 bits of the SHA-256 of a key. Four small integers are quicker to compare than a string. */
 export interface KeyDigest {
@@ -12,21 +13,19 @@ export interface KeyDigest {
 
 /** Nobody outside can tell where a key lies, so nobody can crowd one place. */
 const salt = randomBytes(16).toString('latin1');
-/** Digests that are at hand for all tables, so that a caller who comes again is not hashed again. */
-const keptDigests = 4_096;
 /** A longer key would make this memory as large as its callers like. */
 const longestKept = 512;
-const digests = new Map<string, KeyDigest>();
+/** Of those who come again, so that they are not hashed again. One request asks up to three times. */
+const digests = new KeptTexts<KeyDigest>({ places: 4_096, sights: 4 });
 
 /** The digest of a key. Nobody can choose a key whose 128 bits are those of another. */
 export function digestOf(key: string): KeyDigest {
-  const known = digests.get(key);
+  const known = digests.find(key);
   if (known !== undefined) return known;
   // As text of one byte a character (latin1 by its older name): a Buffer of each digest would be an allocation outside the heap.
   const text = hash('sha256', salt + key, 'binary');
   const digest = { a: wordOf(text, 0), b: wordOf(text, 4), c: wordOf(text, 8), d: wordOf(text, 12) };
-  if (digests.size >= keptDigests) digests.clear();
-  if (key.length <= longestKept) digests.set(key, digest);
+  if (key.length <= longestKept) digests.offer(key, digest);
   return digest;
 }
 

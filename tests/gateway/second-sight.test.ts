@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { describe, it } from 'node:test';
-import { SecondSight } from '../../gateway/second-sight.ts';
+import { KeptTexts, SecondSight } from '../../gateway/second-sight.ts';
 
 describe('the second sight of a text', () => {
   it('is known, the first one is not', () => {
@@ -31,5 +31,44 @@ describe('the second sight of a text', () => {
     seen.came('first');
     for (let other = 0; other < 64; other++) seen.came(`other ${other}`);
     assert.equal(seen.came('first'), false);
+  });
+});
+
+describe('what is kept of texts', () => {
+  it('is kept from the second sight on, or from a later one where that is asked for', () => {
+    for (const sights of [2, 4]) {
+      const kept = new KeptTexts<number>({ places: 64, sights });
+      for (let sight = 1; sight <= sights; sight++) {
+        assert.equal(kept.find('alice'), undefined, `after ${sight - 1} of ${sights}`);
+        kept.offer('alice', sight);
+      }
+      assert.equal(kept.find('alice'), sights);
+    }
+  });
+
+  it('is that of the very text, also where others share its place and fingerprint', () => {
+    const kept = new KeptTexts<string>({ places: 1 });
+    // The last characters are alike.
+    const [first, second] = ['a', 'b'].map((start) => `${start}${'x'.repeat(40)}`) as [string, string];
+    for (const text of [first, first]) kept.offer(text, text);
+    assert.equal(kept.find(first), first);
+    assert.equal(kept.find(second), undefined);
+    kept.offer(second, second);
+    assert.equal(kept.find(second), second);
+    assert.equal(kept.find(first), undefined);
+  });
+
+  it('is not pushed out by texts that come once', () => {
+    const kept = new KeptTexts<true>({ places: 1 });
+    for (let sight = 0; sight < 2; sight++) kept.offer('alice', true);
+    for (let other = 0; other < 100; other++) kept.offer(`other ${other}`, true);
+    assert.equal(kept.find('alice'), true);
+  });
+
+  it('is never that of a text that only looks empty', () => {
+    const kept = new KeptTexts<true>({ places: 64 });
+    assert.equal(kept.find(''), undefined);
+    kept.offer('', true);
+    assert.equal(kept.find(''), undefined);
   });
 });
