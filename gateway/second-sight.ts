@@ -1,6 +1,6 @@
 // Memories of fixed size that keep a text from its second sight on. What is kept of each text that comes once outlives the
-// young generation, pushes out what is used, and is never used itself. Places are chosen by a fingerprint of a few
-// characters; it decides nothing else, texts are compared whole.
+// young generation, pushes out what is used, and is never used itself. That a text came is known by a fingerprint of a
+// few of its characters, which decides nothing else.
 
 /** Which texts came lately. It may take a text for one that came, and forget one that did. */
 export class SecondSight {
@@ -23,32 +23,30 @@ export class SecondSight {
 
 /** How large a memory is, and how soon it keeps a text. */
 export interface KeptTextsOptions {
-  /** A power of two. */
-  readonly places: number;
-  /** A text is kept when it is offered so often and no other that shares its place came between. Default: twice. */
+  readonly most: number;
+  /** A text is kept when it was offered so often without another of its place between. Default: twice. */
   readonly sights?: number;
 }
 
-/** Values by text, each text in the one place that it may have; a newer one takes the place of an older. */
+/** Values by text; all go when there are too many. */
 export class KeptTexts<T> {
-  readonly #texts: (string | null)[];
-  readonly #values: (T | undefined)[];
+  readonly #values = new Map<string, T>();
+  readonly #most: number;
+  readonly #needed: number;
   readonly #last: Int32Array;
   readonly #sights: Uint8Array;
-  readonly #needed: number;
 
-  constructor({ places, sights = 2 }: KeptTextsOptions) {
-    this.#texts = Array.from({ length: places }, () => null);
-    this.#values = Array.from({ length: places }, () => undefined);
+  constructor({ most, sights = 2 }: KeptTextsOptions) {
+    this.#most = most;
+    this.#needed = sights;
+    const places = 1 << (32 - Math.clz32(most));
     this.#last = new Int32Array(places);
     this.#sights = new Uint8Array(places);
-    this.#needed = sights;
   }
 
   /** What is kept of the text. */
   find(text: string): T | undefined {
-    const place = placeOf(fingerprint(text), this.#last.length);
-    return this.#texts[place] === text ? this.#values[place] : undefined;
+    return this.#values.get(text);
   }
 
   /** Keeps the value if the text has come often enough. */
@@ -59,8 +57,8 @@ export class KeptTexts<T> {
     this.#last[place] = sum;
     this.#sights[place] = Math.min(sights, this.#needed);
     if (sights < this.#needed) return;
-    this.#texts[place] = text;
-    this.#values[place] = value;
+    if (this.#values.size >= this.#most) this.#values.clear();
+    this.#values.set(text, value);
   }
 }
 

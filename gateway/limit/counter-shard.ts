@@ -16,7 +16,7 @@ const salt = randomBytes(16).toString('latin1');
 /** A longer key would make this memory as large as its callers like. */
 const longestKept = 512;
 /** Of those who come again, so that they are not hashed again. One request asks up to three times. */
-const digests = new KeptTexts<KeyDigest>({ places: 4_096, sights: 4 });
+const digests = new KeptTexts<KeyDigest>({ most: 4_096, sights: 4 });
 
 /** The digest of a key. Nobody can choose a key whose 128 bits are those of another. */
 export function digestOf(key: string): KeyDigest {

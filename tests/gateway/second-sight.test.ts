@@ -37,7 +37,7 @@ describe('the second sight of a text', () => {
 describe('what is kept of texts', () => {
   it('is kept from the second sight on, or from a later one where that is asked for', () => {
     for (const sights of [2, 4]) {
-      const kept = new KeptTexts<number>({ places: 64, sights });
+      const kept = new KeptTexts<number>({ most: 64, sights });
       for (let sight = 1; sight <= sights; sight++) {
         assert.equal(kept.find('alice'), undefined, `after ${sight - 1} of ${sights}`);
         kept.offer('alice', sight);
@@ -46,8 +46,8 @@ describe('what is kept of texts', () => {
     }
   });
 
-  it('is that of the very text, also where others share its place and fingerprint', () => {
-    const kept = new KeptTexts<string>({ places: 1 });
+  it('is that of the very text, also where others have its fingerprint', () => {
+    const kept = new KeptTexts<string>({ most: 8 });
     // The last characters are alike.
     const [first, second] = ['a', 'b'].map((start) => `${start}${'x'.repeat(40)}`) as [string, string];
     for (const text of [first, first]) kept.offer(text, text);
@@ -55,18 +55,26 @@ describe('what is kept of texts', () => {
     assert.equal(kept.find(second), undefined);
     kept.offer(second, second);
     assert.equal(kept.find(second), second);
-    assert.equal(kept.find(first), undefined);
+    assert.equal(kept.find(first), first);
   });
 
   it('is not pushed out by texts that come once', () => {
-    const kept = new KeptTexts<true>({ places: 1 });
+    const kept = new KeptTexts<true>({ most: 1 });
     for (let sight = 0; sight < 2; sight++) kept.offer('alice', true);
     for (let other = 0; other < 100; other++) kept.offer(`other ${other}`, true);
     assert.equal(kept.find('alice'), true);
   });
 
+  it('goes when too many come again', () => {
+    const kept = new KeptTexts<number>({ most: 4 });
+    for (let text = 0; text < 5; text++)
+      for (let sight = 0; sight < 2; sight++) kept.offer(`text ${text}`, text);
+    const found = Array.from({ length: 5 }, (_, text) => kept.find(`text ${text}`));
+    assert.deepEqual(found, [undefined, undefined, undefined, undefined, 4]);
+  });
+
   it('is never that of a text that only looks empty', () => {
-    const kept = new KeptTexts<true>({ places: 64 });
+    const kept = new KeptTexts<true>({ most: 64 });
     assert.equal(kept.find(''), undefined);
     kept.offer('', true);
     assert.equal(kept.find(''), undefined);
