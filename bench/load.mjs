@@ -10,7 +10,7 @@ import { answerReader } from './harness/answer-reader.mjs';
 const pools = new Map();
 
 /**
- * One run against `port`: requests with tokens in turn, until `durationMs` are over or `count` requests were sent.
+ * One run against `port` (several: its connections in turn): requests with tokens in turn, until `durationMs` are over or `count` requests were sent.
  * Resolves with counts, latencies in µs, and the processor time that load and upstream took together.
  */
 export async function run(options) {
@@ -26,7 +26,7 @@ export async function run(options) {
 function requestSource({ port, pool, tokens, from = 0, body, headers = {} }) {
   const all = tokens ?? pools.get(pool);
   const fields = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
-  const before = `POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1:${port}\r\ncontent-type: application/json\r\n${fields.join('')}authorization: Bearer `;
+  const before = `POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1:${[port].flat()[0]}\r\ncontent-type: application/json\r\n${fields.join('')}authorization: Bearer `;
   const after = `\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`;
   const write = (accessToken) => Buffer.from(`${before}${accessToken}${after}`, 'latin1');
   let sent = 0;
@@ -97,6 +97,7 @@ async function requests({ connections, durationMs = Infinity, count = Infinity, 
   const statuses = {};
   let sent = 0;
   const all = [];
+  const ports = [source.port].flat();
   await new Promise((resolve, reject) => {
     let until = Infinity;
     let ended = 0;
@@ -134,7 +135,7 @@ async function requests({ connections, durationMs = Infinity, count = Infinity, 
       }
     };
     for (let index = 0; index < connections; index++) {
-      const one = connection(source.port, {
+      const one = connection(ports[index % ports.length], {
         onAnswer: (status) => {
           latencies.push((performance.now() - one.from) * 1000);
           statuses[status] = (statuses[status] ?? 0) + 1;

@@ -1,6 +1,8 @@
 // What a second worker brings: processor time per request of the whole process tree (primary and workers), and requests
 // per second for each core that the gateway had. On a machine with few cores load and upstream take what the workers would
-// use, so the plain ratio of requests per second says little: it is shown beside the one that accounts for the load.
+// use, so the plain ratio of requests per second says little: it is shown beside those that account for the load. One
+// worker has a core, with its caches, to itself; two share theirs with the load. As many gateways of one worker, which
+// know nothing of each other, share them just so: what workers cost each other is the difference to those.
 // `--workers 2` (how many beside one), `--rounds 7`, `--seconds 2`. Runs on dist/ (`npm run build`).
 import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -31,21 +33,21 @@ const plan = {
 };
 
 /** The gateway as operators start it, with everything on and numbers of limits raised. */
-async function startGateway(folder, { count, load }) {
-  const policies = join(folder, `policies-${count}`);
+async function startGateway(folder, { count, load, id = `${count}` }) {
+  const policies = join(folder, `policies-${id}`);
   cpSync(join(here, 'policies'), policies, { recursive: true });
   rmSync(join(policies, 'tests'), { recursive: true, force: true });
   raiseLimits(policyEditor(policies));
   const [port, internalPort] = [await freePort(), await freePort()];
   const url = `http://127.0.0.1:${load.port}`;
-  const file = join(folder, `gateway-${count}.yaml`);
+  const file = join(folder, `gateway-${id}.yaml`);
   const gateway = {
     listen: `127.0.0.1:${port}`,
     internal_listen: `127.0.0.1:${internalPort}`,
     workers: count,
     policies,
-    data: join(folder, `data-${count}`),
-    assertion_jwks: join(folder, `run-${count}`, 'gateway-jwks.json'),
+    data: join(folder, `data-${id}`),
+    assertion_jwks: join(folder, `run-${id}`, 'gateway-jwks.json'),
     embedded_issuer: load.issuer,
     upstreams: {
       embedded: { kind: 'openai', url, models: ['tiny-gpt2'], assertion: 'model-server' },
@@ -69,6 +71,20 @@ async function startGateway(folder, { count, load }) {
   };
 }
 
+/** As many gateways of one worker as the other has workers, each with its share of the connections. */
+async function startApart(folder, load) {
+  const apart = [];
+  for (let index = 0; index < workers; index++)
+    apart.push(await startGateway(folder, { count: 1, load, id: `apart-${index}` }));
+  return {
+    ...apart[0],
+    name: `${workers} apart`,
+    warmRequests: 30_000 * workers,
+    count: workers,
+    part: { pid: apart.map(({ part }) => part.pid), port: apart.map(({ part }) => part.port) },
+  };
+}
+
 async function main() {
   const folder = mkdtempSync(join(tmpdir(), 'sallyport-bench-'));
   try {
@@ -82,13 +98,15 @@ async function main() {
       await startGateway(folder, { count: workers, load }),
     ];
     for (const gateway of gateways) await checkGuard(gateway, { body, valid: tokens[0], bad });
+    gateways.push(await startApart(folder, load));
     for (const gateway of gateways) await warm(gateway, load, plan);
     const rows = gateways.map(() => []);
     for (let round = 0; round < plan.rounds; round++) {
       for (const gateway of turned(gateways, round)) {
         // While the other was measured this one rested, and workers gave back what they hold of limits: service has no such pauses.
-        await measure(gateway, load, { connections, durationMs: 500 });
-        const result = await measure(gateway, load, { connections, durationMs: plan.seconds * 1000 });
+        const all = connections * gateway.count; // As many callers for each worker.
+        await measure(gateway, load, { connections: all, durationMs: 500 });
+        const result = await measure(gateway, load, { connections: all, durationMs: plan.seconds * 1000 });
         const core = result.cpu / 1e6 / result.seconds;
         rows[gateways.indexOf(gateway)].push({
           cpu: result.cpu / result.count,
@@ -109,7 +127,7 @@ async function main() {
 function report(gateways, rows) {
   const cell = (text) => String(text).padStart(15);
   console.log(
-    `\nNode ${process.version}, ${plan.rounds} interleaved rounds of ${plan.seconds} s, ${connections} connections, 100 access tokens, medians\n`,
+    `\nNode ${process.version}, ${plan.rounds} interleaved rounds of ${plan.seconds} s, ${connections} connections for each worker, 100 access tokens, medians\n`,
   );
   console.log(
     `${''.padEnd(12)}${['CPU µs/request', '(min-max)', 'requests/s', 'cores, gateway', 'cores, load'].map(cell).join('')}`,
@@ -127,19 +145,22 @@ function report(gateways, rows) {
     ];
     console.log(`${name.padEnd(12)}${cells.map(cell).join('')}`);
   }
-  const [one, several] = rows;
+  const [one, several, apart] = rows;
   const plain = ratio(several, one, 'rate').median;
   const perRequest = ratio(several, one, 'cpu');
   const perCore = ratio(several, one, 'ratePerCore').median * workers;
+  const beside = ratio(several, apart, 'cpu');
   const best = Math.min(...several.map(({ cpu }) => cpu)) / Math.min(...one.map(({ cpu }) => cpu));
   console.log(`
 requests/s, as they are, with the load on the same cores:       ${plain.toFixed(2)} × one worker
 CPU per request, primary and workers, to that of one worker:    ${perRequest.median.toFixed(2)} (least to least: ${best.toFixed(2)})
 requests/s where ${workers} workers have ${workers} cores and the load has others: ${perCore.toFixed(2)} × one worker (least to least: ${(workers / best).toFixed(2)})
+CPU per request, primary and workers, to gateways apart:        ${beside.median.toFixed(2)} (${beside.min.toFixed(2)}-${beside.max.toFixed(2)})
+so, with the load's share of the caches accounted for as well:  ${(workers / beside.median).toFixed(2)} × one worker
 
-The last line is requests/s divided by the cores that the gateway really had, times ${workers}: what load and upstream take of the
-machine is not counted against it, and what workers cost each other (messages, shared caches) is. Half a second before each
-round is not counted.`);
+The third line is requests/s divided by the cores that the gateway really had, times ${workers}: what load and upstream take of the
+machine's time is not counted against it, what they take of its caches is. The last one counts what workers cost each other
+alone: messages, counters and the primary. Half a second before each round is not counted.`);
 }
 
 await main();

@@ -14,14 +14,18 @@ export const body = JSON.stringify({
 });
 const streamBody = JSON.stringify({ ...JSON.parse(body), stream: true });
 
-/** One measurement: the run of the load with the processor time of the contestant beside it. */
+/**
+ * One measurement: the run of the load with the processor time of the contestant beside it. A contestant may be several
+ * processes (`pid` a list) on several ports.
+ */
 export async function measure({ name, part }, load, options) {
-  const before = cpuOf(part.pid);
+  const spent = () => [part.pid].flat().reduce((sum, pid) => sum + cpuOf(pid), 0);
+  const before = spent();
   const result = await load.ask(
     { run: { port: part.port, headers: part.headers, pool: 'known', body, ...options } },
     'ran',
   );
-  const cpu = cpuOf(part.pid) - before;
+  const cpu = spent() - before;
   if (Object.keys(result.statuses).join() !== '200')
     throw new Error(`${name} answered ${JSON.stringify(result.statuses)} instead of 200 alone`);
   return { ...result, cpu };
