@@ -7,20 +7,47 @@ import { ready } from './process.mjs';
 const delay = monitorEventLoopDelay({ resolution: 1 });
 const millis = (nanos) => nanos / 1e6;
 
+/**
+ * How late a timer of 1 ms is by the loop's own doing, ms: never more than the processor time of its thread since the last
+ * time. What is beyond that, the thread was not running, since the machine had something else to do.
+ */
+const ownDelays = [];
+let timer = null;
+
+function watchOwn() {
+  ownDelays.length = 0;
+  let last = { at: performance.now(), cpu: threadMillis() };
+  timer = setInterval(() => {
+    const now = { at: performance.now(), cpu: threadMillis() };
+    ownDelays.push(Math.max(0, Math.min(now.at - last.at - 1, now.cpu - last.cpu)));
+    last = now;
+  }, 1);
+}
+
+function threadMillis() {
+  const { user, system } = process.threadCpuUsage();
+  return (user + system) / 1_000;
+}
+
 ready(import.meta.url, start, {
   /** Begins to watch the event loop, or (false) ends it and tells. A timer of 1 ms is late by what held the loop up. */
   watch: (isBeginning) => {
     if (isBeginning) {
       delay.reset();
       delay.enable();
+      watchOwn();
       return { began: true };
     }
     delay.disable();
+    clearInterval(timer);
+    ownDelays.sort((left, right) => left - right);
     return {
       p50: millis(delay.percentile(50)),
       p99: millis(delay.percentile(99)),
       p999: millis(delay.percentile(99.9)),
       max: millis(delay.max),
+      own99: ownDelays[Math.floor(ownDelays.length * 0.99)] ?? 0,
+      ownMax: ownDelays.at(-1) ?? 0,
     };
   },
   /** What the heap holds, in MiB by space; with a path, a snapshot is written there. */
