@@ -1,7 +1,8 @@
-// What a rush leaves on the heap goes back to the system when it is over. V8 does that by itself, in small steps, but only
-// where its last collections say that little is allocated; a process that falls silent has no more collections, so their
-// last word stays "much". One collection of the young generation in the silence (1 to 3 ms) tells it otherwise.
-import { setFlagsFromString } from 'node:v8';
+// What a rush leaves on the heap goes back to the system when it is over. V8 does that by itself only where its last
+// collections say that little is allocated; a process that falls silent has no more collections, so their last word stays
+// "much", and a gateway that rests would hold what it needed at its worst. A whole collection takes up to 0.1 s in which
+// nothing else runs, hence the conditions: nobody is there, it is worth it, and the last one was a while ago.
+import { getHeapStatistics, setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
 /** What the gateway is doing. */
@@ -14,40 +15,58 @@ export interface Activity {
 
 /** What a test replaces. */
 export interface QuietCollectionOptions {
-  /** Default: V8's own collection of the young generation. */
+  /** Default: V8's own, which gives back every page that it can. */
   readonly collect?: () => void;
-  readonly intervalMs?: number;
+  /** What V8 has of the system for its heap. */
+  readonly heapBytes?: () => number;
 }
 
+const lookMs = 1_000;
+/** So many looks in turn must find silence. */
+const quietLooks = 3;
+/** Looks between two collections. */
+const looksApart = 30;
+/** What the heap must have grown by since the last one. */
+const worthBytes = 16 * 1_048_576;
+
 /**
- * Collects the young generation once in every silence: when no request is under way and none has begun for one to two
- * seconds. V8 then gives back what is not used, within about ten. @returns what ends it
+ * Collects once in a silence: when no request is under way, none has begun for two to three seconds, and the heap takes
+ * 16 MiB more than after the last time, at least 30 s ago. @returns what ends it
  */
 export function collectWhenQuiet(
   { active, begun }: Activity,
-  { collect = collectYoung, intervalMs = 1_000 }: QuietCollectionOptions = {},
+  { collect = collectAll, heapBytes = heapSize }: QuietCollectionOptions = {},
 ): () => void {
   let known = begun();
-  let isCollected = false;
+  let quiet = 0;
+  let sinceLast = looksApart;
+  let lastBytes = 0;
   const timer = setInterval(() => {
-    const isQuiet = active() === 0 && begun() === known;
+    quiet = active() === 0 && begun() === known ? quiet + 1 : 0;
     known = begun();
-    if (isQuiet && !isCollected) collect();
-    isCollected = isQuiet;
-  }, intervalMs).unref();
+    sinceLast++;
+    if (quiet < quietLooks || sinceLast < looksApart || heapBytes() < lastBytes + worthBytes) return;
+    collect();
+    sinceLast = 0;
+    lastBytes = heapBytes();
+  }, lookMs).unref();
   return () => clearInterval(timer);
 }
 
-type Collector = (options: { readonly type: 'minor' }) => void;
+function heapSize(): number {
+  return getHeapStatistics().total_heap_size;
+}
+
+type Collector = (options: { type: 'major'; execution: 'sync'; flavor: 'last-resort' }) => void;
 
 let collector: Collector | null = null;
 
 /** V8's `gc` is made with the contexts that come after its flag; no code but this has one. */
-function collectYoung(): void {
+function collectAll(): void {
   if (collector === null) {
     setFlagsFromString('--expose-gc');
     collector = runInNewContext('gc') as Collector; // What the flag puts there.
     setFlagsFromString('--no-expose-gc');
   }
-  collector({ type: 'minor' });
+  collector({ type: 'major', execution: 'sync', flavor: 'last-resort' });
 }
