@@ -1,6 +1,7 @@
 // Compiles issuers.yaml into the Authentication of a snapshot. Opens nothing and reads nothing: that begins with start().
 import { inPlaceTime } from '../in-place-time.ts';
 import type { Principal } from '../principal.ts';
+import { SecondSight } from '../second-sight.ts';
 import type {
   AcceptedIssuerName,
   Authentication,
@@ -35,6 +36,9 @@ import { verifyAccessToken, type AcceptedIssuer } from './verify-access-token.ts
 
 /** Metadata and keys together have to arrive in this time; below 5 s, so that a waiting caller is answered by then. */
 const fetchTimeoutMs = 4_500;
+
+/** About as many as principals can be kept: one that comes after more others would have been pushed out before. */
+const rememberedSights = 4_096;
 
 /** A key set with the settings that it was made from. */
 interface NamedKeySet {
@@ -188,6 +192,7 @@ class CompiledAuthentication implements Authentication {
   readonly directories: ReadonlyMap<string, NamedDirectory>;
   /** Likewise. */
   readonly signatures: KnownSignatures;
+  readonly lately: SecondSight;
   readonly #accepted: ReadonlyMap<string, AcceptedIssuer>;
   readonly #verified: VerifiedTokens;
   readonly #opaque: OpaqueCredentials | null;
@@ -212,9 +217,12 @@ class CompiledAuthentication implements Authentication {
     // What is known of signatures does not depend on the policies: a reload checks none a second time.
     this.signatures =
       previous instanceof CompiledAuthentication ? previous.signatures : new KnownSignatures();
+    this.lately =
+      previous instanceof CompiledAuthentication ? previous.lately : new SecondSight(rememberedSights);
     const verification = {
       issuers: accepted,
       signatures: this.signatures,
+      lately: this.lately,
       inPlace,
       queue: new VerificationQueue(),
       now,

@@ -2,6 +2,7 @@
 // claims. Runs for each token whose principal is not kept (verified-tokens.ts); its signature is checked once.
 import type { InPlaceTime } from '../in-place-time.ts';
 import type { Principal } from '../principal.ts';
+import type { SecondSight } from '../second-sight.ts';
 import type { GroupDirectory } from './directory/group-directory.ts';
 import { parseAccessToken, type UnverifiedAccessToken } from './access-token.ts';
 import { invalidToken } from './invalid-token.ts';
@@ -26,6 +27,8 @@ export interface AcceptedIssuer {
 export interface Verification {
   readonly issuers: ReadonlyMap<string, AcceptedIssuer>;
   readonly signatures: KnownSignatures;
+  /** Which access tokens came lately, by digest: the principal of any other passes and is not kept. */
+  readonly lately: SecondSight;
   /** What may be checked in place; the rest waits for the thread pool. */
   readonly inPlace: InPlaceTime;
   readonly queue: VerificationQueue;
@@ -55,38 +58,39 @@ export function verifyAccessToken(
   const known = accepted.keySet.knownKey(unverified.keyId);
   if (known !== undefined) {
     checkKey(known, unverified, accepted.rules);
-    if (signatures.has(digest, known))
-      return judged(unverified, accepted, { key: known, isPassing: false }, verification);
+    if (signatures.has(digest, known)) return judged({ digest, unverified, accepted }, known, verification);
     const isGood = known.isQuick
       ? verification.inPlace.spend(() => isSignedByInPlace(accessToken, known))
       : null;
     if (isGood === false) throw invalidToken('signature');
     if (isGood === true) {
       signatures.add(digest, known);
-      return judged(unverified, accepted, { key: known, isPassing: true }, verification);
+      return judged({ digest, unverified, accepted }, known, verification);
     }
   }
   return firstSight({ accessToken, digest, unverified, accepted }, verification);
 }
 
-/** An access token whose signature was never checked and is not checked in place, with its parts. */
-interface FirstSight {
-  readonly accessToken: string;
+/** An access token in parts, with whose it says that it is. */
+interface Sight {
   readonly digest: string;
   readonly unverified: UnverifiedAccessToken;
   readonly accepted: AcceptedIssuer;
 }
 
-async function firstSight(
-  { accessToken, digest, unverified, accepted }: FirstSight,
-  verification: Verification,
-): Promise<VerifiedAccessToken> {
+/** One whose signature was never checked and is not checked in place. */
+interface FirstSight extends Sight {
+  readonly accessToken: string;
+}
+
+async function firstSight(sight: FirstSight, verification: Verification): Promise<VerifiedAccessToken> {
+  const { accessToken, digest, unverified, accepted } = sight;
   const { rules, keySet } = accepted;
   const key = keySet.knownKey(unverified.keyId) ?? (await keySet.keyFor(unverified.keyId));
   checkKey(key, unverified, rules);
   if (!(await verification.queue.run(() => isSignedBy(accessToken, key)))) throw invalidToken('signature');
   verification.signatures.add(digest, key);
-  return judged(unverified, accepted, { key, isPassing: true }, verification);
+  return judged(sight, key, verification);
 }
 
 function checkKey(key: IssuerKey, { algorithm }: UnverifiedAccessToken, { entra }: IssuerRules): void {
@@ -98,12 +102,12 @@ function checkKey(key: IssuerKey, { algorithm }: UnverifiedAccessToken, { entra 
 
 /** What remains once the signature is known to be good. */
 function judged(
-  unverified: UnverifiedAccessToken,
-  { rules, keySet, directory }: AcceptedIssuer,
-  { key, isPassing }: { readonly key: IssuerKey; readonly isPassing: boolean },
-  { now }: Verification,
+  { digest, unverified, accepted }: Sight,
+  key: IssuerKey,
+  { now, lately }: Verification,
 ): VerifiedAccessToken | Promise<VerifiedAccessToken> {
-  const principal = judgeClaims(unverified, rules, now() / 1000, isPassing);
+  const { rules, keySet, directory } = accepted;
+  const principal = judgeClaims(unverified, rules, now() / 1000, !lately.came(digest));
   const { tenantId, groupsUnknown, identityType } = principal;
   if (directory === null || groupsUnknown !== true || tenantId === null)
     return { principal, key, keySet, usableUntil: Number.POSITIVE_INFINITY };
