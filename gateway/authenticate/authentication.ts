@@ -2,6 +2,7 @@
 import type { Logger } from '../../core/log.ts';
 import type { InPlaceTime } from '../in-place-time.ts';
 import type { Principal } from '../principal.ts';
+import type { SecondSight } from '../second-sight.ts';
 import type { IdentityApi } from './identity-api.ts';
 import type { IntrospectionOutcome } from './introspection/introspector.ts';
 import type { Revocations } from './revocations/index.ts';
@@ -84,6 +85,8 @@ export interface AuthenticationDeps {
   readonly now?: (() => number) | undefined;
   /** What may be checked in place, on the event loop; default: what this process has. */
   readonly inPlace?: InPlaceTime | undefined;
+  /** Which access tokens came lately; default: what this process saw. */
+  readonly lately?: SecondSight;
   /** Clock for durations, ms; never set back. */
   readonly monotonic?: (() => number) | undefined;
   /** The Authentication in use: its key sets go on living in the new one. */

@@ -200,7 +200,7 @@ class CompiledAuthentication implements Authentication {
 
   constructor(
     { accepted, keySets, directories, scopesSupported, opaque }: CompiledParts,
-    { now = Date.now, inPlace = inPlaceTime, revocations, previous }: AuthenticationDeps,
+    { now = Date.now, inPlace = inPlaceTime, revocations, previous, lately }: AuthenticationDeps,
   ) {
     this.#accepted = accepted;
     this.keySets = keySets;
@@ -217,8 +217,8 @@ class CompiledAuthentication implements Authentication {
     // What is known of signatures does not depend on the policies: a reload checks none a second time.
     this.signatures =
       previous instanceof CompiledAuthentication ? previous.signatures : new KnownSignatures();
-    this.lately =
-      previous instanceof CompiledAuthentication ? previous.lately : new SecondSight(rememberedSights);
+    const seen = previous instanceof CompiledAuthentication ? previous.lately : null;
+    this.lately = lately ?? seen ?? new SecondSight(rememberedSights);
     const verification = {
       issuers: accepted,
       signatures: this.signatures,

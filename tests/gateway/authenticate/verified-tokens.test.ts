@@ -10,6 +10,7 @@ import {
   type VerifiedAccessToken,
 } from '../../../gateway/authenticate/verified-tokens.ts';
 import { anonymousPrincipal } from '../../../gateway/principal.ts';
+import { SecondSight } from '../../../gateway/second-sight.ts';
 import { startFakeIssuer, type FakeIssuer } from '../../support/fake-issuer.ts';
 import { assertRefused, authenticationOf, entryFor, kept, verified } from './authentication-under-test.ts';
 
@@ -141,6 +142,21 @@ describe('the cache in front of real verification', () => {
     assert.notEqual(second.isPassing, true);
     assert.equal(authentication.seen(accessToken), second);
     assert.deepEqual({ ...second, isPassing: true }, { ...first });
+    authentication.close();
+  });
+
+  it('keeps no principal of a token that comes again only after others: it would be pushed out each time', async () => {
+    // One place: whatever comes between makes a token one that did not come lately.
+    const lately = new SecondSight(1);
+    const { authentication } = authenticationOf({ embedded: entryFor(issuer.issuer) }, { lately });
+    await authentication.start();
+    const [alice, bob] = [issuer.mint(), issuer.mint()] as const;
+    for (const accessToken of [alice, bob, alice, bob]) {
+      assert.equal((await verified(authentication, accessToken)).isPassing, true);
+      assert.equal(authentication.seen(accessToken), null);
+    }
+    const again = await verified(authentication, bob);
+    assert.equal(authentication.seen(bob), again);
     authentication.close();
   });
 
