@@ -5,6 +5,7 @@ import type { Duplex } from 'node:stream';
 import { GatewayError } from '../core/errors.ts';
 import { accountUnrouted } from './accounting/index.ts';
 import type { CallerRequest, CallerResponse } from './caller.ts';
+import { Chain } from './chain.ts';
 import { peerAddress, type CallerAddress } from './caller-address.ts';
 import { RequestSignal } from './end-signal.ts';
 import { renderRefusal, sendRefusal, surfaceOf, type RefusalContext } from './error-response.ts';
@@ -14,7 +15,7 @@ import { handle } from './pipeline.ts';
 import { newRequestId } from './request-id.ts';
 import { checkHead } from './request-head.ts';
 import { parseTarget } from './request-target.ts';
-import { RunningRequest, RunningRequests } from './running-requests.ts';
+import { RunningRequest } from './running-request.ts';
 import type { Services } from './services.ts';
 import type { Snapshot } from './snapshot.ts';
 
@@ -50,7 +51,7 @@ export function createEntry(options: EntryOptions): Entry {
 
 class RequestEntry implements Entry {
   readonly #options: EntryOptions;
-  readonly #running = new RunningRequests();
+  readonly #running = new Chain<RunningRequest>();
 
   constructor(options: EntryOptions) {
     this.#options = options;

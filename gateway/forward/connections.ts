@@ -5,6 +5,7 @@
 // The protocol is spoken in http1/ (docs/decisions/0014).
 import type { IncomingHttpHeaders } from 'node:http';
 import { GatewayError } from '../../core/errors.ts';
+import { Chain } from '../chain.ts';
 import { connectorTo, hostOf, readyEvent, type Connect } from './http1/connect.ts';
 import { Connection, type ConnectionOwner, type TimeLimits } from './http1/connection.ts';
 import { Exchange, type ExchangeOwner } from './http1/exchange.ts';
@@ -82,7 +83,7 @@ class ConnectionPool implements Connections, ConnectionOwner, ExchangeOwner {
   readonly #tickMs: number;
   readonly #limits: TimeLimits;
   readonly #idle: Connection[] = [];
-  readonly #waiting = new Set<Exchange>();
+  readonly #waiting = new Chain<Exchange>();
   readonly #all = new Set<Connection>();
   /** Requests that go out at the end of this turn, and connections that are idle from then on. */
   #starting: Connection[] = [];
@@ -133,7 +134,7 @@ class ConnectionPool implements Connections, ConnectionOwner, ExchangeOwner {
       );
     else {
       exchange.waitsSince = this.tick;
-      this.#waiting.add(exchange);
+      this.#waiting.join(exchange);
     }
   }
 
@@ -167,8 +168,7 @@ class ConnectionPool implements Connections, ConnectionOwner, ExchangeOwner {
 
   discard(connection: Connection): void {
     this.#remove(connection);
-    const [next] = this.#waiting;
-    const fresh = next === undefined ? null : this.#openOne();
+    const fresh = this.#waiting.size === 0 ? null : this.#openOne();
     if (fresh !== null) this.#hand(fresh);
   }
 
@@ -179,7 +179,7 @@ class ConnectionPool implements Connections, ConnectionOwner, ExchangeOwner {
   }
 
   forget(exchange: Exchange): void {
-    this.#waiting.delete(exchange);
+    this.#waiting.leave(exchange);
   }
 
   #remove(connection: Connection): void {
@@ -190,12 +190,12 @@ class ConnectionPool implements Connections, ConnectionOwner, ExchangeOwner {
   }
 
   #hand(connection: Connection): void {
-    const [next] = this.#waiting;
-    if (next === undefined) {
+    const next = this.#waiting.oldest;
+    if (next === null) {
       this.#idle.push(connection);
       return;
     }
-    this.#waiting.delete(next);
+    this.#waiting.leave(next);
     this.#start(next, connection);
   }
 
@@ -224,11 +224,12 @@ class ConnectionPool implements Connections, ConnectionOwner, ExchangeOwner {
   #onTick(): void {
     this.tick++;
     for (const connection of this.#all) connection.checkTime(this.tick);
-    for (const exchange of this.#waiting) {
+    for (;;) {
       // In order of their arrival.
-      if (this.tick - exchange.waitsSince < this.#limits.head) break;
-      this.#waiting.delete(exchange);
-      exchange.fail(
+      const { oldest } = this.#waiting;
+      if (oldest === null || this.tick - oldest.waitsSince < this.#limits.head) break;
+      this.#waiting.leave(oldest);
+      oldest.fail(
         new GatewayError('server_is_overloaded', { reason: 'upstream_queue_timeout', retryAfterSeconds: 1 }),
       );
     }
@@ -239,8 +240,10 @@ class ConnectionPool implements Connections, ConnectionOwner, ExchangeOwner {
 
   async close(): Promise<void> {
     this.#closed = true;
-    for (const exchange of this.#waiting) exchange.fail(stopping());
-    this.#waiting.clear();
+    for (const exchange of this.#waiting.all()) {
+      this.#waiting.leave(exchange);
+      exchange.fail(stopping());
+    }
     const connections = [...this.#all];
     for (const connection of connections) connection.refuse(stopping());
     await Promise.all(connections.map((connection) => connection.gone()));

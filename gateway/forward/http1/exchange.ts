@@ -1,5 +1,6 @@
 // One request on its way to an upstream and back: what its sender may do, and that its sink hears at most one end.
 import type { GatewayError } from '../../../core/errors.ts';
+import type { Linked } from '../../chain.ts';
 import type { AnswerControl, AnswerSink, UpstreamRequest } from '../connections.ts';
 import type { Connection } from './connection.ts';
 
@@ -12,7 +13,7 @@ export interface ExchangeOwner {
 }
 
 /** A request and its sink. */
-export class Exchange implements AnswerControl {
+export class Exchange implements AnswerControl, Linked<Exchange> {
   readonly request: UpstreamRequest;
   readonly sink: AnswerSink;
   /** Null while it waits for one, and after its end. */
@@ -20,6 +21,9 @@ export class Exchange implements AnswerControl {
   isOver = false;
   /** Tick of the pool since which it has waited. */
   waitsSince = 0;
+  /** Its neighbours while it waits. */
+  previous: Exchange | null = null;
+  next: Exchange | null = null;
   readonly #owner: ExchangeOwner;
 
   constructor(owner: ExchangeOwner, request: UpstreamRequest, sink: AnswerSink) {

@@ -1,20 +1,21 @@
-// The chain of requests under way: each leaves from any place, once, and takes no other with it.
+// A chain, of requests under way: each leaves from any place, once, and takes no other with it.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { Chain } from '../../gateway/chain.ts';
 import { RequestSignal } from '../../gateway/end-signal.ts';
 import { newOutcome } from '../../gateway/exchange.ts';
-import { RunningRequest, RunningRequests } from '../../gateway/running-requests.ts';
+import { RunningRequest } from '../../gateway/running-request.ts';
 
 const request = (): RunningRequest => new RunningRequest(new RequestSignal(), newOutcome());
 
-function joined(count: number): { running: RunningRequests; requests: readonly RunningRequest[] } {
-  const running = new RunningRequests();
+function joined(count: number): { running: Chain<RunningRequest>; requests: readonly RunningRequest[] } {
+  const running = new Chain<RunningRequest>();
   const requests = Array.from({ length: count }, request);
   for (const each of requests) running.join(each);
   return { running, requests };
 }
 
-const members = (running: RunningRequests): Set<RunningRequest> => new Set(running.all());
+const members = (running: Chain<RunningRequest>): Set<RunningRequest> => new Set(running.all());
 
 describe('the requests under way', () => {
   it('are all there until they leave, in whatever order', () => {
@@ -29,6 +30,19 @@ describe('the requests under way', () => {
         assert.equal(running.size, left.size, order);
       }
     }
+  });
+
+  it('stand in the order in which they came, also after some have left and come again', () => {
+    const { running, requests } = joined(4);
+    const [first = assert.fail(), second, third = assert.fail(), fourth] = requests;
+    assert.deepEqual(running.all(), requests);
+    assert.equal(running.oldest, first);
+    running.leave(first);
+    running.leave(third);
+    running.join(third);
+    assert.deepEqual(running.all(), [second, fourth, third]);
+    assert.equal(running.oldest, second);
+    assert.equal(running.joined, 5);
   });
 
   it('leave once: a second time takes no other with it', () => {
@@ -47,7 +61,7 @@ describe('the requests under way', () => {
     const { running } = joined(2);
     running.leave(request());
     assert.equal(running.size, 2);
-    const empty = new RunningRequests();
+    const empty = new Chain<RunningRequest>();
     empty.leave(request());
     assert.equal(empty.size, 0);
   });
