@@ -84,8 +84,8 @@ async function main() {
     `\nheap, MiB: ${JSON.stringify(await gateway.ask({ heap: values.snapshot ?? true }, 'heap'))}\n`,
   );
   // In a silence V8 gives back what a rush left (gateway/quiet-collection.ts).
-  await new Promise((resolve) => setTimeout(resolve, 20_000));
-  tell('20 s later', gateway.pid);
+  await new Promise((resolve) => setTimeout(resolve, 140_000));
+  tell('140 s later', gateway.pid);
 }
 
 try {
