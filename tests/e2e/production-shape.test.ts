@@ -276,7 +276,11 @@ describe('production: every part a process of its own', { skip }, () => {
     assertSaysNothingOfUs(JSON.stringify(registration.body));
     const login = await finish(
       spawn(process.execPath, [join(packageRoot, 'cli/main.ts'), 'login', '--gateway', first.url], {
-        env: { ...process.env, SALLYPORT_STATE_DIR: join(folder, 'state') },
+        env: {
+          ...process.env,
+          SALLYPORT_STATE_DIR: join(folder, 'state'),
+          XDG_CONFIG_HOME: join(folder, 'config'), // Not the developer's own profile.
+        },
       }),
     );
     assert.equal(login.code, 8, login.stderr);

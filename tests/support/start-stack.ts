@@ -32,6 +32,7 @@ export async function startStack(flags: readonly string[] = []): Promise<TestSta
   const environment: NodeJS.ProcessEnv = {
     ...process.env,
     SALLYPORT_STATE_DIR: join(home, 'state'),
+    XDG_CONFIG_HOME: join(home, 'config'), // Not the developer's own profile.
     SALLYPORT_URL: url,
     ...(scheme === 'https' ? { NODE_EXTRA_CA_CERTS: join(data, 'tls', 'ca.pem') } : {}),
   };
