@@ -102,7 +102,7 @@ export class DecisionLines {
   }
 }
 
-/** The last rest of anybody: for the same question they are alike, but for the address. */
+/** The last rest of anybody: the same question from the same address has the same one, whoever asks. */
 let latest: { readonly record: DecisionRecord; readonly rest: string } | null = null;
 
 function sharedRest(record: DecisionRecord): string {

@@ -77,7 +77,10 @@ async function start(folder: string, socket: string): Promise<ChildProcess> {
   const child = spawn('redis-server', options, { stdio: 'ignore' });
   // A machine that stands still for seconds is no reason to fail; a server that never listens is.
   for (let attempt = 0; !existsSync(socket); attempt++) {
-    if (child.exitCode !== null || attempt === 1_000) throw new Error('redis-server does not start');
+    if (child.exitCode !== null || attempt === 1_000) {
+      child.kill('SIGKILL');
+      throw new Error('redis-server does not start');
+    }
     await delay(20);
   }
   child.unref();

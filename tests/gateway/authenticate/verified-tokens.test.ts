@@ -176,6 +176,23 @@ describe('the cache in front of real verification', () => {
     authentication.close();
   });
 
+  it('refuses a header that it has read before as it did then, and accepts the others beside it', async () => {
+    const { authentication } = authenticationOf({ embedded: entryFor(issuer.issuer) });
+    await authentication.start();
+    const headers = [
+      { crit: ['b64'] },
+      { jku: 'https://evil.test/keys' },
+      { typ: 'JWT+other' },
+      { cty: 'JWT' },
+    ];
+    for (let sight = 0; sight < 3; sight++) {
+      for (const header of headers)
+        await assertRefused(() => authentication.verify(issuer.mint({}, header)), 'invalid_token');
+      await verified(authentication, issuer.mint());
+    }
+    authentication.close();
+  });
+
   it('takes another spelling of a seen token for one that was never seen', async () => {
     const { authentication } = authenticationOf({ embedded: entryFor(issuer.issuer) });
     const accessToken = issuer.mint();
