@@ -2,7 +2,7 @@
 // and only then gives the file its name. No sign-in, no gateway.
 import { createHash } from 'node:crypto';
 import { createReadStream, existsSync, mkdirSync, renameSync, rmSync, statSync } from 'node:fs';
-import { open, readFile, writeFile } from 'node:fs/promises';
+import { open, readFile, truncate, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { exitCodes } from './exit-codes.ts';
 import { CommandFailure } from './failure.ts';
@@ -125,19 +125,35 @@ export async function downloadModel(request: DownloadRequest): Promise<Downloade
   onPhase(`asking ${new URL(source.url).host}`);
   const offered = await askServer(source.url, request.signal);
   const partial = `${path}.part`;
-  onPhase(`downloading ${source.fileName}`);
-  await transfer(request, `${source.fileName}.part`);
-  onPhase('checking');
   const expected = request.expectedSha256 ?? offered.sha256;
-  const sha256 = await checkFile(partial, expected).catch((error: unknown) => {
-    rmSync(partial, { force: true });
-    throw error;
+  onPhase(`downloading ${source.fileName}`);
+  const sha256 = await transferAndCheck(request, partial, expected).catch(async (error: unknown) => {
+    if (!(error instanceof CommandFailure) || error.code !== 'checksum_mismatch') throw error;
+    onPhase('its checksum is wrong: once more from the beginning');
+    return transferAndCheck(request, partial, expected);
   });
   renameSync(partial, path);
   await writeFile(`${path}.sha256`, `${sha256}  ${source.fileName}\n`);
   const verifiedBy =
     request.expectedSha256 === undefined ? (offered.sha256 === undefined ? null : 'hub') : 'given';
   return { path, bytes: statSync(path).size, sha256, verifiedBy };
+}
+
+async function transferAndCheck(
+  request: DownloadRequest,
+  partial: string,
+  expected: string | undefined,
+): Promise<string> {
+  const bytes = await transfer(request, basename(partial));
+  request.onPhase('checking');
+  try {
+    // ipull notes behind the file what has arrived, and on a busy machine the last note may come after its own cut.
+    if (bytes > 0 && statSync(partial).size > bytes) await truncate(partial, bytes);
+    return await checkFile(partial, expected);
+  } catch (error) {
+    rmSync(partial, { force: true });
+    throw error;
+  }
 }
 
 async function checkExisting(
@@ -237,8 +253,8 @@ function refused(address: string, status: number): CommandFailure {
   });
 }
 
-/** Downloads to `fileName`, resuming what an earlier run left beside it. */
-async function transfer(request: DownloadRequest, fileName: string): Promise<void> {
+/** Downloads to `fileName`, resuming what an earlier run left beside it. The size that the server told, in bytes; 0 if it told none. */
+async function transfer(request: DownloadRequest, fileName: string): Promise<number> {
   // Imported here: it takes half a second, and nothing else of the command line needs it.
   const { createModelDownloader } = await import('node-llama-cpp');
   const stalled = new AbortController();
@@ -265,6 +281,7 @@ async function transfer(request: DownloadRequest, fileName: string): Promise<voi
       aborted,
     ]);
     await Promise.race([downloader.download({ signal }), aborted]);
+    return downloader.totalSize;
   } catch (error) {
     if (request.signal.aborted) throw error;
     throw new CommandFailure(

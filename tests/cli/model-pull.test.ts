@@ -121,7 +121,31 @@ describe('sallyport model', () => {
     assert.equal(stdout, '');
     assert.match(stderr, /wrong checksum and must not be used/);
     assert.match(stderr, new RegExp(`received ${sha256}`));
+    assert.equal(stderr.split('once more').length, 2); // One more try, not more.
     assert.deepEqual(readdirSync(folder), []);
+  });
+
+  it('starts once more from the beginning when what came has the wrong checksum', async () => {
+    let damaged = 0;
+    handle = (request, response) => {
+      if (request.method !== 'GET' || request.headers.range === undefined || damaged++ > 0) {
+        serveModel(request, response);
+        return;
+      }
+      const [, start = '', end = ''] = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range) ?? [];
+      const bytes = Buffer.alloc(Number(end) - Number(start) + 1, 7);
+      response
+        .writeHead(206, {
+          'content-length': bytes.length,
+          'content-range': `bytes ${start}-${end}/${model.length}`,
+        })
+        .end(bytes);
+    };
+    const { code, stderr } = await pull(`${origin}/small.gguf`, '--sha256', sha256);
+    assert.equal(code, 0, stderr);
+    assert.match(stderr, /checksum is wrong: once more from the beginning/);
+    assert.deepEqual(readFileSync(join(folder, 'small.gguf')), model);
+    assert.deepEqual(readdirSync(folder).sort(), ['small.gguf', 'small.gguf.sha256']);
   });
 
   it('goes on by itself when the connection breaks off', async () => {

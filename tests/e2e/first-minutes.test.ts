@@ -96,7 +96,7 @@ describe('over plain HTTP on loopback', { skip }, () => {
   it('streams a completion of the real model', () => {
     const { status, stdout, stderr } = stack.run('chat', 'The future of AI is');
     assert.equal(status, 0, stderr);
-    assert.match(stdout, /^The future of AI is .{10}/s);
+    assert.match(stdout, /^The future of AI is\W.{10}/s); // It is drawn: a comma may come first, too.
     assert.match(stderr, /tiny-gpt2 · 6 \+ \d+ tokens/);
   });
 
