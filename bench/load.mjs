@@ -28,7 +28,7 @@ function requestSource({ port, pool, tokens, from = 0, body, headers = {} }) {
   const fields = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
   const before = `POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1:${[port].flat()[0]}\r\ncontent-type: application/json\r\n${fields.join('')}authorization: Bearer `;
   const after = `\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`;
-  const write = (accessToken) => Buffer.from(`${before}${accessToken}${after}`, 'latin1');
+  const write = (accessToken) => Buffer.from(`${before}${accessToken}${after}`);
   let sent = 0;
   if (all.length > 1_000) return () => write(all[(from + sent++) % all.length]);
   const written = all.map(write);

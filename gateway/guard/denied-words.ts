@@ -1,6 +1,6 @@
 // Guard kind `denied_words`: refuses a request in which a model would read one of these words or phrases.
 import { z } from 'zod';
-import { collapseSpace, foldText, isPlain } from './fold-text.ts';
+import { collapseSpace, foldByDefinition, foldText, isPlain } from './fold-text.ts';
 import type { CompiledGuard, GuardKind } from './guard.ts';
 import { holdsTokenIds, someModelText } from '../model-texts.ts';
 import { compileWords } from './word-matcher.ts';
@@ -14,7 +14,10 @@ const schema = z.strictObject({
       z
         .string()
         .max(256)
-        .refine((word) => foldText(word).trim() !== '', 'a denied word has at least one visible character'),
+        .refine(
+          (word) => foldByDefinition(word).trim() !== '',
+          'a denied word has at least one visible character',
+        ),
     )
     .min(1)
     .max(10_000)
@@ -37,7 +40,7 @@ export const deniedWords = {
   name: 'denied_words',
   schema,
   create(options): CompiledGuard {
-    const words = options.words.map((word) => collapseSpace(foldText(word)).trim());
+    const words = options.words.map((word) => collapseSpace(foldByDefinition(word)).trim());
     const match = compileWords(words);
     const hasPhrases = words.some((word) => word.includes(' '));
     let found = -1;
