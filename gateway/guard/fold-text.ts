@@ -46,10 +46,12 @@ export function foldText(text: string): string {
   let isChanged = false;
   let from = 0; // What is before it stands in the parts.
   let lastMark = -2;
-  for (let index = 0; index < length; index++) {
-    const unit = units[index] ?? 0;
-    const folded = table[unit] ?? 0;
-    if (folded === unit) continue;
+  for (
+    let index = nextChange(units, table, 0, length);
+    index < length;
+    index = nextChange(units, table, index + 1, length)
+  ) {
+    const folded = table[units[index] ?? 0] ?? 0;
     if (folded < mark) {
       units[index] = folded;
       isChanged = true;
@@ -68,6 +70,15 @@ export function foldText(text: string): string {
   if (from === 0) return isChanged ? bytes.toString('utf16le') : text;
   parts.push(bytes.toString('utf16le', from * 2));
   return parts.join('');
+}
+
+/** The first unit from `from` on that does not simply stay; a loop of its own, because it then runs three times as fast. */
+function nextChange(units: Uint16Array, folding: Uint16Array, from: number, length: number): number {
+  for (let index = from; index < length; index++) {
+    const unit = units[index];
+    if (unit !== folding[unit ?? 0]) return index;
+  }
+  return length;
 }
 
 function memoryFor(units: number): Uint16Array<ArrayBuffer> {
