@@ -2,29 +2,58 @@
 // young generation, pushes out what is used, and is never used itself. That a text came is known by a fingerprint of a
 // few of its characters, which decides nothing else.
 
-/** Which texts came lately. It may take a text for one that came, and forget one that did. */
-export class SecondSight {
-  readonly #last: Int32Array;
+/** Places of which a text may take any: with one, two that come in turn would push each other out for ever. */
+const ways = 8;
 
-  /** `places` is a power of two; each takes four bytes. */
-  constructor(places = 8_192) {
-    this.#last = new Int32Array(places);
+/** How often texts came lately. It may take a text for another one, and forget one that came. */
+class Sights {
+  readonly #sums: Int32Array;
+  readonly #counts: Uint8Array;
+  #turn = 0;
+
+  constructor(places: number) {
+    this.#sums = new Int32Array(Math.max(places, ways));
+    this.#counts = new Uint8Array(this.#sums.length);
+  }
+
+  /** How often a text has come lately, this time included; no more than 255 is told. */
+  count(text: string): number {
+    const sum = fingerprint(text);
+    const first = spread(sum) & (this.#sums.length - 1) & -ways;
+    let free = -1;
+    for (let place = first; place < first + ways; place++) {
+      const there = this.#sums[place];
+      if (there === sum) return (this.#counts[place] = Math.min((this.#counts[place] ?? 0) + 1, 255));
+      if (there === 0 && free === -1) free = place;
+    }
+    if (free === -1) {
+      free = first + this.#turn;
+      this.#turn = (this.#turn + 1) % ways;
+    }
+    this.#sums[free] = sum;
+    return (this.#counts[free] = 1);
+  }
+}
+
+/** Which texts came lately. */
+export class SecondSight {
+  readonly #sights: Sights;
+
+  /** `places` is a power of two; each takes five bytes. */
+  constructor(places = 16_384) {
+    this.#sights = new Sights(places);
   }
 
   /** Whether a text came lately; it has now. */
   came(text: string): boolean {
-    const sum = fingerprint(text);
-    const place = placeOf(sum, this.#last.length);
-    if (this.#last[place] === sum) return true;
-    this.#last[place] = sum;
-    return false;
+    return this.#sights.count(text) > 1;
   }
 }
 
 /** How large a memory is, and how soon it keeps a text. */
 export interface KeptTextsOptions {
   readonly most: number;
-  /** A text is kept when it was offered so often without another of its place between. Default: twice. */
+  /** A text is kept when it has been offered so often lately, at most 255. Default: twice. */
   readonly sights?: number;
 }
 
@@ -33,15 +62,12 @@ export class KeptTexts<T> {
   readonly #values = new Map<string, T>();
   readonly #most: number;
   readonly #needed: number;
-  readonly #last: Int32Array;
-  readonly #sights: Uint8Array;
+  readonly #sights: Sights;
 
   constructor({ most, sights = 2 }: KeptTextsOptions) {
     this.#most = most;
     this.#needed = sights;
-    const places = 1 << (32 - Math.clz32(most));
-    this.#last = new Int32Array(places);
-    this.#sights = new Uint8Array(places);
+    this.#sights = new Sights(1 << (32 - Math.clz32(most)));
   }
 
   /** What is kept of the text. */
@@ -51,12 +77,7 @@ export class KeptTexts<T> {
 
   /** Keeps the value if the text has come often enough. */
   offer(text: string, value: T): void {
-    const sum = fingerprint(text);
-    const place = placeOf(sum, this.#last.length);
-    const sights = this.#last[place] === sum ? (this.#sights[place] ?? 0) + 1 : 1;
-    this.#last[place] = sum;
-    this.#sights[place] = Math.min(sights, this.#needed);
-    if (sights < this.#needed) return;
+    if (this.#sights.count(text) < this.#needed) return;
     if (this.#values.size >= this.#most) this.#values.clear();
     this.#values.set(text, value);
   }
@@ -73,6 +94,9 @@ function fingerprint(text: string): number {
   return sum === 0 ? 1 : sum; // Zero is an empty place.
 }
 
-function placeOf(sum: number, places: number): number {
-  return ((sum >>> 16) ^ sum) & (places - 1);
+/** Each bit of a sum in each bit of the place, so that names that are counted up do not crowd (MurmurHash3, its finaliser). */
+function spread(sum: number): number {
+  let bits = Math.imul(sum ^ (sum >>> 16), 0x85eb_ca6b);
+  bits = Math.imul(bits ^ (bits >>> 13), 0xc2b2_ae35);
+  return bits ^ (bits >>> 16);
 }

@@ -18,6 +18,19 @@ describe('the second sight of a text', () => {
     );
   });
 
+  it('is known of each of two thousand that come in turn: none pushes out another for ever', () => {
+    const seen = new SecondSight();
+    const texts = Array.from(
+      { length: 2_000 },
+      (_, number) => `https://issuer.example.test caller ${number}`,
+    );
+    for (const text of texts) seen.came(text);
+    assert.deepEqual(
+      texts.filter((text) => !seen.came(text)),
+      [],
+    );
+  });
+
   it('is not taken for that of another text, but for one in thousands', () => {
     const seen = new SecondSight();
     const mistaken = Array.from({ length: 20_000 }, () => seen.came(`issuer ${randomUUID()}`)).filter(
@@ -44,6 +57,16 @@ describe('what is kept of texts', () => {
       }
       assert.equal(kept.find('alice'), sights);
     }
+  });
+
+  it('is kept of each of two thousand that are offered in turn', () => {
+    const kept = new KeptTexts<number>({ most: 4_096, sights: 4 });
+    const texts = Array.from({ length: 2_000 }, (_, number) => `rate alice-${number}`);
+    for (let sight = 0; sight < 4; sight++) for (const text of texts) kept.offer(text, sight);
+    assert.deepEqual(
+      texts.filter((text) => kept.find(text) === undefined),
+      [],
+    );
   });
 
   it('is that of the very text, also where others have its fingerprint', () => {

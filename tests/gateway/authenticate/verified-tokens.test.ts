@@ -146,17 +146,18 @@ describe('the cache in front of real verification', () => {
   });
 
   it('keeps no principal of a token that comes again only after others: it would be pushed out each time', async () => {
-    // One place: whatever comes between makes a token one that did not come lately.
-    const lately = new SecondSight(1);
+    // Eight places: of nine in turn, each has been forgotten when it comes again.
+    const lately = new SecondSight(8);
     const { authentication } = authenticationOf({ embedded: entryFor(issuer.issuer) }, { lately });
     await authentication.start();
-    const [alice, bob] = [issuer.mint(), issuer.mint()] as const;
-    for (const accessToken of [alice, bob, alice, bob]) {
+    const accessTokens = Array.from({ length: 9 }, () => issuer.mint());
+    for (const accessToken of [...accessTokens, ...accessTokens]) {
       assert.equal((await verified(authentication, accessToken)).isPassing, true);
       assert.equal(authentication.seen(accessToken), null);
     }
-    const again = await verified(authentication, bob);
-    assert.equal(authentication.seen(bob), again);
+    const last = accessTokens.at(-1) ?? '';
+    const again = await verified(authentication, last);
+    assert.equal(authentication.seen(last), again);
     authentication.close();
   });
 
