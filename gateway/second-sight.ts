@@ -5,20 +5,20 @@
 /** Places of which a text may take any: with one, two that come in turn would push each other out for ever. */
 const ways = 8;
 
-/** How often texts came lately. It may take a text for another one, and forget one that came. */
-class Sights {
+/** How often fingerprints came lately; it may forget one that did. */
+export class Sights {
   readonly #sums: Int32Array;
   readonly #counts: Uint8Array;
   #turn = 0;
 
+  /** `places` is a power of two; each takes five bytes. */
   constructor(places: number) {
     this.#sums = new Int32Array(Math.max(places, ways));
     this.#counts = new Uint8Array(this.#sums.length);
   }
 
-  /** How often a text has come lately, this time included; no more than 255 is told. */
-  count(text: string): number {
-    const sum = fingerprint(text);
+  /** How often a fingerprint, which is not zero, has come lately, this time included; no more than 255 is told. */
+  count(sum: number): number {
     const first = spread(sum) & (this.#sums.length - 1) & -ways;
     let free = -1;
     for (let place = first; place < first + ways; place++) {
@@ -35,18 +35,17 @@ class Sights {
   }
 }
 
-/** Which texts came lately. */
+/** Which texts came lately. It may take a text for another one, and forget one that came. */
 export class SecondSight {
   readonly #sights: Sights;
 
-  /** `places` is a power of two; each takes five bytes. */
   constructor(places = 16_384) {
     this.#sights = new Sights(places);
   }
 
   /** Whether a text came lately; it has now. */
   came(text: string): boolean {
-    return this.#sights.count(text) > 1;
+    return this.#sights.count(fingerprint(text)) > 1;
   }
 }
 
@@ -77,7 +76,7 @@ export class KeptTexts<T> {
 
   /** Keeps the value if the text has come often enough. */
   offer(text: string, value: T): void {
-    if (this.#sights.count(text) < this.#needed) return;
+    if (this.#sights.count(fingerprint(text)) < this.#needed) return;
     if (this.#values.size >= this.#most) this.#values.clear();
     this.#values.set(text, value);
   }

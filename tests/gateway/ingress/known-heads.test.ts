@@ -1,5 +1,6 @@
 // A head that came before is found by its bytes: all of them, so that none is taken for another.
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { KnownHeads } from '../../../gateway/ingress/known-heads.ts';
 
@@ -54,5 +55,36 @@ describe('heads that came lately', () => {
     bytes.fill(0x62, text.indexOf('aaa'), text.indexOf('aaa') + 900);
     assert.notEqual(heads.find(bytes, text.length), head);
     assert.equal(heads.find(Buffer.from(text), text.length), head);
+  });
+
+  // As tokens do, each differs from the others all over.
+  const headOf = (caller: number): Buffer =>
+    Buffer.from(
+      text.replace(/a{900}/, createHash('shake256', { outputLength: 450 }).update(`${caller}`).digest('hex')),
+    );
+  const isKept = (heads: KnownHeads, caller: number): boolean =>
+    heads.find(headOf(caller), headOf(caller).length)?.isKept === true;
+  const comeTwice = (heads: KnownHeads, first: number, count: number): void => {
+    for (let sight = 0; sight < 2; sight++) for (let at = 0; at < count; at++) isKept(heads, first + at);
+  };
+
+  it('are all kept when some hundred callers come in turn', () => {
+    const heads = new KnownHeads();
+    comeTwice(heads, 0, 200);
+    assert.deepEqual(
+      Array.from({ length: 200 }, (_, caller) => caller).filter((caller) => !isKept(heads, caller)),
+      [],
+    );
+  });
+
+  it('stay while they are used, however many others come, and give way when they are not', () => {
+    const heads = new KnownHeads();
+    comeTwice(heads, 0, 10);
+    for (let caller = 1_000; caller < 9_000; caller++) comeTwice(heads, caller, 1);
+    for (let caller = 0; caller < 10; caller++) assert.equal(isKept(heads, caller), true);
+    for (let turn = 0; turn < 2; turn++) heads.turn();
+    for (let caller = 20_000; caller < 28_000; caller++) comeTwice(heads, caller, 1);
+    const left = Array.from({ length: 10 }, (_, caller) => caller).filter((caller) => isKept(heads, caller));
+    assert.deepEqual(left, []);
   });
 });
