@@ -91,7 +91,11 @@ export async function requestRounds(contestants, load, { plan, freshPerRound, on
 export async function streamRounds(contestants, load, { plan, callers, onRound }) {
   const rows = sheet(contestants);
   for (const contestant of contestants)
-    await measure(contestant, load, { body: streamBody, streams: callers, durationMs: 700 });
+    await measure(contestant, load, {
+      body: streamBody,
+      streams: callers,
+      durationMs: plan.streamWarmSeconds * 1000,
+    });
   for (let round = 0; round < plan.streamRounds; round++) {
     onRound(round);
     for (const contestant of turned(contestants, round)) {
