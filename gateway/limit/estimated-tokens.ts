@@ -9,12 +9,13 @@ const tokensPerMessage = 4;
 
 /**
  * Model tokens of the prompt. Text of few bytes per character is taken at four characters for a token, as English is;
- * every further byte counts for one, since such scripts fall apart into bytes. Token ids count exactly.
+ * every further byte counts for one, since such scripts fall apart into bytes. Token ids count exactly. `isPlain`: all
+ * texts are known to be ASCII.
  */
-export function estimatedPrompt(body: Body): number {
+export function estimatedPrompt(body: Body, isPlain = false): number {
   let estimated = 0;
   someModelText(body, (text) => {
-    estimated += Math.ceil(text.length / 4) + (Buffer.byteLength(text) - text.length);
+    estimated += Math.ceil(text.length / 4) + (isPlain ? 0 : Buffer.byteLength(text) - text.length);
     return false;
   });
   estimated += tokenIds(body['prompt']) + tokenIds(body['input']);

@@ -82,8 +82,8 @@ export function limit(
     let units = 1;
     if (isHeld) {
       if (authorized.body === null) continue;
-      const { json } = authorized.body;
-      promptTokens ??= estimatedPrompt(json);
+      const { json, isPlain } = authorized.body;
+      promptTokens ??= estimatedPrompt(json, isPlain);
       units = heldUnits(promptTokens + estimatedAnswer(json, entry.openAnswerTokens), entry.rule);
     }
     claims.push({ limit: entry, rule: entry.rule, key: subjectKey(authorized, entry), units, isHeld });

@@ -6,6 +6,7 @@ import { after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { packageRoot } from '../../../core/package.ts';
 import { estimatedAnswer, estimatedPrompt } from '../../../gateway/limit/estimated-tokens.ts';
+import { parseStrictJson } from '../../../gateway/strict-json.ts';
 import { spanOf } from '../../../gateway/limit/period.ts';
 import { chunk, hang, httpAnswer, json, requestId, streamHead } from '../../support/fake-upstream.ts';
 import { chatAnswer, startTestGateway, type TestGateway } from '../../support/start-gateway.ts';
@@ -193,7 +194,12 @@ describe('the estimate of model tokens', () => {
     ['a script of several bytes per character', { prompt: 'ключ', max_tokens: 0 }, 1 + 4],
     ['a text in a member that nobody has heard of', { prompt: '', hidden: 'abcd', max_tokens: 0 }, 1],
   ] as const) {
-    it(`counts ${what}`, () => assert.equal(estimatedTokens(body, 256), expected));
+    it(`counts ${what}`, () => {
+      assert.equal(estimatedTokens(body, 256), expected);
+      // What the strict parse tells of the texts saves looking at them and changes nothing.
+      const { json, isPlain } = parseStrictJson(Buffer.from(JSON.stringify(body)));
+      assert.equal(estimatedPrompt(json, isPlain), estimatedPrompt(body));
+    });
   }
 
   it('takes the largest of contradicting maxima', () => {
