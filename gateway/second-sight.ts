@@ -56,12 +56,16 @@ export interface KeptTextsOptions {
   readonly sights?: number;
 }
 
-/** Values by text; all go when there are too many. */
+/** How long values stay at least, once they were too many: were all in use to go at once, none would be found again. */
+const leastStayMs = 5_000;
+
+/** Values by text; all go when there are too many, but not soon after the last time. */
 export class KeptTexts<T> {
   readonly #values = new Map<string, T>();
   readonly #most: number;
   readonly #needed: number;
   readonly #sights: Sights;
+  #clearedAt = Number.NEGATIVE_INFINITY;
 
   constructor({ most, sights = 2 }: KeptTextsOptions) {
     this.#most = most;
@@ -77,8 +81,16 @@ export class KeptTexts<T> {
   /** Keeps the value if the text has come often enough. */
   offer(text: string, value: T): void {
     if (this.#sights.count(fingerprint(text)) < this.#needed) return;
-    if (this.#values.size >= this.#most) this.#values.clear();
+    if (this.#values.size >= this.#most && !this.#cleared()) return;
     this.#values.set(text, value);
+  }
+
+  #cleared(): boolean {
+    const now = performance.now();
+    if (now - this.#clearedAt < leastStayMs) return false;
+    this.#clearedAt = now;
+    this.#values.clear();
+    return true;
   }
 }
 

@@ -37,8 +37,8 @@ import { verifyAccessToken, type AcceptedIssuer } from './verify-access-token.ts
 /** Metadata and keys together have to arrive in this time; below 5 s, so that a waiting caller is answered by then. */
 const fetchTimeoutMs = 4_500;
 
-/** About as many as principals can be kept: one that comes after more others would have been pushed out before. */
-const rememberedSights = 4_096;
+/** Several times as many as principals can be kept; those in use are not pushed out (kept-in-use.ts). */
+const rememberedSights = 16_384;
 
 /** A key set with the settings that it was made from. */
 interface NamedKeySet {
@@ -228,7 +228,7 @@ class CompiledAuthentication implements Authentication {
       now,
     };
     this.#verified = new VerifiedTokens(
-      (accessToken, digest) => verifyAccessToken(accessToken, digest, verification),
+      (accessToken, digest, hasRoom) => verifyAccessToken(accessToken, digest, verification, hasRoom),
       now,
       revocations === undefined ? {} : { revocations },
     );

@@ -1,7 +1,7 @@
 // Access tokens that were verified before, so that a signature is checked once for each distinct token. The key is the
 // SHA-256 of the whole text: any other spelling of the same token is simply a token that was never seen.
 import { hash } from 'node:crypto';
-import { LRUCache } from 'lru-cache';
+import { KeptInUse, type KeptBounds } from '../kept-in-use.ts';
 import type { Principal } from '../principal.ts';
 import type { IssuerKey } from './issuer-keys.ts';
 import type { KeySet } from './key-set.ts';
@@ -17,18 +17,12 @@ export interface VerifiedAccessToken {
   readonly usableUntil: number;
 }
 
-/** Verifies an access token of which the SHA-256 (latin1) is known. */
+/** Verifies an access token of which the SHA-256 (latin1) is known; without room its principal passes. */
 export type Verify = (
   accessToken: string,
   digest: string,
+  hasRoom: boolean,
 ) => VerifiedAccessToken | Promise<VerifiedAccessToken>;
-
-/** Bounds of the cache. */
-export interface CacheBounds {
-  readonly maxEntries: number;
-  /** What the principals take in memory, as far as it can be told from their tokens. */
-  readonly maxBytes: number;
-}
 
 /** An entry of the cache. */
 interface KeptAccessToken extends VerifiedAccessToken {
@@ -38,7 +32,8 @@ interface KeptAccessToken extends VerifiedAccessToken {
   judgedAt: number;
 }
 
-const defaultBounds: CacheBounds = { maxEntries: 8_192, maxBytes: 8 * 1_048_576 };
+/** Bytes are what the principals take in memory, as far as it can be told from their tokens. */
+const defaultBounds: KeptBounds = { maxEntries: 8_192, maxBytes: 8 * 1_048_576 };
 
 /**
  * Bytes of a kept principal: measured, about 1,000 for a principal of any token, what the later stages keep of him
@@ -50,18 +45,18 @@ export function keptBytes(accessToken: string): number {
 
 /** What may be set apart from the verification. */
 export interface VerifiedTokensOptions {
-  readonly bounds?: CacheBounds;
+  readonly bounds?: KeptBounds;
   /** Default: none. */
   readonly revocations?: RevocationCheck;
 }
 
 /**
- * Cache before `verify`, of the principals that do not pass. An entry dies at its token's exp (with the skew), when its key leaves the issuer's key set or
+ * Cache before `verify`, of the principals that do not pass; those in use are not pushed out. An entry dies at its token's exp (with the skew), when its key leaves the issuer's key set or
  * the set is too old, and with the cache itself (every policy reload makes a new one). After a revocation each entry is
  * judged once more before it is used. Refusals are never kept.
  */
 export class VerifiedTokens {
-  readonly #entries: LRUCache<string, KeptAccessToken>;
+  readonly #entries: KeptInUse<KeptAccessToken>;
   readonly #pending = new Map<string, Promise<Principal>>();
   readonly #verify: Verify;
   readonly #now: () => number;
@@ -75,11 +70,7 @@ export class VerifiedTokens {
     this.#verify = verify;
     this.#now = now;
     this.#revocations = revocations;
-    this.#entries = new LRUCache({
-      max: bounds.maxEntries,
-      maxSize: bounds.maxBytes,
-      maxEntrySize: bounds.maxBytes,
-    });
+    this.#entries = new KeptInUse(bounds, now);
   }
 
   get size(): number {
@@ -124,8 +115,8 @@ export class VerifiedTokens {
   }
 
   #verifyOnce(accessToken: string, digest: string): Principal | Promise<Principal> {
-    const verified = this.#verify(accessToken, digest);
     const bytes = keptBytes(accessToken);
+    const verified = this.#verify(accessToken, digest, this.#entries.hasRoom(bytes));
     if (!(verified instanceof Promise)) return this.#keep(digest, verified, bytes);
     const pending = verified
       .then((outcome) => this.#keep(digest, outcome, bytes))
@@ -144,7 +135,7 @@ export class VerifiedTokens {
     const liveUntil = Math.min(principal.expiresAt * 1000, usableUntil);
     const kept = { principal, key, keySet, usableUntil, liveUntil, judgedAt: Number.NaN };
     // A revoked one is kept too: to refuse it again costs no judgement of its claims.
-    this.#entries.set(digest, kept, { size: bytes });
+    this.#entries.set(digest, kept, bytes);
     this.#judge(kept);
     return principal;
   }

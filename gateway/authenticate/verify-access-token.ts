@@ -37,7 +37,7 @@ export interface Verification {
 }
 
 /**
- * Verifies an access token; `digest` is its SHA-256 in latin1. At once where its signature was found good before, or is
+ * Verifies an access token; `digest` is its SHA-256 in latin1. Without room its principal passes. At once where its signature was found good before, or is
  * checked in place.
  * Checks: everything that makes it valid here; a valid one that lacks a required claim is `insufficient_scope`.
  * Does not check: revocation, roles (authorize).
@@ -48,6 +48,7 @@ export function verifyAccessToken(
   accessToken: string,
   digest: string,
   verification: Verification,
+  hasRoom = true,
 ): VerifiedAccessToken | Promise<VerifiedAccessToken> {
   const { issuers, signatures } = verification;
   const unverified = parseAccessToken(accessToken);
@@ -58,22 +59,24 @@ export function verifyAccessToken(
   const known = accepted.keySet.knownKey(unverified.keyId);
   if (known !== undefined) {
     checkKey(known, unverified, accepted.rules);
-    if (signatures.has(digest, known)) return judged({ digest, unverified, accepted }, known, verification);
+    if (signatures.has(digest, known))
+      return judged({ digest, hasRoom, unverified, accepted }, known, verification);
     const isGood = known.isQuick
       ? verification.inPlace.spend(() => isSignedByInPlace(accessToken, known))
       : null;
     if (isGood === false) throw invalidToken('signature');
     if (isGood === true) {
       signatures.add(digest, known);
-      return judged({ digest, unverified, accepted }, known, verification);
+      return judged({ digest, hasRoom, unverified, accepted }, known, verification);
     }
   }
-  return firstSight({ accessToken, digest, unverified, accepted }, verification);
+  return firstSight({ accessToken, digest, hasRoom, unverified, accepted }, verification);
 }
 
 /** An access token in parts, with whose it says that it is. */
 interface Sight {
   readonly digest: string;
+  readonly hasRoom: boolean;
   readonly unverified: UnverifiedAccessToken;
   readonly accepted: AcceptedIssuer;
 }
@@ -102,12 +105,13 @@ function checkKey(key: IssuerKey, { algorithm }: UnverifiedAccessToken, { entra 
 
 /** What remains once the signature is known to be good. */
 function judged(
-  { digest, unverified, accepted }: Sight,
+  { digest, hasRoom, unverified, accepted }: Sight,
   key: IssuerKey,
   { now, lately }: Verification,
 ): VerifiedAccessToken | Promise<VerifiedAccessToken> {
   const { rules, keySet, directory } = accepted;
-  const principal = judgeClaims(unverified, rules, now() / 1000, !lately.came(digest));
+  const isPassing = !lately.came(digest) || !hasRoom;
+  const principal = judgeClaims(unverified, rules, now() / 1000, isPassing);
   const { tenantId, groupsUnknown, identityType } = principal;
   if (directory === null || groupsUnknown !== true || tenantId === null)
     return { principal, key, keySet, usableUntil: Number.POSITIVE_INFINITY };

@@ -1,6 +1,6 @@
 // Assertions that may be used again: from the second sight of a subject on, since one that comes once needs no memory.
-import { LRUCache } from 'lru-cache';
 import { assertionLifetimeSeconds } from '../../core/assertion.ts';
+import { KeptInUse } from '../kept-in-use.ts';
 import { SecondSight } from '../second-sight.ts';
 import type { AssertionSubject } from './assertion.ts';
 
@@ -20,7 +20,7 @@ interface Kept {
 
 /** By service, subject, client, roles and kind of credential. */
 export class KeptAssertions {
-  readonly #kept = new LRUCache<string, Kept>({ max: mostKept, maxSize: mostKeptBytes });
+  readonly #kept: KeptInUse<Kept>;
   /** The last assertion for each subject: found without writing a name, which costs more than all the rest of a hit. */
   readonly #latest = { 'model-server': new Map<string, Kept>(), identity: new Map<string, Kept>() };
   readonly #seen = new SecondSight();
@@ -29,6 +29,7 @@ export class KeptAssertions {
   /** `now` is epoch ms. */
   constructor(now: () => number) {
     this.#now = now;
+    this.#kept = new KeptInUse({ maxEntries: mostKept, maxBytes: mostKeptBytes }, now);
   }
 
   /** The last one for the subject, when it says the same and is fresh. */
@@ -54,14 +55,11 @@ export class KeptAssertions {
     return known.assertion;
   }
 
-  /** `issuedAt` is epoch seconds. */
+  /** Keeps one where that pushes out none in use; `issuedAt` is epoch seconds. */
   keep(name: string, subject: AssertionSubject, { assertion, issuedAt }: Signed): void {
     const freshUntilMs = (issuedAt + assertionLifetimeSeconds) * 1000 - renewBeforeExpiryMs;
-    this.#kept.set(
-      name,
-      { subject, assertion, freshUntilMs },
-      { size: 600 + name.length + assertion.length },
-    );
+    const bytes = 600 + name.length + assertion.length;
+    if (this.#kept.hasRoom(bytes)) this.#kept.set(name, { subject, assertion, freshUntilMs }, bytes);
   }
 
   #isFresh({ freshUntilMs }: Kept): boolean {

@@ -96,6 +96,16 @@ describe('what is kept of texts', () => {
     assert.deepEqual(found, [undefined, undefined, undefined, undefined, 4]);
   });
 
+  it('stays when too many have just come again: all in use would go, and none be found', () => {
+    const kept = new KeptTexts<number>({ most: 4 });
+    for (let text = 0; text < 40; text++)
+      for (let sight = 0; sight < 2; sight++) kept.offer(`text ${text}`, text);
+    const found = Array.from({ length: 40 }, (_, text) => text).filter(
+      (text) => kept.find(`text ${text}`) === text,
+    );
+    assert.deepEqual(found, [4, 5, 6, 7]);
+  });
+
   it('is never that of a text that only looks empty', () => {
     const kept = new KeptTexts<true>({ most: 64 });
     assert.equal(kept.find(''), undefined);

@@ -161,6 +161,24 @@ describe('the cache in front of real verification', () => {
     authentication.close();
   });
 
+  it('keeps none where all that are kept are in use, and lets it pass judged as at first sight', async () => {
+    const { authentication } = authenticationOf({ embedded: entryFor(issuer.issuer) });
+    await authentication.start();
+    // As many bytes as there are for principals, and many more.
+    const accessTokens = Array.from({ length: 500 }, () => issuer.mint({ long: 'x'.repeat(9_000) }));
+    for (const accessToken of [...accessTokens, ...accessTokens])
+      assert.equal((await verified(authentication, accessToken)).claims['long'], 'x'.repeat(9_000));
+    const passing = accessTokens.filter((accessToken) => authentication.seen(accessToken) === null);
+    assert.ok(passing.length > 100 && passing.length < 300, `${passing.length} of 500`);
+    for (const accessToken of passing)
+      assert.equal((await verified(authentication, accessToken)).isPassing, true);
+    assert.deepEqual(
+      accessTokens.filter((accessToken) => authentication.seen(accessToken) === null),
+      passing,
+    );
+    authentication.close();
+  });
+
   it('refuses at first sight what is revoked, and at each later one', async () => {
     const revocations = {
       generation: 1,
