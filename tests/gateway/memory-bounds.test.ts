@@ -72,7 +72,7 @@ describe('what a gateway remembers', () => {
     }
   });
 
-  it('of assertions: none of 6,000 callers keeps all others’ for ever, and the last ones are kept', async () => {
+  it('of assertions: 6,000 callers have as many as fit, and one that comes when others rest has one, too', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'sallyport-assertions-'));
     let now = 1_800_000_000_000;
     const signer = await openAssertionSigner({
@@ -92,12 +92,21 @@ describe('what a gateway remembers', () => {
       await signer.sign(subjectOf(index));
       return signer.sign(subjectOf(index));
     };
-    const first = await signTwice(0);
-    let last = '';
-    for (let index = 1; index < 6_000; index++) last = await signTwice(index);
+    const assertions: string[] = [];
+    for (let index = 0; index < 6_000; index++) assertions.push(await signTwice(index));
+    now += 1_000; // What is signed anew differs in `iat`.
+    const isKept = async (index: number): Promise<boolean> =>
+      (await signer.sign(subjectOf(index))) === assertions[index];
+    let kept = 0;
+    for (let index = 0; index < 6_000; index++) if (await isKept(index)) kept++;
+    assert.ok(kept > 1_000 && kept <= 4_096, `${kept} are kept`);
+    assert.equal(await isKept(0), true, 'one in use is not pushed out');
+    assert.equal(await isKept(5_999), false, 'one that found no room is signed anew');
+
+    now += 6_000; // All of them rest.
+    assertions[5_999] = await signTwice(5_999);
     now += 1_000;
-    assert.equal(await signer.sign(subjectOf(5_999)), last);
-    assert.notEqual(await signer.sign(subjectOf(0)), first, 'the first was dropped and signed anew');
+    assert.equal(await isKept(5_999), true);
     rmSync(folder, { recursive: true, force: true });
   });
 });
