@@ -15,6 +15,7 @@ import { stylesheet } from './interactions/stylesheet.ts';
 import { internalRoutes, type InternalDeps } from './internal/routes.ts';
 import { openIdRoutes, type MountDeps } from './openid/mount.ts';
 import { relationRoutes } from './relations/routes.ts';
+import { isDatabaseOutage, outageRetrySeconds } from './storage/outage.ts';
 
 export interface AppDeps
   extends AccountRoutesDeps, ApiKeyRoutesDeps, InternalDeps, MountDeps, Omit<InteractionDeps, 'tenantId'> {
@@ -154,6 +155,15 @@ function lastResort(log: Logger): ErrorRequestHandler {
       name: error instanceof Error ? error.name : 'unknown',
       reason: error instanceof Error ? error.message : undefined,
     });
+    if (isDatabaseOutage(error)) {
+      sendProblem(response, {
+        status: 503,
+        code: 'database_unavailable',
+        detail: 'The database does not answer. Try again in a moment',
+        retryAfterSeconds: outageRetrySeconds,
+      });
+      return;
+    }
     sendProblem(response, { status: 500, code: 'internal_error', detail: 'Something went wrong here' });
   };
 }

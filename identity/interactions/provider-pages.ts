@@ -63,6 +63,7 @@ function sentenceFor(error: string): string {
     invalid_client: 'The program is not known here. Ask whoever gave it to you for its settings.',
     invalid_redirect_uri: 'The program wants to return to an address that is not registered for it.',
     invalid_scope: 'The program asks for a right that does not exist here.',
+    temporarily_unavailable: 'The server cannot look anything up at the moment. Try again in a minute.',
     server_error: 'Something went wrong here. Try again in a moment.',
   };
   return (

@@ -13,6 +13,7 @@ import { resource, type IdentityConfig } from '../config.ts';
 import type { EventLog } from '../revocation/event-log.ts';
 import { noteIssuedToken } from '../revocation/issued-tokens.ts';
 import { nowInSeconds, type Database } from '../storage/database.ts';
+import { isDatabaseOutage, outageRetrySeconds } from '../storage/outage.ts';
 import type { SigningKey } from '../storage/signing-keys.ts';
 import { recordAdapter } from './adapter.ts';
 import { accountClaims, accountTokenClaims, clientTokenClaims } from './claims.ts';
@@ -69,9 +70,20 @@ export function createProvider(deps: ProviderDeps): Provider {
   const openIdProvider = new Provider(issuerOf(deps.base, deps.config.tenant_id), configuration(deps));
   // Host and scheme come from our own base URL (mount.ts sets the headers), never from the caller.
   openIdProvider.proxy = true;
+  openIdProvider.on('server_error', (ctx, error) => {
+    if (isDatabaseOutage(error)) sayUnavailable(ctx, deps.pages);
+  });
   openIdProvider.use(async (ctx, next) => {
-    await next();
     const context = ctx as KoaContextWithOIDC;
+    try {
+      await next();
+    } catch (error) {
+      // Sessions are read and written outside of what oidc-provider answers for.
+      if (!isDatabaseOutage(error)) throw error;
+      sayUnavailable(context, deps.pages);
+      ctx.app.emit('error', error, ctx);
+      return;
+    }
     refuseForeignOrigin(context, deps);
     // Requests that oidc-provider does not route have no `oidc`.
     if ((context as { oidc?: unknown }).oidc === undefined) return;
@@ -80,6 +92,15 @@ export function createProvider(deps: ProviderDeps): Provider {
     await answerForJwt(context, { ...deps, issuer: openIdProvider.issuer });
   });
   return openIdProvider;
+}
+
+/** RFC 6749 §4.1.2.1 has the word; with 503 MSAL and others ask again. */
+function sayUnavailable(ctx: KoaContextWithOIDC, pages: ProviderPages): void {
+  const out = { error: 'temporarily_unavailable', error_description: 'the database does not answer' };
+  if (ctx.accepts('json', 'html') === 'html') pages.error(ctx, out);
+  else ctx.body = out;
+  ctx.status = 503;
+  ctx.set('retry-after', String(outageRetrySeconds));
 }
 
 function configuration(deps: ProviderDeps): Configuration {
