@@ -48,7 +48,11 @@ export class KeptAssertions {
   /** A fresh one by its name. */
   find(name: string, subject: AssertionSubject): string | null {
     const known = this.#kept.get(name);
-    if (known === undefined || !this.#isFresh(known)) return null;
+    if (known === undefined) return null;
+    if (!this.#isFresh(known)) {
+      this.#kept.delete(name); // Its place is for the one that is signed in its stead.
+      return null;
+    }
     const shortcuts = this.#latest[subject.service];
     if (shortcuts.size >= mostShortcuts) shortcuts.clear();
     shortcuts.set(subject.subject, { ...known, subject });
