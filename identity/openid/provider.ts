@@ -71,7 +71,8 @@ export function createProvider(deps: ProviderDeps): Provider {
   // Host and scheme come from our own base URL (mount.ts sets the headers), never from the caller.
   openIdProvider.proxy = true;
   openIdProvider.on('server_error', (ctx, error) => {
-    if (isDatabaseOutage(error)) sayUnavailable(ctx, deps.pages);
+    // A redirect back to the program tells it already.
+    if (ctx.status >= 500 && isDatabaseOutage(error)) sayUnavailable(ctx, deps.pages);
   });
   openIdProvider.use(async (ctx, next) => {
     const context = ctx as KoaContextWithOIDC;
@@ -82,6 +83,7 @@ export function createProvider(deps: ProviderDeps): Provider {
       if (!isDatabaseOutage(error)) throw error;
       sayUnavailable(context, deps.pages);
       ctx.app.emit('error', error, ctx);
+      refuseForeignOrigin(context, deps);
       return;
     }
     refuseForeignOrigin(context, deps);

@@ -353,6 +353,7 @@ describe('production: every part a process of its own', { skip }, () => {
       }),
       await fetch(`${identityBase}/${tenant}/oauth2/v2.0/token`, {
         method: 'POST',
+        headers: { origin: 'https://elsewhere.test' },
         body: new URLSearchParams({
           grant_type: 'refresh_token',
           client_id: '5a11b0a7-0000-4000-8000-000000000001',
@@ -369,6 +370,7 @@ describe('production: every part a process of its own', { skip }, () => {
       const text = await response.text();
       assert.equal(response.status, 503, `${response.url} ${response.status} ${text}`);
       assert.ok(Number(response.headers.get('retry-after')) > 0, response.url);
+      assert.equal(response.headers.get('access-control-allow-origin'), null, response.url);
       assertSaysNothingOfUs(text);
     }
     assert.deepEqual([...(await stop()).keys()], ['200 ok']);
