@@ -51,9 +51,10 @@ export interface VerifiedTokensOptions {
 }
 
 /**
- * Cache before `verify`, of the principals that do not pass; those in use are not pushed out. An entry dies at its token's exp (with the skew), when its key leaves the issuer's key set or
- * the set is too old, and with the cache itself (every policy reload makes a new one). After a revocation each entry is
- * judged once more before it is used. Refusals are never kept.
+ * Cache before `verify`, of the principals that do not pass; those in use are not pushed out. An entry dies at its token's
+ * exp (with the skew), when its key leaves the issuer's key set or the set is too old, and with the cache itself (every
+ * policy reload makes a new one). After a revocation each entry is judged once more before it is used. Refusals are never
+ * kept.
  */
 export class VerifiedTokens {
   readonly #entries: KeptInUse<KeptAccessToken>;

@@ -37,8 +37,8 @@ export interface Verification {
 }
 
 /**
- * Verifies an access token; `digest` is its SHA-256 in latin1. Without room its principal passes. At once where its signature was found good before, or is
- * checked in place.
+ * Verifies an access token; `digest` is its SHA-256 in latin1. At once where its signature was found good before, or is
+ * checked in place. Without room its principal passes.
  * Checks: everything that makes it valid here; a valid one that lacks a required claim is `insufficient_scope`.
  * Does not check: revocation, roles (authorize).
  * @throws GatewayError `invalid_token`, `insufficient_scope`, `issuer_unavailable`, `directory_unavailable`,
