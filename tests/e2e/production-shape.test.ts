@@ -353,7 +353,6 @@ describe('production: every part a process of its own', { skip }, () => {
       }),
       await fetch(`${identityBase}/${tenant}/oauth2/v2.0/token`, {
         method: 'POST',
-        headers: { origin: 'https://elsewhere.test' },
         body: new URLSearchParams({
           grant_type: 'refresh_token',
           client_id: '5a11b0a7-0000-4000-8000-000000000001',
